@@ -1,0 +1,29 @@
+/* argent.h - everything: #include <argent/argent.h>.
+ *
+ * From torch to ag: a dot becomes an underscore, a method takes its object first, CamelCase becomes snake_case, nn.functional is dropped:
+ * torch.relu(x), F.relu(x) and x.relu() are ag_relu(x); nn.Conv2d(...) is ag_nn_conv2d(...); optim.SGD is ag_optim_sgd; x.add_(y) is
+ * ag_add_(x, y); `with torch.no_grad():` is AG_NO_GRAD; in a block. Attributes are functions: x.shape is ag_shape(x).
+ *
+ * The short names Variable, Module, Optimizer, Shape, List, Node, Generator, Dataset, DataLoader, Batch are typedefs; define
+ * AG_NO_SHORT_NAMES before including to go without.
+ */
+#ifndef ARGENT_ARGENT_H
+#define ARGENT_ARGENT_H
+
+/* The tensor floor: types, devices, errors, memory, random numbers, threads. */
+#include <argent/args.h>
+#include <argent/device.h>
+#include <argent/dtype.h>
+#include <argent/error.h>
+#include <argent/generator.h>
+#include <argent/memory.h>
+#include <argent/num_threads.h>
+
+/* Variables and their gradients. */
+#include <argent/autograd.h>
+#include <argent/call.h>
+#include <argent/gradcheck.h>
+#include <argent/scope.h>
+#include <argent/variable.h>
+
+#endif

@@ -1,0 +1,186 @@
+/* apply.c - running an op from its record: the checks that all ops share, the outputs, the node. */
+#include "autograd/op.h"
+
+#include <string.h>
+
+enum { FEW = 8 };
+
+bool ag__check_input(const ag_op *op, const char *argument, const ag_variable *x)
+{
+    if (x && x != AG_NONE) return true;
+    return ag__fail(AG_EINVAL, x ? "%s: %s must not be None" : "%s: %s is NULL (left out, or the result of a call that failed)", op->name, argument);
+}
+
+/* How many inputs the arguments hold, lists spread out. */
+static int64_t count_inputs(const ag_op *op, const void *args)
+{
+    int64_t n = 0;
+    for (int i = 0; i < op->n_args; i++) {
+        const void *field = (const char *)args + op->args[i].offset;
+        if (op->args[i].kind == AG_KIND_Tensor) n++;
+        else if (op->args[i].kind == AG_KIND_Tensors) n += ((const ag_list *)field)->n;
+    }
+    return n;
+}
+
+/* The inputs, checked: what must be there is, what may be left out is NULL where it was. */
+static bool gather_inputs(const ag_op *op, const void *args, ag_variable **in)
+{
+    for (int i = 0; i < op->n_args; i++) {
+        const ag_arg *arg = &op->args[i];
+        const void *field = (const char *)args + arg->offset;
+        if (arg->kind == AG_KIND_Tensor) {
+            ag_variable *x = *(ag_variable *const *)field;
+            bool none = x == AG_NONE && arg->fallback;
+            if (!none && !ag__check_input(op, arg->name, x)) return false;
+            *in++ = none ? NULL : x;
+        } else if (arg->kind == AG_KIND_Tensors) {
+            const ag_list *list = field;
+            for (int64_t k = 0; k < list->n; k++) {
+                if (!ag__check_input(op, arg->name, list->at[k])) return false;
+                *in++ = list->at[k];
+            }
+        }
+    }
+    return true;
+}
+
+/* Where the op runs: where its inputs are, or where a factory is told. Inputs are never moved silently. */
+static bool find_device(ag_run *r)
+{
+    bool found = false;
+    r->device = AG_CPU;
+    for (int i = 0; i < r->n_in; i++) {
+        if (!r->in[i]) continue;
+        ag_device d = ag__device(r->in[i]);
+        if (found && (d.type != r->device.type || d.index != r->device.index) && !(r->op->moves && i))
+            return ag__fail(AG_EDEVICE, "%s: Expected all tensors to be on the same device, but found at least two devices, %s and %s!", r->op->name,
+                            ag_device_name(r->device), ag_device_name(d));
+        if (!found) r->device = d;
+        found = true;
+    }
+    for (int i = 0; i < r->op->n_args && !found; i++) {
+        if (r->op->args[i].kind != AG_KIND_Device) continue;
+        ag_device d = *(const ag_device *)(const void *)((const char *)r->args + r->op->args[i].offset);
+        if (d.type != AG_DEVICE_DEFAULT) r->device = d;
+    }
+    return true;
+}
+
+ag_variable *ag__output_strided(ag_run *r, int k, int ndim, const int64_t *size, const int64_t *stride, ag_dtype dtype)
+{
+    if (!r->inplace || k) return r->out[k] = ag__new_strided(r->t, ndim, size, stride, dtype, r->device);
+    const ag_tensor *x = &r->in[0]->tensor;
+    bool fits = x->ndim == ndim;
+    for (int d = 0; d < ndim && fits; d++) fits = x->size[d] == size[d];
+    char is[AG_TEXT], wants[AG_TEXT];
+    if (!fits)
+        return ag__fail(AG_EINVAL, "%s_: output with shape %s doesn't match the broadcast shape %s", r->op->name,
+                        ag__shape_text(x->ndim, x->size, is, sizeof is), ag__shape_text(ndim, size, wants, sizeof wants));
+    if (!ag__can_cast(dtype, (ag_dtype)x->dtype) || dtype != (ag_dtype)x->dtype)
+        return ag__fail(AG_EINVAL, "%s_: result type %s can't be cast to the desired output type %s", r->op->name, ag_dtype_name(dtype),
+                        ag_dtype_name((ag_dtype)x->dtype));
+    return r->out[0] = r->in[0];
+}
+ag_variable *ag__output(ag_run *r, int k, int ndim, const int64_t *size, ag_dtype dtype)
+{
+    return ag__output_strided(r, k, ndim, size, NULL, dtype);
+}
+
+bool ag__output_view(ag_run *r, int ndim, const int64_t *size, const int64_t *stride, int64_t offset)
+{
+    ag_variable *x = r->in[0], *y = ag__view_of(r->t, x, ndim, size, stride, offset);
+    if (!y) return false;
+    ag_variable *base = x->base ? x->base : x;
+    ag__ref(base, AG_REFERENCE);
+    y->base = base;
+    y->base_seq = base->grad_fn ? base->grad_fn->seq : 0;
+    r->is_view = true;
+    r->out[0] = y;
+    return true;
+}
+
+/* The scope that was opened for the op passes on its results; arguments that come back are owned elsewhere. */
+static void hand_out(Thread *t, ag_variable *x)
+{
+    for (int64_t i = t->n_held; i-- > t->scope_start;)
+        if (t->held[i] == x) {
+            t->held[i] = (ag_variable *)((uintptr_t)x | 1);
+            return;
+        }
+}
+
+static bool run_kernel(ag_run *r, const void *caller)
+{
+    const ag_op *op = r->op;
+    Thread *t = r->t;
+    uint32_t keeps = 0;
+    if (!find_device(r)) return false;
+    for (int i = 0; i < r->n_in; i++) {
+        if (!ag__wants(t, r->in[i])) continue;
+        if (!op->node) return ag__fail(AG_EGRAPH, "the derivative for '%s' is not implemented", op->name);
+        r->wants_grad = true;
+        keeps |= op->keeps[i < AG_MAX_KEEPS ? i : AG_MAX_KEEPS - 1];
+    }
+    if (op->non_differentiable == (1u << op->n_out) - 1) r->wants_grad = false;
+    bool changes = op->inplace_only || r->inplace;
+    if (changes && !ag__check_inplace(t, op->name, r->in[0], r->wants_grad)) return false;
+    if (op->inplace_only) r->out[0] = r->in[0];
+    if (!op->shape(r)) return false;
+    ag_variable *before = NULL, *changed = r->in[0];
+    if (r->inplace && r->wants_grad && keeps & AG_KEEP_IN(0)) { /* what is overwritten is needed again */
+        before = ag__snapshot(t, changed);
+        if (!before) return false;
+    }
+    bool (*kernel)(ag_run *) = op->kernel[r->device.type];
+    if (!kernel && op->kernel[AG_DEVICE_CPU])
+        return ag__fail(AG_ENOTSUP, "%s: there is no kernel for %s", op->name, ag_device_name(r->device));
+    if (kernel && !kernel(r)) return false;
+    if (changes) changed->tensor.storage->version++;
+    for (int k = 0; k < op->n_out && !changes; k++) {
+        if (!r->out[k]) continue;
+        r->out[k]->made_by = op->name;
+        r->out[k]->caller = caller;
+    }
+    if (!r->wants_grad) return true;
+    if (before) r->in[0] = before;
+    return ag__record(t, op, r->n_in, r->in, op->n_out + op->n_hidden, r->out, keeps, r->args, caller);
+}
+
+/* Runs the record with its inputs gathered, in a scope that passes on the results. */
+static bool run(const ag_op *op, const void *args, bool inplace, ag_variable **out, const void *caller)
+{
+    Thread *t = ag__thread();
+    ag_variable *few[FEW], **in = few;
+    int64_t n_in = count_inputs(op, args);
+    if (n_in > FEW && !(in = ag__scratch((size_t)n_in * sizeof *in))) return false;
+    for (int k = 0; k < op->n_out; k++) out[k] = NULL;
+    ag_scope scope = ag_scope_begin();
+    bool ok = gather_inputs(op, args, in);
+    if (ok && op->compose) {
+        ok = op->compose(args, out) && !t->failed;
+    } else if (ok) {
+        ag_run r = { .t = t, .op = op, .args = args, .n_in = (int)n_in, .in = in, .inplace = inplace };
+        ok = run_kernel(&r, caller);
+        for (int k = 0; k < op->n_out; k++) out[k] = r.out[k];
+    }
+    for (int k = 0; k < op->n_out; k++) {
+        if (ok && out[k]) hand_out(t, out[k]);
+        if (!ok) out[k] = NULL;
+    }
+    ag_scope_end(&scope);
+    if (in != few) ag__scratch_free(in);
+    return ok;
+}
+
+bool ag__apply(const ag_op *op, const void *args, ag_variable **out, const void *caller)
+{
+    if (op->row) return ag__pointwise_apply(op, args, false, out, caller);
+    return run(op, args, false, out, caller);
+}
+bool ag__apply_inplace(const ag_op *op, const void *args, ag_variable **out, const void *caller)
+{
+    if (op->row) return ag__pointwise_apply(op, args, true, out, caller);
+    if (!op->inplace || op->compose) return ag__fail(AG_ENOTSUP, "%s has no in-place form", op->name);
+    return run(op, args, true, out, caller);
+}

@@ -1,0 +1,314 @@
+/* call.c - the one list of records, finding in it, and binding values to an op's arguments as Python binds them. */
+#include "autograd/op.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the list ---- */
+
+typedef const ag_op *record(void);
+#define AG__RECORDED(op) const ag_op *ag__op_##op(void);
+#include "ops/ops.def"
+#undef AG__RECORDED
+#define AG__RECORDED(op) ag__op_##op,
+static record *const records[] = {
+#include "ops/ops.def"
+};
+#undef AG__RECORDED
+enum { N_RECORDS = sizeof records / sizeof *records };
+
+static const ag_op *ops[N_RECORDS]; /* by name, once they have been sorted */
+static pthread_once_t sorted = PTHREAD_ONCE_INIT;
+static int by_name(const void *a, const void *b) { return strcmp((*(const ag_op *const *)a)->name, (*(const ag_op *const *)b)->name); }
+static void sort_ops(void)
+{
+    for (int i = 0; i < N_RECORDS; i++) ops[i] = records[i]();
+    qsort(ops, N_RECORDS, sizeof *ops, by_name);
+}
+
+const ag_op *ag_op_at(int index)
+{
+    pthread_once(&sorted, sort_ops);
+    return index >= 0 && index < N_RECORDS ? ops[index] : NULL;
+}
+const char *ag_op_name(const ag_op *op) { return op ? op->name : NULL; }
+bool ag_op_has_inplace(const ag_op *op) { return op && op->inplace; }
+
+/* "nn.functional.relu" is "relu". */
+static const char *bare(const char *name)
+{
+    static const char *const prefixes[] = { "torch.", "nn.functional.", "Tensor." };
+    for (size_t k = 0; k < sizeof prefixes / sizeof *prefixes; k++)
+        if (!strncmp(name, prefixes[k], strlen(prefixes[k]))) name += strlen(prefixes[k]);
+    return name;
+}
+
+/* The op answers to its own name, to PyTorch's with the overload ("max.dim"), and without ("max"). */
+static bool answers_to(const ag_op *op, const char *name, size_t length)
+{
+    if (strlen(op->name) == length && !memcmp(op->name, name, length)) return true;
+    if (!op->torch) return false;
+    size_t base = strcspn(op->torch, "."), whole = strlen(op->torch);
+    return (base == length || whole == length) && !memcmp(op->torch, name, length);
+}
+/* The next record from *index on that answers to the name. */
+static const ag_op *next_of(int *index, const char *name, size_t length)
+{
+    for (const ag_op *op; (op = ag_op_at(*index));) {
+        ++*index;
+        if (answers_to(op, name, length)) return op;
+    }
+    return NULL;
+}
+
+const ag_op *ag_op_find(const char *name)
+{
+    if (!name) return NULL;
+    name = bare(name);
+    int index = 0;
+    for (const ag_op *op; (op = ag_op_at(index)); index++)
+        if (!strcmp(op->name, name)) return op;
+    index = 0;
+    return next_of(&index, name, strlen(name));
+}
+
+/* ---- the schema ---- */
+
+static const char *const kind_names[] = { "Tensor", "Tensor[]", "int", "float", "bool", "str", "int[2]", "int[]", "int[]", "dtype", "Device", "MemoryFormat", "Generator" };
+
+/* A default as Python writes it. */
+static const char *fallback_name(const ag_arg *a)
+{
+    static const char *const names[][2] = { { "AG_NONE", "None" }, { "NULL", "None" }, { "AG_ALL", "None" }, { "false", "False" }, { "true", "True" },
+                                            { "AG_DTYPE_DEFAULT", "None" }, { "AG_ANY_DEVICE", "None" }, { "AG_CPU", "\"cpu\"" },
+                                            { "AG_PRESERVE_FORMAT", "preserve_format" }, { "AG_CONTIGUOUS_FORMAT", "contiguous_format" } };
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++)
+        if (!strcmp(a->fallback, names[k][0])) return names[k][1];
+    return strcasestr(a->fallback, "inf") || strcasestr(a->fallback, "nan") ? "None" : a->fallback;
+}
+
+/* snprintf at the end of what is there; *n is the length it would all have. */
+static void append(char *text, size_t room, size_t *n, const char *format, const char *what)
+{
+    int more = snprintf(*n < room ? text + *n : NULL, *n < room ? room - *n : 0, format, what);
+    *n += more > 0 ? (size_t)more : 0;
+}
+
+size_t ag_op_schema(const ag_op *op, char *text, size_t room)
+{
+    size_t n = 0;
+    if (room) *text = 0;
+    if (!op) return 0;
+    append(text, room, &n, "%s(", op->name);
+    for (int i = 0; i < op->n_args; i++) {
+        const ag_arg *a = &op->args[i];
+        const char *fallback = a->fallback ? fallback_name(a) : NULL;
+        append(text, room, &n, "%s", i ? ", " : "");
+        append(text, room, &n, "%s", kind_names[a->kind]);
+        append(text, room, &n, "%s ", fallback && !strcmp(fallback, "None") ? "?" : "");
+        append(text, room, &n, "%s", a->name);
+        if (fallback) append(text, room, &n, "=%s", fallback);
+    }
+    if (op->n_out == 1) {
+        append(text, room, &n, "%s", ") -> Tensor");
+    } else {
+        append(text, room, &n, "%s", ") -> (");
+        for (int k = 0; k < op->n_out; k++) {
+            append(text, room, &n, "%sTensor", k ? ", " : "");
+            if (op->out_names) append(text, room, &n, " %s", op->out_names[k]);
+        }
+        append(text, room, &n, "%s", ")");
+    }
+    return n;
+}
+
+/* ---- binding ---- */
+
+enum { ARGS_BYTES = 512, REASON = 400, MAX_NUMBERS = 16 };
+
+typedef struct binding {
+    const ag_op *op;
+    _Alignas(16) char args[ARGS_BYTES];
+    uint64_t bound; /* arguments that have a value */
+    char reason[REASON];
+    int64_t numbers[MAX_NUMBERS]; /* view(x, 2, 3): the ints of a shape given one by one */
+} binding;
+
+static bool refuse(binding *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static bool refuse(binding *b, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(b->reason, sizeof b->reason, format, args);
+    va_end(args);
+    return false;
+}
+
+static const char *kind_of(const ag_value *v)
+{
+    static const char *const names[] = { "NoneType", "Tensor", "list of Tensors", "int", "float", "bool", "str", "tuple of ints", "torch.dtype", "torch.device", "Generator" };
+    return names[v->kind];
+}
+
+/* Tensor-valued numbers count as numbers where they have one element and no gradient. */
+static bool as_number(const ag_value *v, bool whole, double *f, int64_t *i)
+{
+    switch (v->kind) {
+    case AG_VALUE_INT: *i = v->i; *f = (double)v->i; return true;
+    case AG_VALUE_BOOL: *i = v->b; *f = v->b; return true;
+    case AG_VALUE_FLOAT: *f = v->f; *i = 0; return !whole;
+    case AG_VALUE_TENSOR:
+        if (!v->tensor || v->tensor == AG_NONE || v->tensor->tensor.numel != 1 || v->tensor->requires_grad) return false;
+        if (whole && ag__is_floating((ag_dtype)v->tensor->tensor.dtype)) return false;
+        *f = ag_item(v->tensor);
+        *i = whole ? ag_item_int64(v->tensor) : 0;
+        return true;
+    default: return false;
+    }
+}
+
+static bool as_size(const ag_value *v, ag_sizes *out)
+{
+    if (v->kind == AG_VALUE_INT) return *out = v->i, true;
+    if (v->kind != AG_VALUE_INTS || v->ints.n < 1 || v->ints.n > 3) return false;
+    const int64_t *at = v->ints.at;
+    *out = v->ints.n == 1 ? AG_SIZE(at[0]) : v->ints.n == 2 ? AG_SIZE(at[0], at[1]) : AG_SIZE(at[0], at[1], at[2]);
+    return true;
+}
+static bool as_dims(const ag_value *v, ag_dims *out)
+{
+    if (v->kind == AG_VALUE_INT) return *out = v->i, true;
+    if (v->kind != AG_VALUE_INTS || v->ints.n > AG_MAX_DIMS) return false;
+    *out = v->ints.n ? AG_DIMS_(v->ints.n) : AG_ALL;
+    for (int64_t i = 0; i < v->ints.n; i++) *out |= AG_DIM_(i, v->ints.at[i]);
+    return true;
+}
+
+/* The value as argument k. */
+static bool bind(binding *b, int k, const ag_value *v)
+{
+    const ag_arg *a = &b->op->args[k];
+    void *field = b->args + a->offset;
+    double f;
+    int64_t i;
+    bool ok = false;
+    if (b->bound >> k & 1) return refuse(b, "%s() got multiple values for argument '%s'", b->op->name, a->name);
+    b->bound |= (uint64_t)1 << k;
+    if (v->kind == AG_VALUE_NONE) return a->fallback ? true : refuse(b, "%s(): argument '%s' must not be None", b->op->name, a->name);
+    switch ((ag_kind)a->kind) {
+    case AG_KIND_Tensor:
+        ok = true;
+        if (v->kind == AG_VALUE_TENSOR) *(ag_variable **)field = v->tensor;
+        else if (v->kind == AG_VALUE_INT) *(ag_variable **)field = ag_scalar_int64(v->i);
+        else if (v->kind == AG_VALUE_FLOAT) *(ag_variable **)field = ag_scalar_double(v->f);
+        else if (v->kind == AG_VALUE_BOOL) *(ag_variable **)field = ag_scalar_bool(v->b);
+        else ok = false;
+        break;
+    case AG_KIND_Tensors: if ((ok = v->kind == AG_VALUE_TENSORS)) *(ag_list *)field = v->tensors; break;
+    case AG_KIND_Int: if ((ok = as_number(v, true, &f, &i))) *(int64_t *)field = i; break;
+    case AG_KIND_Float: if ((ok = as_number(v, false, &f, &i))) *(double *)field = f; break;
+    case AG_KIND_Bool: if ((ok = v->kind == AG_VALUE_BOOL || v->kind == AG_VALUE_INT)) *(bool *)field = v->kind == AG_VALUE_BOOL ? v->b : v->i != 0; break;
+    case AG_KIND_Str: if ((ok = v->kind == AG_VALUE_STR)) *(const char **)field = v->s; break;
+    case AG_KIND_Size: ok = as_size(v, field); break;
+    case AG_KIND_Dims: ok = as_dims(v, field); break;
+    case AG_KIND_Shape:
+        ok = v->kind == AG_VALUE_INTS || v->kind == AG_VALUE_INT;
+        if (v->kind == AG_VALUE_INTS) *(ag_shape_list *)field = v->ints;
+        else if (ok) b->numbers[0] = v->i, *(ag_shape_list *)field = ag_sizes_of(1, b->numbers);
+        break;
+    case AG_KIND_Dtype: if ((ok = v->kind == AG_VALUE_DTYPE)) *(ag_dtype *)field = v->dtype; break;
+    case AG_KIND_Device:
+        if (v->kind == AG_VALUE_STR) return ag_device_parse(v->s, field);
+        if ((ok = v->kind == AG_VALUE_DEVICE)) *(ag_device *)field = v->device;
+        break;
+    case AG_KIND_Format: if ((ok = v->kind == AG_VALUE_INT)) *(ag_memory_format *)field = (ag_memory_format)v->i; break;
+    case AG_KIND_Generator: if ((ok = v->kind == AG_VALUE_GENERATOR)) *(ag_generator **)field = v->generator; break;
+    }
+    return ok || refuse(b, "%s(): argument '%s' (position %d) must be %s, not %s", b->op->name, a->name, k + 1, kind_names[a->kind], kind_of(v));
+}
+
+/* An argument by its name, or by the name PyTorch's methods and old spellings give it. */
+static int find_argument(const ag_op *op, const char *name)
+{
+    static const char *const other_names[][2] = { { "self", "input" }, { "axis", "dim" }, { "keepdims", "keepdim" }, { "size", "shape" }, { "x", "input" } };
+    for (int k = 0; k < op->n_args; k++)
+        if (!strcmp(op->args[k].name, name)) return k;
+    for (size_t i = 0; i < sizeof other_names / sizeof *other_names; i++)
+        for (int k = 0; k < op->n_args && !strcmp(other_names[i][0], name); k++)
+            if (!strcmp(op->args[k].name, other_names[i][1])) return k;
+    return -1;
+}
+
+/* view(x, 2, 3), permute(x, 0, 2, 1): a shape that comes last takes all the ints there are. */
+static bool bind_numbers(binding *b, int k, int n, const ag_value *values)
+{
+    if (n > MAX_NUMBERS) return refuse(b, "%s(): too many sizes", b->op->name);
+    for (int i = 0; i < n; i++) {
+        if (values[i].kind != AG_VALUE_INT) return refuse(b, "%s() takes %d positional arguments but %d were given", b->op->name, b->op->n_args, k + n);
+        b->numbers[i] = values[i].i;
+    }
+    b->bound |= (uint64_t)1 << k;
+    *(ag_shape_list *)(void *)(b->args + b->op->args[k].offset) = ag_sizes_of(n, b->numbers);
+    return true;
+}
+
+static bool bind_all(binding *b, int n, const ag_value *positional, int n_named, const ag_named_value *named)
+{
+    const ag_op *op = b->op;
+    if (op->args_size > sizeof b->args || op->n_args > 64) return refuse(b, "%s: too many arguments for a call by name", op->name);
+    memcpy(b->args, op->defaults, op->args_size);
+    b->bound = 0;
+    for (int i = 0; i < n; i++) {
+        bool shape_by_numbers = i < op->n_args && op->args[i].kind == AG_KIND_Shape && positional[i].kind == AG_VALUE_INT && n - i > 1;
+        if (shape_by_numbers) {
+            if (!bind_numbers(b, i, n - i, positional + i)) return false;
+            break;
+        }
+        if (i >= op->n_args) return refuse(b, "%s() takes %d positional arguments but %d were given", op->name, op->n_args, n);
+        if (!bind(b, i, &positional[i])) return false;
+    }
+    for (int i = 0; i < n_named; i++) {
+        int k = find_argument(op, named[i].name);
+        if (k < 0) return refuse(b, "%s() got an unexpected keyword argument '%s'", op->name, named[i].name);
+        if (!bind(b, k, &named[i].value)) return false;
+    }
+    for (int k = 0; k < op->n_args; k++)
+        if (!op->args[k].fallback && !(b->bound >> k & 1)) return refuse(b, "%s() missing a required argument: '%s'", op->name, op->args[k].name);
+    return true;
+}
+
+int ag_call(const char *name, int n, const ag_value *positional, int n_named, const ag_named_value *named, ag_variable **out, int room)
+{
+    if (!name || !out) return ag__fail(AG_EINVAL, "call: %s is NULL", name ? "out" : "the name"), 0;
+    const char *short_name = bare(name);
+    size_t length = strlen(short_name);
+    binding b;
+    char first_reason[REASON] = "";
+    bool known = false;
+    for (int inplace = 0; inplace < 2; inplace++) { /* by its whole name; then as the in-place form of what stands before the _ */
+        if (inplace && (length < 2 || short_name[--length] != '_')) break;
+        int index = 0;
+        for (const ag_op *op; (op = next_of(&index, short_name, length));) {
+            if (inplace && !op->inplace) continue;
+            known = true;
+            b.op = op;
+            b.reason[0] = 0;
+            if (!bind_all(&b, n, positional, n_named, named)) {
+                if (!*first_reason) memcpy(first_reason, b.reason, sizeof first_reason);
+                continue;
+            }
+            ag_variable *results[AG_MAX_OUTPUTS];
+            if (op->n_out > room) return ag__fail(AG_EINVAL, "%s: it has %d results, and there is room for %d", op->name, op->n_out, room), 0;
+            const void *caller = __builtin_return_address(0);
+            bool ok = inplace ? ag__apply_inplace(op, b.args, results, caller) : ag__apply(op, b.args, results, caller);
+            for (int k = 0; k < op->n_out && ok; k++) out[k] = results[k];
+            return ok ? op->n_out : 0;
+        }
+    }
+    if (!known) ag__fail(AG_ENOTSUP, "there is no op '%s'", name);
+    else ag__fail(AG_EINVAL, "%s", *first_reason ? first_reason : "the arguments do not bind");
+    return 0;
+}

@@ -1,0 +1,262 @@
+/* record.c - the tape: a node for each recorded op, which holds what its backward reads and the nodes before it. */
+#include "autograd/op.h"
+
+#include <argent/copy.h>
+
+#include <pthread.h>
+#include <string.h>
+
+/* ---- locks for .grad: leaves may be shared by threads that run backward at once ---- */
+enum { N_LEAF_LOCKS = 64 };
+static pthread_mutex_t leaf_locks[N_LEAF_LOCKS] = { [0 ... N_LEAF_LOCKS - 1] = PTHREAD_MUTEX_INITIALIZER };
+static pthread_mutex_t *leaf_lock(const ag_variable *leaf) { return &leaf_locks[(uintptr_t)leaf / AG_OBJECT_BYTES % N_LEAF_LOCKS]; }
+void ag__leaf_lock(ag_variable *leaf)
+{
+    if (!__libc_single_threaded) pthread_mutex_lock(leaf_lock(leaf));
+}
+void ag__leaf_unlock(ag_variable *leaf)
+{
+    if (!__libc_single_threaded) pthread_mutex_unlock(leaf_lock(leaf));
+}
+ag_variable *ag__take_grad(ag_variable *x)
+{
+    ag__leaf_lock(x);
+    ag_variable *grad = x->grad;
+    x->grad = NULL;
+    ag__leaf_unlock(x);
+    return grad;
+}
+
+/* ---- a node's memory ---- */
+
+/* What follows the edges and results: the arguments with what they point to, then the inputs' sizes. */
+static size_t args_bytes(const ag_op *op, const void *args)
+{
+    size_t bytes = (op->args_size + 7u) & ~(size_t)7;
+    for (int i = 0; i < op->n_args; i++) {
+        const char *field = (const char *)args + op->args[i].offset;
+        if (op->args[i].kind == AG_KIND_Shape) bytes += (size_t)((const ag_shape_list *)(const void *)field)->n * sizeof(int64_t);
+        if (op->args[i].kind == AG_KIND_Str && *(const char *const *)(const void *)field)
+            bytes += (strlen(*(const char *const *)(const void *)field) + 8) & ~(size_t)7;
+    }
+    return bytes;
+}
+
+/* The call's arguments, its borrowed lists copied; its Variables are put in when backward runs. Returns what comes after. */
+static char *copy_args(const ag_op *op, const void *args, char *to)
+{
+    char *tail = to + ((op->args_size + 7u) & ~(size_t)7);
+    memcpy(to, args, op->args_size);
+    for (int i = 0; i < op->n_args; i++) {
+        void *field = to + op->args[i].offset;
+        if (op->args[i].kind == AG_KIND_Shape) {
+            ag_shape_list *shape = field;
+            size_t bytes = (size_t)shape->n * sizeof(int64_t);
+            if (bytes) memcpy(tail, shape->at, bytes);
+            shape->at = (const int64_t *)(void *)tail;
+            tail += bytes;
+        } else if (op->args[i].kind == AG_KIND_Str && *(const char **)field) {
+            size_t length = strlen(*(const char **)field);
+            memcpy(tail, *(const char **)field, length + 1);
+            *(const char **)field = tail;
+            tail += (length + 8) & ~(size_t)7;
+        }
+    }
+    return tail;
+}
+
+static inline uint64_t history(const ag_variable *x) { return x->grad_fn ? x->grad_fn->seq : 0; }
+bool ag__view_is_stale(const ag_variable *x) { return x->base && history(x->base) != x->base_seq; }
+
+static bool fail_stale(const ag_op *op)
+{
+    return ag__fail(AG_ENOTSUP, "%s: an input is a view whose base has since been changed in place by an operation that is differentiated; "
+                                "make the view again after the change, or change a clone()", op->name);
+}
+
+bool ag__record(Thread *t, const ag_op *op, int n_in, ag_variable *const *in, int n_out, ag_variable *const *out, uint32_t keeps,
+                const void *args, const void *caller)
+{
+    const ag_tensor *y = &out[0]->tensor;
+    size_t bytes = sizeof(ag_node) + (size_t)n_in * sizeof(ag_edge) + (size_t)n_out * sizeof(ag_result);
+    size_t sizes = 0;
+    for (int i = 0; i < n_in; i++) {
+        if (!in[i]) continue;
+        if (ag__view_is_stale(in[i])) return fail_stale(op);
+        if (!ag__same_sizes(&in[i]->tensor, y)) sizes += in[i]->tensor.ndim;
+    }
+    bytes += sizes * sizeof(int64_t) + (args ? args_bytes(op, args) : 0);
+    int size_class = ag__size_class(bytes);
+    ag_node *node = ag__block_get(t, size_class);
+    if (!node) return false;
+
+    uint64_t seq = t->next_seq ? t->next_seq : 1;
+    node->refs = 1;
+    node->size_class = (uint16_t)size_class;
+    node->freed = node->queued = false;
+    node->n_in = (uint32_t)n_in;
+    node->n_out = (uint32_t)n_out;
+    node->op = op;
+    node->caller = caller;
+    node->args = NULL;
+    node->out_ndim = y->ndim;
+    node->out_dtype = y->dtype;
+    for (int d = 0; d < y->ndim; d++) node->out_size[d] = y->size[d];
+    ag_result *results = ag__node_results(node);
+    char *tail = (char *)(results + n_out);
+    if (args) {
+        node->args = tail;
+        tail = copy_args(op, args, tail);
+    }
+
+    for (int i = 0; i < n_in; i++) {
+        ag_edge *e = &node->edge[i];
+        ag_variable *x = in[i];
+        *e = (ag_edge){ 0 };
+        if (!x) continue;
+        e->dtype = x->tensor.dtype;
+        e->ndim = x->tensor.ndim;
+        e->device = ag__device(x);
+        if (!ag__same_sizes(&x->tensor, y)) {
+            e->size = (const int64_t *)(void *)tail;
+            for (int d = 0; d < x->tensor.ndim; d++, tail += sizeof(int64_t)) *(int64_t *)(void *)tail = x->tensor.size[d];
+        }
+        if (x->requires_grad) {
+            if (x->grad_fn) {
+                ag__count_up(&x->grad_fn->refs);
+                e->to = (uintptr_t)x->grad_fn;
+                e->output_nr = x->output_nr;
+                if (x->grad_fn->seq >= seq) seq = x->grad_fn->seq + 1; /* made by another thread, ahead of this one */
+            } else {
+                ag__ref(x, AG_REFERENCE);
+                e->to = (uintptr_t)x | 1;
+            }
+        }
+        if (keeps & AG_KEEP_IN(i < 7 ? i : 7)) {
+            ag__ref(x, AG_REFERENCE);
+            e->saved = x;
+            e->version = x->tensor.storage->version;
+        }
+    }
+    bool ok = true;
+    for (int k = 0; k < n_out; k++) {
+        results[k] = (ag_result){ 0 };
+        if (!(keeps & AG_KEEP_OUT(k)) || !out[k]) continue;
+        results[k].saved = ag__alias_owned(t, out[k], AG_REFERENCE);
+        results[k].version = out[k]->tensor.storage->version;
+        ok = ok && results[k].saved;
+    }
+    if (!ok) {
+        ag__node_unref(t, node);
+        ag__bury(t);
+        return false;
+    }
+    node->seq = seq;
+    t->next_seq = seq + 1;
+
+    int held = 0;
+    for (int k = 0; k < n_out && k < op->n_out; k++) {
+        ag_variable *v = out[k];
+        if (!v || op->non_differentiable >> k & 1) continue;
+        ag_node *before = v->grad_fn;
+        if (v->retains_grad) { /* an in-place op: the gradient that is kept is that of the new value */
+            if (before) ag__retain_forget(v);
+            results[k].retained = v;
+        }
+        if (held++) ag__count_up(&node->refs);
+        v->grad_fn = node;
+        v->output_nr = (uint32_t)k;
+        v->requires_grad = true;
+        if (before) ag__node_unref(t, before);
+    }
+    ag__bury(t);
+    return true;
+}
+
+ag_variable *ag__snapshot(Thread *t, ag_variable *x)
+{
+    ag_variable *v = ag__new_strided(t, x->tensor.ndim, x->tensor.size,
+                                     ag__is_dense(x->tensor.ndim, x->tensor.size, x->tensor.stride) ? x->tensor.stride : NULL,
+                                     (ag_dtype)x->tensor.dtype, ag__device(x));
+    if (!v) return NULL;
+    ag_mode mode = ag_grad_mode_begin(false);
+    bool ok = ag_copy_(v, x) != NULL;
+    ag_grad_mode_end(&mode);
+    if (!ok) return NULL;
+    if (x->grad_fn) {
+        ag__count_up(&x->grad_fn->refs);
+        v->grad_fn = x->grad_fn;
+        v->output_nr = x->output_nr;
+        v->requires_grad = true;
+    }
+    return v;
+}
+
+void ag__node_unsave(Thread *t, ag_node *n)
+{
+    ag_result *results = ag__node_results(n);
+    for (uint32_t i = 0; i < n->n_in; i++)
+        if (n->edge[i].saved) {
+            ag__unref(t, n->edge[i].saved, AG_REFERENCE);
+            n->edge[i].saved = NULL;
+            n->freed = true;
+        }
+    for (uint32_t k = 0; k < n->n_out; k++)
+        if (results[k].saved) {
+            ag__unref(t, results[k].saved, AG_REFERENCE);
+            results[k].saved = NULL;
+            n->freed = true;
+        }
+}
+
+void ag__node_bury(Thread *t, ag_node *n)
+{
+    ag_result *results = ag__node_results(n);
+    ag__node_unsave(t, n);
+    for (uint32_t k = 0; k < n->n_out; k++)
+        if (results[k].grad) ag__unref(t, results[k].grad, AG_REFERENCE);
+    for (uint32_t i = 0; i < n->n_in; i++) {
+        uintptr_t to = n->edge[i].to;
+        if (to & 1) ag__unref(t, (ag_variable *)(to & ~(uintptr_t)1), AG_REFERENCE);
+        else if (to) ag__node_unref(t, (ag_node *)to);
+    }
+    ag__block_put(t, n, n->size_class);
+}
+
+/* ---- retain_grad ---- */
+
+void ag__retain_forget(ag_variable *x)
+{
+    ag_result *r = &ag__node_results(x->grad_fn)[x->output_nr];
+    if (r->retained == x) r->retained = NULL;
+}
+
+bool ag_retain_grad(ag_variable *x)
+{
+    Thread *t = ag__thread();
+    if (!x || x == AG_NONE) return ag__fail(AG_EINVAL, "retain_grad: input is %s", x ? "None" : "NULL");
+    if (!ag__may_change(t)) return false;
+    if (!x->requires_grad) return ag__fail(AG_EGRAPH, "can't retain_grad on Tensor that has requires_grad=False");
+    if (!x->grad_fn || x->retains_grad) return true; /* a leaf's gradient is kept anyway */
+    x->retains_grad = true;
+    ag__node_results(x->grad_fn)[x->output_nr].retained = x;
+    return true;
+}
+
+/* ---- in-place ---- */
+
+bool ag__check_inplace(Thread *t, const char *op, ag_variable *x, bool wants_grad)
+{
+    if (!ag__may_change(t)) return false;
+    if (x->tensor.wrapped) return ag__fail(AG_EINVAL, "%s: a number from ag_scalar is shared, so it cannot change; use ag_full", op);
+    if (ag__overlaps_itself(&x->tensor))
+        return ag__fail(AG_EINVAL, "%s: unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
+                                   "Please clone() the tensor before performing the operation.", op);
+    if (t->grad_off) return true;
+    if (x->requires_grad && !x->grad_fn)
+        return ag__fail(AG_EGRAPH, "a leaf Variable that requires grad is being used in an in-place operation.");
+    if (!x->base || !(wants_grad || x->base->requires_grad || x->requires_grad)) return true;
+    if (x->base->requires_grad && !x->base->grad_fn)
+        return ag__fail(AG_EGRAPH, "a view of a leaf Variable that requires grad is being used in an in-place operation.");
+    return ag__fail(AG_ENOTSUP, "%s: changing a view in place is not differentiated yet; change a clone(), or the Variable it is a view of", op);
+}

@@ -1,0 +1,109 @@
+/* scope.c - one stack of held Variables a thread; a scope is a height of it. See scope.h. */
+#include "autograd/node.h"
+
+static inline ag_variable *entry_of(uintptr_t entry) { return (ag_variable *)(entry & ~(uintptr_t)1); }
+
+/* The stack is full. */
+static __attribute__((noinline)) bool held_grow(Thread *t)
+{
+    void *table = t->held;
+    bool ok = ag__grow(&table, &t->max_held, t->n_held + 1, sizeof *t->held);
+    t->held = table;
+    return ok;
+}
+
+ag_variable *ag__hold(Thread *t, ag_variable *x)
+{
+    if (__builtin_expect(t->n_held == t->max_held, 0) && !held_grow(t)) {
+        ag__unref(t, entry_of((uintptr_t)x), AG_OWNER);
+        ag__bury(t);
+        return NULL;
+    }
+    return t->held[t->n_held++] = x;
+}
+
+bool ag__unhold(Thread *t, ag_variable *x)
+{
+    for (int64_t i = t->n_held; i-- > t->scope_start;)
+        if (t->held[i] == x) {
+            t->held[i] = t->held[--t->n_held];
+            return true;
+        }
+    return false;
+}
+
+ag_scope ag_scope_begin(void)
+{
+    Thread *t = ag__thread();
+    ag_scope scope = { t->n_held, t->scope_start, t->scope_depth++, t->grad_off };
+    t->scope_start = t->n_held;
+    return scope;
+}
+
+void ag_scope_end(ag_scope *scope)
+{
+    Thread *t = ag__thread();
+    if (t->scope_depth <= scope->depth) return; /* closed already, with one round it */
+    if (t->scope_depth > scope->depth + 1) t->grad_off = scope->grad_off; /* a jump skipped the ends of inner scopes and modes */
+    int64_t kept = scope->start, top = t->n_held;
+    for (int64_t i = kept; i < top; i++) {
+        uintptr_t entry = (uintptr_t)t->held[i];
+        if (entry & 1) t->held[kept++] = entry_of(entry); /* the enclosing scope's from now on */
+        else ag__unref(t, (ag_variable *)entry, AG_OWNER);
+    }
+    t->n_held = kept;
+    t->scope_start = scope->outer;
+    t->scope_depth = scope->depth;
+    ag__bury(t);
+}
+
+ag_variable *ag_keep(ag_variable *x)
+{
+    if (!x || x == AG_NONE) return x;
+    Thread *t = ag__thread();
+    for (int64_t i = t->n_held; i-- > t->scope_start;) { /* the hold that there is moves; else there is a new one */
+        if (t->held[i] != x) continue;
+        t->held[i] = (ag_variable *)((uintptr_t)x | 1);
+        return x;
+    }
+    ag__ref(x, AG_OWNER);
+    return ag__hold(t, (ag_variable *)((uintptr_t)x | 1)) ? x : NULL;
+}
+
+ag_variable *ag_let(ag_variable **x, ag_variable *y)
+{
+    ag_variable *old = *x;
+    *x = y;
+    if (!old || old == y || old == AG_NONE) return y;
+    Thread *t = ag__thread();
+    if (ag__unhold(t, old)) {
+        ag__unref(t, old, AG_OWNER);
+        ag__bury(t);
+    }
+    return y;
+}
+
+ag_variable *ag_retain(ag_variable *x)
+{
+    if (x && x != AG_NONE) ag__ref(x, AG_OWNER);
+    return x;
+}
+void ag_release(ag_variable *x)
+{
+    if (!x || x == AG_NONE) return;
+    Thread *t = ag__thread();
+    ag__unref(t, x, AG_OWNER);
+    ag__bury(t);
+}
+
+/* A thread ends: what no scope held dies with it, and so do its numbers. */
+static void thread_end(ag_thread *t)
+{
+    ag_scope root = { 0, 0, 0, false };
+    t->scope_depth = 1;
+    ag_scope_end(&root);
+    for (size_t k = 0; k < sizeof t->scalars / sizeof *t->scalars; k++)
+        if (t->scalars[k]) ag__unref(t, t->scalars[k], AG_OWNER);
+    ag__bury(t);
+}
+__attribute__((constructor)) static void set_thread_end(void) { ag__thread_end_hook = thread_end; }

@@ -1,0 +1,332 @@
+/* variable.c - making Variables, reading their attributes, and letting go of them. */
+#include "autograd/node.h"
+#include "autograd/op.h"
+#include "autograd/where.h"
+#include "tensor/print.h"
+
+#include <argent/error.h>
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+/* What AG_NONE points to. Nothing reads it: its address is its meaning. */
+struct ag_variable ag_none_ = { .refs = AG_OWNER };
+
+/* ---- making ---- */
+
+/* Geometry first, then storage: nothing is held if either fails. */
+static ag_variable *variable_new(Thread *t, int ndim, const int64_t *size, const int64_t *stride, ag_dtype dtype, ag_device device)
+{
+    int64_t numel = ag__numel_of(ndim, size), bytes;
+    if (numel < 0 || __builtin_mul_overflow(numel, (int64_t)ag_dtype_size(dtype), &bytes)) {
+        char text[AG_TEXT];
+        return ag__fail(AG_EINVAL, "a Variable of shape %s is not possible: sizes must not be negative, and their product must fit in memory",
+                        ag__shape_text(ndim, size, text, sizeof text));
+    }
+    ag_variable *v = ag__object_get(t);
+    if (!v) return NULL;
+    v->tensor.storage = ag__storage_new(t, bytes, device);
+    if (!v->tensor.storage) {
+        v->refs = 0;
+        ag__object_put(t, v);
+        return NULL;
+    }
+    v->tensor.data = v->tensor.storage->data;
+    v->tensor.numel = numel;
+    v->tensor.dtype = (uint8_t)dtype;
+    v->tensor.ndim = (uint8_t)ndim;
+    v->tensor.wrapped = false;
+    for (int d = 0; d < ndim; d++) v->tensor.size[d] = size[d];
+    if (stride) {
+        for (int d = 0; d < ndim; d++) v->tensor.stride[d] = stride[d];
+        v->tensor.contiguous = ag__is_contiguous(ndim, size, stride);
+    } else {
+        ag__contiguous_strides(ndim, size, v->tensor.stride);
+        v->tensor.contiguous = true;
+    }
+    v->refs = AG_OWNER;
+    v->requires_grad = v->retains_grad = false;
+    v->output_nr = 0;
+    v->grad_fn = NULL;
+    v->grad = NULL;
+    v->base = NULL;
+    v->base_seq = 0;
+    v->made_by = NULL;
+    v->caller = NULL;
+    return ag__hold(t, v);
+}
+
+ag_variable *ag__new(Thread *t, int ndim, const int64_t *size, ag_dtype dtype, ag_device device)
+{
+    return variable_new(t, ndim, size, NULL, dtype, device);
+}
+ag_variable *ag__new_strided(Thread *t, int ndim, const int64_t *size, const int64_t *stride, ag_dtype dtype, ag_device device)
+{
+    return variable_new(t, ndim, size, stride, dtype, device);
+}
+
+ag_variable *ag__alias_owned(Thread *t, const ag_variable *x, int64_t refs)
+{
+    ag_variable *v = ag__object_get(t);
+    if (!v) return NULL;
+    v->tensor = x->tensor;
+    v->tensor.wrapped = false;
+    ag__count_up(&v->tensor.storage->refs);
+    v->refs = refs;
+    v->requires_grad = v->retains_grad = false;
+    v->output_nr = 0;
+    v->grad_fn = NULL;
+    v->grad = NULL;
+    v->base = NULL;
+    v->base_seq = 0;
+    v->made_by = x->made_by;
+    v->caller = x->caller;
+    return v;
+}
+ag_variable *ag__alias(Thread *t, const ag_variable *x)
+{
+    ag_variable *v = ag__alias_owned(t, x, AG_OWNER);
+    return v ? ag__hold(t, v) : NULL;
+}
+
+ag_variable *ag__view_of(Thread *t, const ag_variable *x, int ndim, const int64_t *size, const int64_t *stride, int64_t offset)
+{
+    ag_variable *v = ag__alias_owned(t, x, AG_OWNER);
+    if (!v) return NULL;
+    v->tensor.numel = ag__numel_of(ndim, size);
+    v->tensor.ndim = (uint8_t)ndim;
+    for (int d = 0; d < ndim; d++) {
+        v->tensor.size[d] = size[d];
+        v->tensor.stride[d] = stride[d];
+    }
+    v->tensor.contiguous = ag__is_contiguous(ndim, size, stride);
+    v->tensor.data += offset * (int64_t)ag__itemsize(&x->tensor);
+    return ag__hold(t, v);
+}
+
+/* ---- letting go: the dead queue up and one loop buries them, however long the chain ---- */
+
+void ag__variable_free_later(Thread *t, ag_variable *x)
+{
+    x->link = t->dead_variables;
+    t->dead_variables = x;
+}
+void ag__node_free_later(Thread *t, ag_node *n)
+{
+    n->link = t->dead_nodes;
+    t->dead_nodes = n;
+}
+
+/* The last owner of x is gone and a graph still holds it: nobody can read x.grad any more, and it may be what holds that graph. */
+void ag__leaf_abandoned(Thread *t, ag_variable *x)
+{
+    ag_variable *grad = ag__take_grad(x);
+    if (grad) ag__unref(t, grad, AG_OWNER);
+}
+
+static void variable_bury(Thread *t, ag_variable *v)
+{
+    if (v->retains_grad && v->grad_fn) ag__retain_forget(v);
+    ag__storage_drop(t, v->tensor.storage);
+    if (v->grad_fn) ag__node_unref(t, v->grad_fn);
+    if (v->grad) ag__unref(t, v->grad, AG_OWNER);
+    if (v->base) ag__unref(t, v->base, AG_REFERENCE);
+    v->refs = 0; /* what ag_leaks goes by */
+    ag__object_put(t, v);
+}
+
+void ag__bury(Thread *t)
+{
+    if (t->burying) return;
+    t->burying = true;
+    while (t->dead_variables || t->dead_nodes) {
+        ag_variable *v = t->dead_variables;
+        if (v) {
+            t->dead_variables = v->link;
+            variable_bury(t, v);
+        } else {
+            ag_node *n = t->dead_nodes;
+            t->dead_nodes = n->link;
+            ag__node_bury(t, n);
+        }
+    }
+    t->burying = false;
+}
+
+/* ---- attributes ---- */
+
+/* AG_NONE and NULL have no attributes. */
+static inline bool is_there(const ag_variable *x) { return x && x != AG_NONE; }
+
+int ag_dim(const ag_variable *x) { return x ? x->tensor.ndim : 0; }
+ag_shape_list ag_shape(const ag_variable *x) { return x ? ag_sizes_of(x->tensor.ndim, x->tensor.size) : ag_sizes_of(0, NULL); }
+ag_shape_list ag_stride(const ag_variable *x) { return x ? ag_sizes_of(x->tensor.ndim, x->tensor.stride) : ag_sizes_of(0, NULL); }
+int64_t ag_numel(const ag_variable *x) { return is_there(x) ? x->tensor.numel : 0; }
+ag_dtype ag_dtype_of(const ag_variable *x) { return is_there(x) ? (ag_dtype)x->tensor.dtype : AG_DTYPE_DEFAULT; }
+ag_device ag_device_of(const ag_variable *x) { return is_there(x) ? ag__device(x) : AG_ANY_DEVICE; }
+bool ag_is_contiguous(const ag_variable *x) { return x && x->tensor.contiguous; }
+bool ag_is_floating_point(const ag_variable *x) { return x && ag__is_floating(ag_dtype_of(x)); }
+int64_t ag_storage_offset(const ag_variable *x)
+{
+    return is_there(x) ? (x->tensor.data - x->tensor.storage->data) / (int64_t)ag__itemsize(&x->tensor) : 0;
+}
+int64_t ag_size(const ag_variable *x, int64_t dim)
+{
+    if (!is_there(x)) return ag__fail(AG_EINVAL, "size: input is NULL"), -1;
+    if (x->tensor.ndim == 0)
+        return ag__fail(AG_EINVAL, "size: Dimension specified as %" PRId64 " but tensor has no dimensions", dim), -1;
+    int d = ag__wrap_dim("size", dim, x->tensor.ndim);
+    return d < 0 ? -1 : x->tensor.size[d];
+}
+int64_t ag_version(const ag_variable *x) { return is_there(x) ? x->tensor.storage->version : 0; }
+bool ag_is_view(const ag_variable *x) { return x && x->base; }
+bool ag_shares_storage(const ag_variable *a, const ag_variable *b) { return is_there(a) && is_there(b) && a->tensor.storage == b->tensor.storage; }
+
+bool ag_requires_grad(const ag_variable *x) { return x && x->requires_grad; }
+bool ag_is_leaf(const ag_variable *x) { return is_there(x) && !x->grad_fn; }
+ag_node *ag_grad_fn(const ag_variable *x) { return x ? x->grad_fn : NULL; }
+int ag_output_nr(const ag_variable *x) { return x ? (int)x->output_nr : 0; }
+ag_variable *ag_grad(const ag_variable *x) { return x ? x->grad : NULL; }
+const char *ag_node_name(const ag_node *node) { return node ? node->op->node : NULL; }
+bool ag_retains_grad(const ag_variable *x) { return x && x->grad_fn && x->retains_grad; }
+
+ag_variable *ag_requires_grad_set(ag_variable *x, bool on)
+{
+    Thread *t = ag__thread();
+    if (!x || x == AG_NONE) return ag__fail(AG_EINVAL, "requires_grad_: input is %s", x ? "None" : "NULL");
+    if (!ag__may_change(t)) return NULL;
+    if (x->requires_grad == on) return x;
+    if (x->grad_fn)
+        return ag__fail(AG_EGRAPH, "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a subgraph "
+                                   "that doesn't require differentiation use var_no_grad = var.detach().");
+    if (x->tensor.wrapped) return ag__fail(AG_EINVAL, "requires_grad_: a number from ag_scalar is shared, so it cannot change; use ag_full");
+    if (on && !ag__is_floating(ag_dtype_of(x))) return ag__fail(AG_EINVAL, "only Tensors of floating point dtype can require gradients");
+    x->requires_grad = on;
+    return x;
+}
+ag_variable *ag_requires_grad_on(ag_variable *x) { return ag_requires_grad_set(x, true); }
+
+bool ag_set_grad(ag_variable *x, ag_variable *g)
+{
+    Thread *t = ag__thread();
+    if (!x || x == AG_NONE || !g) return ag__fail(AG_EINVAL, "grad: %s is NULL", x && x != AG_NONE ? "the gradient" : "the Variable");
+    if (!ag__may_change(t)) return false;
+    if (g == AG_NONE) {
+        g = NULL;
+    } else if (g == x) {
+        return ag__fail(AG_EINVAL, "can't assign Variable as its own grad");
+    } else if (g->tensor.dtype != x->tensor.dtype || !ag__same_sizes(&g->tensor, &x->tensor) || ag__device(g).type != ag__device(x).type) {
+        char is[AG_TEXT], wants[AG_TEXT];
+        return ag__fail(AG_EINVAL, "assigned grad has data of a different shape, type or device (grad: %s, Variable: %s)",
+                        ag__tensor_text(&g->tensor, is, sizeof is), ag__tensor_text(&x->tensor, wants, sizeof wants));
+    } else {
+        ag__ref(g, AG_OWNER);
+    }
+    ag_variable *old = ag__take_grad(x);
+    x->grad = g;
+    if (old) {
+        ag__unref(t, old, AG_OWNER);
+        ag__bury(t);
+    }
+    return true;
+}
+
+#define AG_ARGS_detach(must, may) must(Tensor, input)
+static bool detach_compose(const void *args, ag_variable **out)
+{
+    return (out[0] = ag__alias(ag__thread(), *(ag_variable *const *)args)) != NULL;
+}
+AG_OP_PLAIN(detach, .compose = detach_compose)
+
+ag_variable *ag_detach_(ag_variable *x)
+{
+    Thread *t = ag__thread();
+    if (!x || x == AG_NONE) return ag__fail(AG_EINVAL, "detach_: input is %s", x ? "None" : "NULL");
+    if (!ag__may_change(t)) return NULL;
+    if (x->base)
+        return ag__fail(AG_EGRAPH, "Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) for training, and "
+                                   "gradient_as_bucket_view is set as True, gradients are views of DDP buckets, and hence detach_() cannot be "
+                                   "called on these gradients.");
+    if (x->retains_grad && x->grad_fn) ag__retain_forget(x);
+    ag_node *n = x->grad_fn;
+    x->grad_fn = NULL;
+    x->output_nr = 0;
+    x->requires_grad = x->retains_grad = false;
+    if (n) {
+        ag__node_unref(t, n);
+        ag__bury(t);
+    }
+    return x;
+}
+
+/* ---- printing ---- */
+
+size_t ag_repr(const ag_variable *x, char *text, size_t room)
+{
+    char suffix[96] = "";
+    if (!x || x == AG_NONE) {
+        const char *word = x ? "None" : "NULL";
+        size_t n = strlen(word);
+        if (room) {
+            size_t fits = n < room ? n : room - 1;
+            memcpy(text, word, fits);
+            text[fits] = 0;
+        }
+        return n;
+    }
+    if (x->grad_fn) snprintf(suffix, sizeof suffix, "grad_fn=<%s>", x->grad_fn->op->node);
+    else if (x->requires_grad) strcpy(suffix, "requires_grad=True");
+    return ag__tensor_print(text, room, &x->tensor, *suffix ? suffix : NULL);
+}
+
+bool ag_print(const ag_variable *x, FILE *file)
+{
+    char few[4096], *text = few;
+    size_t n = ag_repr(x, few, sizeof few);
+    if (n >= sizeof few) {
+        text = ag__scratch(n + 1);
+        if (!text) return false;
+        ag_repr(x, text, n + 1);
+    }
+    bool ok = fwrite(text, 1, n, file) == n && fputc('\n', file) != EOF;
+    if (text != few) ag__scratch_free(text);
+    return ok || ag__fail(AG_EIO, "print: the file does not take what is written");
+}
+
+void ag_show(const ag_variable *x)
+{
+    ag_print(x, stderr);
+    if (!x || x == AG_NONE) return;
+    char text[AG_TEXT];
+    fprintf(stderr, "  %s, %s, version %" PRIu32 ", %s%s, %d references\n", ag__tensor_text(&x->tensor, text, sizeof text),
+            x->tensor.contiguous ? "contiguous" : "strided", x->tensor.storage->version, x->requires_grad ? "requires grad" : "no grad",
+            x->grad ? ", has .grad" : "", (int)ag__refs(x));
+}
+
+/* ---- what is alive ---- */
+
+typedef struct census {
+    FILE *file;
+    int64_t n;
+} census;
+
+static void count_living(void *object, void *user)
+{
+    const ag_variable *v = object;
+    census *c = user;
+    if (!v->refs || v->tensor.wrapped) return;
+    c->n++;
+    if (!c->file) return;
+    char text[AG_TEXT];
+    fprintf(c->file, "%s, made by %s", ag__tensor_text(&v->tensor, text, sizeof text), v->made_by ? v->made_by : "the library");
+    if (v->caller) ag__print_address(c->file, v->caller);
+    fprintf(c->file, ", %d references\n", (int)ag__refs(v));
+}
+
+int64_t ag_leaks(FILE *file)
+{
+    census c = { file, 0 };
+    ag__objects_each(count_living, &c);
+    return c.n;
+}

@@ -1,0 +1,228 @@
+/* module.c - a module's life: made, given its parts, run, freed.
+ *
+ * The public struct is short; what the library keeps for itself is in module->parts. A module belongs to the modules that it is a part of,
+ * or to the caller until the first of them takes it over; `owners` counts the former. What goes wrong while a model is put together is
+ * remembered in `failed`, so that a constructor is straight-line code with one test at its end, AG_MODULE_DONE.
+ */
+#include "nn/module_parts.h"
+#include "tensor/allocator.h"
+#include "tensor/fail.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+bool ag__module_given(const char *function, const ag_module *m)
+{
+    if (m) return true;
+    ag__fail(AG_EINVAL, "%s: the module is NULL", function);
+    return false;
+}
+
+void *ag_module_new(size_t size, const char *type, ag_forward_function *forward)
+{
+    ag_module *m = size >= sizeof *m ? calloc(1, size) : NULL;
+    struct ag_module_parts *parts = calloc(1, sizeof *parts);
+    if (!m || !parts) {
+        free(m);
+        free(parts);
+        return ag__fail_memory(type ? type : "module", size);
+    }
+    m->type = type;
+    m->forward = forward;
+    m->training = true;
+    m->parts = parts;
+    return m;
+}
+
+/* ---- parts ---- */
+
+static ag_part *find(const ag_module *m, const char *name)
+{
+    for (int64_t i = 0; i < m->parts->n; i++)
+        if (strcmp(m->parts->at[i].name, name) == 0) return &m->parts->at[i];
+    return NULL;
+}
+
+static bool name_is_good(const ag_module *m, const char *what, const char *name)
+{
+    if (!name || !*name) return ag__fail(AG_EINVAL, "%s: %s name can't be empty string \"\"", ag__module_type(m), what);
+    if (strchr(name, '.'))
+        return ag__fail(AG_EINVAL, "%s: %s name can't contain \".\", got: %s", ag__module_type(m), what, name);
+    return true;
+}
+
+/* The place for a part of that name: the old one's, emptied into *old, or a new one at the end. NULL with an error. */
+static ag_part *place(ag_module *m, const char *what, const char *name, ag_part *old)
+{
+    if (!name_is_good(m, what, name)) return NULL;
+    ag_part *p = find(m, name);
+    if (p) {
+        *old = *p;
+        return p;
+    }
+    if (!ag__grow((void **)&m->parts->at, &m->parts->max, m->parts->n + 1, sizeof *p)) return NULL;
+    char *copy = strdup(name);
+    if (!copy) return ag__fail_memory("a name in a module", strlen(name) + 1);
+    p = &m->parts->at[m->parts->n++];
+    *p = (ag_part){ .name = copy };
+    *old = *p;
+    return p;
+}
+
+static void let_go(const ag_part *p)
+{
+    if (p->kind != AG_PART_CHILD) ag_release(p->variable);
+    else if (p->child && --p->child->parts->owners == 0) ag_module_free_(p->child);
+}
+
+/* Whether `sought` is m or below it: 1; 0; -1 where that goes on for too long. */
+static int contains(const ag_module *m, const ag_module *sought, int depth)
+{
+    if (m == sought) return 1;
+    if (depth > AG_MODULE_DEPTH) return -1;
+    for (int64_t i = 0; i < m->parts->n; i++) {
+        const ag_part *p = &m->parts->at[i];
+        int found = p->kind == AG_PART_CHILD && p->child ? contains(p->child, sought, depth + 1) : 0;
+        if (found) return found;
+    }
+    return 0;
+}
+
+/* A part that cannot be added is let go of, and the module remembers. */
+static bool refuse_child(ag_module *m, ag_module *child)
+{
+    if (m) m->parts->failed = true;
+    if (child && child != m && child->parts->owners == 0) ag_module_free_(child);
+    return false;
+}
+
+bool ag_module_add_child(ag_module *m, const char *name, ag_module *child)
+{
+    if (!ag__module_given("add_child", m)) return refuse_child(m, child);
+    if (!child) {
+        ag__fail(AG_EINVAL, "%s: child %s is NULL", ag__module_type(m), name ? name : "");
+        return refuse_child(m, child);
+    }
+    int found = contains(child, m, 1);
+    if (found) {
+        ag__fail(AG_EINVAL, found > 0 ? "%s: %s would be a part of itself" : "%s: below %s modules are nested too deep",
+                 ag__module_type(m), name ? name : "");
+        /* m may be below the child, so nothing can be freed here: the child stays the caller's */
+        m->parts->failed = true;
+        return false;
+    }
+    ag_part old, *p = place(m, "module", name, &old);
+    if (!p) return refuse_child(m, child);
+    child->parts->owners++;
+    p->kind = AG_PART_CHILD;
+    p->child = child;
+    let_go(&old);
+    ag__module_changed();
+    return true;
+}
+
+static bool add_variable(ag_module *m, ag_part_kind kind, const char *name, ag_variable *x)
+{
+    static const char *const what[] = { [AG_PART_PARAMETER] = "parameter", [AG_PART_BUFFER] = "buffer" };
+    if (!ag__module_given(kind == AG_PART_BUFFER ? "add_buffer" : "add_parameter", m)) return false;
+    ag_part old, *p = NULL;
+    if (!x) ag__fail(AG_EINVAL, "%s: %s %s is NULL", ag__module_type(m), what[kind], name ? name : "");
+    else p = place(m, what[kind], name, &old);
+    if (!p) {
+        m->parts->failed = true;
+        return false;
+    }
+    p->kind = kind;
+    p->variable = x == AG_NONE ? NULL : ag_retain(x);
+    let_go(&old);
+    ag__module_changed();
+    return true;
+}
+
+bool ag_module_add_parameter(ag_module *m, const char *name, ag_variable *x)
+{
+    if (m && x && x != AG_NONE) {
+        const char *wrong = NULL;
+        if (x->grad_fn)
+            wrong = "it was computed by an op. Model parameters must be created explicitly; to express one as a function of "
+                    "another Variable, compute the value in forward";
+        else if (x->tensor.wrapped) wrong = "it is a number from ag_scalar, which cannot change; make it by ag_full";
+        else if (!ag__is_floating((ag_dtype)x->tensor.dtype)) wrong = "only floating types can want a gradient";
+        if (wrong) {
+            char text[AG_TEXT];
+            ag__fail(AG_EINVAL, "%s: cannot assign %s as parameter '%s': %s", ag__module_type(m),
+                     ag__tensor_text(&x->tensor, text, sizeof text), name ? name : "", wrong);
+            m->parts->failed = true;
+            return false;
+        }
+        if (!ag_requires_grad_set(x, true)) {
+            m->parts->failed = true;
+            return false;
+        }
+    }
+    return add_variable(m, AG_PART_PARAMETER, name, x);
+}
+
+bool ag_module_add_buffer(ag_module *m, const char *name, ag_variable *x)
+{
+    return add_variable(m, AG_PART_BUFFER, name, x);
+}
+
+bool ag_module_done(ag_module *m)
+{
+    if (m && !m->parts->failed) return true;
+    ag_module_free_(m);
+    return false;
+}
+
+/* ---- freeing: those to go stand in a list, so that depth costs no stack ---- */
+
+void ag_module_free_(ag_module *m)
+{
+    if (!m || m->parts->owners > 0) return;
+    m->parts->link = NULL;
+    for (ag_module *list = m; list;) {
+        m = list;
+        struct ag_module_parts *parts = m->parts;
+        list = parts->link;
+        if (m->free) m->free(m);
+        for (int64_t i = 0; i < parts->n; i++) {
+            ag_part *p = &parts->at[i];
+            if (p->kind != AG_PART_CHILD) ag_release(p->variable);
+            else if (p->child && --p->child->parts->owners == 0) {
+                p->child->parts->link = list;
+                list = p->child;
+            }
+            free(p->name);
+        }
+        free(parts->at);
+        ag__name_tables_free(parts->names);
+        free(parts);
+        free(m);
+    }
+    ag__module_changed();
+}
+
+/* ---- running ---- */
+
+ag_variable *ag_module_forward(ag_module *m, ag_variable *x)
+{
+    if (!ag__module_given("forward", m)) return NULL;
+    if (!x) return ag__fail(AG_EINVAL, "%s: forward's input is NULL", ag__module_type(m));
+    if (!m->forward)
+        return ag__fail(AG_EINVAL, "%s: it has no forward of one input%s", ag__module_type(m),
+                        m->criterion ? "; a loss is called as ag_criterion(module, input, target)" : "");
+    AG_SCOPE;
+    ag_variable *y = m->forward(m, x);
+    return y == x ? x : ag_keep(y);
+}
+
+ag_variable *ag_module_criterion(ag_module *m, ag_variable *input, ag_variable *target)
+{
+    if (!ag__module_given("criterion", m)) return NULL;
+    if (!input || !target)
+        return ag__fail(AG_EINVAL, "%s: the %s is NULL", ag__module_type(m), input ? "target" : "input");
+    if (!m->criterion) return ag__fail(AG_EINVAL, "%s: it is not a loss: ag_forward(module, x) runs it", ag__module_type(m));
+    AG_SCOPE;
+    return ag_keep(m->criterion(m, input, target));
+}

@@ -1,0 +1,68 @@
+/* module_parts.h - the inside of a module: its parts in the order they were given, and the names of everything below it. */
+#ifndef AG_MODULE_PARTS_H
+#define AG_MODULE_PARTS_H
+#include "autograd/node.h"
+
+#include <argent/module.h>
+
+/* A path deeper than this is refused: it is a module that has become a part of itself, or a mistake. */
+enum { AG_MODULE_DEPTH = 256 };
+
+typedef enum { AG_PART_CHILD, AG_PART_PARAMETER, AG_PART_BUFFER } ag_part_kind;
+
+typedef struct ag_part {
+    char *name; /* owned */
+    ag_part_kind kind;
+    union {
+        ag_module *child;
+        ag_variable *variable;
+    };
+} ag_part;
+
+typedef struct ag_name_table ag_name_table; /* module_names.c */
+
+struct ag_module_parts {
+    ag_part *at;
+    int64_t n, max;
+    int32_t owners; /* how many modules it is a part of */
+    bool failed;    /* a part could not be added: AG_MODULE_DONE tells */
+    ag_module *link; /* in the list of those being freed */
+    ag_name_table *names; /* as last asked for; older ones behind it */
+};
+
+static inline const char *ag__module_type(const ag_module *m) { return m->type ? m->type : "Module"; }
+
+/* Raised whenever any module gets or loses a part: tables of names made before are out of date. */
+void ag__module_changed(void);
+void ag__name_tables_free(ag_name_table *names);
+
+/* One line of a table of names. */
+typedef struct ag_name_entry {
+    size_t name; /* offset in text */
+    ag_variable *variable;
+    ag_module *module;
+} ag_name_entry;
+typedef struct ag_name_list {
+    ag_name_entry *at;
+    int64_t n, max;
+} ag_name_list;
+struct ag_name_table {
+    uint64_t made; /* which change of modules it knows of */
+    char *text;    /* all names, each ended by a 0 */
+    int64_t n_text, max_text;
+    ag_name_list list[AG_NAMED_STATE + 1];
+    ag_variable **parameters; /* list[AG_NAMED_PARAMETERS] once more, as an ag_list wants them */
+    ag_name_table *older;
+};
+/* The names of everything in m and below, up to date; NULL with an error. Valid as long as m. */
+const ag_name_table *ag__module_names(ag_module *m);
+/* NULL, with an error unless one stands, where m is NULL. */
+bool ag__module_given(const char *function, const ag_module *m);
+
+/* A leaf's gradient dropped, or filled with zeros. */
+bool ag__zero_grad(ag_thread *t, ag_variable *x, bool set_to_none);
+
+/* A number as Python's repr() writes it: 0.25, 1e-05, 3.0. text has room for 32 bytes. Returns text. */
+const char *ag__number_text(double value, char *text);
+
+#endif

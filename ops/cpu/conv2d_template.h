@@ -1,0 +1,337 @@
+/* conv2d_template.h - read once for each type by conv2d_kernel.c, with real and REAL(name). */
+#define vec   REAL(vec)
+#define LANES REAL(LANES)
+
+/* ---- pixels of the output ---- */
+
+/* `pixels` pixels from t = 0 on, turns [first, last) of the innermost loop. channels and pixels are constants where this is called, so
+ * that the sums are registers. */
+AG_INLINE void REAL(pixels)(int channels, int pixels, const ag__conv_run *u, const real *in, int64_t first, int64_t last, real *out)
+{
+    const real *bias = u->bias, *weights = u->weights;
+    const int64_t in_pixel = u->in_pixel, in_turn = u->loops[2].in, weights_turn = u->loops[2].weights;
+    vec sum[CHANNELS][FEW_PIXELS];
+    AG_UNROLL
+    for (int o = 0; o < channels; o++) {
+        vec b = REAL(splat)(bias[o]);
+        AG_UNROLL
+        for (int t = 0; t < pixels; t++) sum[o][t] = b;
+    }
+    for (int64_t a = 0; a < u->loops[0].n; a++) {
+        for (int64_t b = 0; b < u->loops[1].n; b++) {
+            const real *x = in + a * u->loops[0].in + b * u->loops[1].in + first * in_turn;
+            const real *w = weights + a * u->loops[0].weights + b * u->loops[1].weights + first * weights_turn;
+            for (int64_t c = first; c < last; c++, x += in_turn, w += weights_turn) {
+                vec weight[CHANNELS];
+                AG_UNROLL
+                for (int o = 0; o < channels; o++) weight[o] = REAL(splat)(w[o]);
+                AG_UNROLL
+                for (int t = 0; t < pixels; t++) {
+                    vec value = REAL(load)(x + t * in_pixel);
+                    AG_UNROLL
+                    for (int o = 0; o < channels; o++) sum[o][t] += weight[o] * value;
+                }
+            }
+        }
+    }
+    AG_UNROLL
+    for (int o = 0; o < channels; o++) {
+        AG_UNROLL
+        for (int t = 0; t < pixels; t++) REAL(store)(out + o * u->out_channel + t * u->out_pixel, sum[o][t]);
+    }
+}
+
+typedef void REAL(pixels_function)(const ag__conv_run *u, const real *in, int64_t first, int64_t last, real *out);
+
+/* One function for each size, not inlined: the register allocator sees one loop at a time. */
+#define AG_PIXELS(channels, n)                                                                                                   \
+    static __attribute__((noinline)) void REAL(pixels_##channels##_##n)(const ag__conv_run *u, const real *in, int64_t first,     \
+                                                                        int64_t last, real *out)                                 \
+    {                                                                                                                            \
+        REAL(pixels)(channels, n, u, in, first, last, out);                                                                      \
+    }
+#define AG_NAME(channels, n) REAL(pixels_##channels##_##n)
+// clang-format off
+#if AG_VECTOR_BYTES == 64
+#define AG_MANY(F, o) F(o, 1) F(o, 2) F(o, 3) F(o, 4)
+#define AG_MORE(F, o) AG_MANY(F, o) F(o, 5) F(o, 6) F(o, 7) F(o, 8)
+#define AG_SIZES(MANY, MORE) MORE(1) MORE(2) MANY(3) MANY(4) MANY(5) MANY(6)
+#elif AG_VECTOR_BYTES == 32
+#define AG_MANY(F, o) F(o, 1) F(o, 2) F(o, 3) F(o, 4)
+#define AG_MORE(F, o) AG_MANY(F, o) F(o, 5) F(o, 6)
+#define AG_SIZES(MANY, MORE) MORE(1) MORE(2) MANY(3)
+#else
+#define AG_MANY(F, o) F(o, 1) F(o, 2) F(o, 3)
+#define AG_MORE(F, o) AG_MANY(F, o) F(o, 4) F(o, 5)
+#define AG_SIZES(MANY, MORE) MORE(1) MORE(2) MANY(3)
+#endif
+#define AG_DEFINE_MANY(o) AG_MANY(AG_PIXELS, o)
+#define AG_DEFINE_MORE(o) AG_MORE(AG_PIXELS, o)
+AG_SIZES(AG_DEFINE_MANY, AG_DEFINE_MORE)
+#define AG_ENTRY(o, n)   [n] = AG_NAME(o, n),
+#define AG_LIST_MANY(o)  [o] = { AG_MANY(AG_ENTRY, o) },
+#define AG_LIST_MORE(o)  [o] = { AG_MORE(AG_ENTRY, o) },
+// clang-format on
+static REAL(pixels_function) *const REAL(pixels_functions)[CHANNELS + 1][FEW_PIXELS + 1] = { AG_SIZES(AG_LIST_MANY, AG_LIST_MORE) };
+#undef AG_PIXELS
+#undef AG_NAME
+#undef AG_MANY
+#undef AG_MORE
+#undef AG_SIZES
+#undef AG_DEFINE_MANY
+#undef AG_DEFINE_MORE
+#undef AG_ENTRY
+#undef AG_LIST_MANY
+#undef AG_LIST_MORE
+
+static void REAL(run)(const ag__conv_run *u)
+{
+    const int64_t most = u->channels <= FEW ? FEW_PIXELS : PIXELS;
+    int64_t pieces = (u->n + most - 1) / most; /* of nearly equal length */
+    for (int64_t t = 0; t < u->n; pieces--) {
+        const int64_t pixels = (u->n - t + pieces - 1) / pieces;
+        int64_t first = 0, last = u->loops[2].n;
+        if (u->clip) {
+            const int64_t column = u->column + t * u->column_pixel, end = column + (pixels - 1) * u->column_pixel;
+            while (first < last && end + first * u->column_turn < 0) first++;
+            while (first < last && column + (last - 1) * u->column_turn >= u->width) last--;
+        }
+        REAL(pixels_functions)[u->channels][pixels](u, (const real *)u->in + t * u->in_pixel, first, last,
+                                                    (real *)u->out + t * u->out_pixel);
+        t += pixels;
+    }
+}
+
+/* ---- weight gradient ---- */
+
+AG_INLINE void REAL(weights)(int channels, int taps, const ag__conv_weight_run *u)
+{
+    const int64_t in_tap = u->in_tap, in_pixel = u->in_pixel, channel = u->gradient_channel, pixel = u->gradient_pixel;
+    /* a few sums would wait for each other: then every second or fourth pixel has sums of its own */
+    const int turns = channels * taps >= 8 ? 1 : channels * taps >= 4 ? 2 : 4;
+    real *sums = u->sums;
+    vec sum[4][WEIGHT_CHANNELS][WEIGHT_TAPS];
+    AG_UNROLL
+    for (int o = 0; o < channels; o++) {
+        AG_UNROLL
+        for (int q = 0; q < taps; q++) {
+            sum[0][o][q] = REAL(load)(sums + (o * taps + q) * LANES);
+            AG_UNROLL
+            for (int i = 1; i < turns; i++) sum[i][o][q] = (vec){ 0 };
+        }
+    }
+    for (int64_t row = 0; row < u->rows; row++) {
+        const real *in = (const real *)u->in + row * u->in_row, *gradient = (const real *)u->gradient + row * u->gradient_row;
+        int64_t t = 0;
+        for (; t + turns <= u->n; t += turns) {
+            AG_UNROLL
+            for (int i = 0; i < turns; i++, in += in_pixel, gradient += pixel) {
+                vec g[WEIGHT_CHANNELS];
+                AG_UNROLL
+                for (int o = 0; o < channels; o++) g[o] = REAL(load)(gradient + o * channel);
+                AG_UNROLL
+                for (int q = 0; q < taps; q++) {
+                    vec value = REAL(load)(in + q * in_tap);
+                    AG_UNROLL
+                    for (int o = 0; o < channels; o++) sum[i][o][q] += g[o] * value;
+                }
+            }
+        }
+        for (; t < u->n; t++, in += in_pixel, gradient += pixel) {
+            AG_UNROLL
+            for (int o = 0; o < channels; o++) {
+                vec g = REAL(load)(gradient + o * channel);
+                AG_UNROLL
+                for (int q = 0; q < taps; q++) sum[0][o][q] += g * REAL(load)(in + q * in_tap);
+            }
+        }
+    }
+    AG_UNROLL
+    for (int o = 0; o < channels; o++) {
+        AG_UNROLL
+        for (int q = 0; q < taps; q++) {
+            AG_UNROLL
+            for (int i = 1; i < turns; i++) sum[0][o][q] += sum[i][o][q];
+            REAL(store)(sums + (o * taps + q) * LANES, sum[0][o][q]);
+        }
+    }
+}
+
+typedef void REAL(weights_function)(const ag__conv_weight_run *u);
+
+#define AG_WEIGHTS(channels, taps)                                                                                               \
+    static __attribute__((noinline)) void REAL(weights_##channels##_##taps)(const ag__conv_weight_run *u)                         \
+    {                                                                                                                            \
+        REAL(weights)(channels, taps, u);                                                                                        \
+    }
+// clang-format off
+#if AG_VECTOR_BYTES == 64
+#define AG_TAPS(F, o) F(o, 1) F(o, 2) F(o, 3) F(o, 4) F(o, 5)
+#define AG_SIZES(TAPS) TAPS(1) TAPS(2) TAPS(3) TAPS(4) TAPS(5)
+#elif AG_VECTOR_BYTES == 32
+#define AG_TAPS(F, o) F(o, 1) F(o, 2) F(o, 3) F(o, 4)
+#define AG_SIZES(TAPS) TAPS(1) TAPS(2) TAPS(3)
+#else
+#define AG_TAPS(F, o) F(o, 1) F(o, 2) F(o, 3)
+#define AG_SIZES(TAPS) TAPS(1) TAPS(2) TAPS(3)
+#endif
+#define AG_DEFINE(o) AG_TAPS(AG_WEIGHTS, o)
+AG_SIZES(AG_DEFINE)
+#define AG_ENTRY(o, q) [q] = REAL(weights_##o##_##q),
+#define AG_LIST(o)     [o] = { AG_TAPS(AG_ENTRY, o) },
+// clang-format on
+static REAL(weights_function) *const REAL(weights_functions)[WEIGHT_CHANNELS + 1][WEIGHT_TAPS + 1] = { AG_SIZES(AG_LIST) };
+#undef AG_WEIGHTS
+#undef AG_TAPS
+#undef AG_SIZES
+#undef AG_DEFINE
+#undef AG_ENTRY
+#undef AG_LIST
+
+static void REAL(weight_run)(const ag__conv_weight_run *u) { REAL(weights_functions)[u->channels][u->taps](u); }
+
+static void REAL(add_lanes)(const void *sums, int64_t n, void *totals)
+{
+    for (int64_t i = 0; i < n; i++) ((real *)totals)[i] = REAL(total)(REAL(load)((const real *)sums + i * LANES));
+}
+
+/* ---- between planes of images and registers ---- */
+
+static inline int64_t REAL(larger)(int64_t a, int64_t b) { return a > b ? a : b; }
+static inline int64_t REAL(smaller)(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* The lanes' numbers lie side by side: a batch-last tensor. */
+static bool REAL(side_by_side)(const ag__conv_lane *lanes)
+{
+    for (int l = 0; l < LANES; l++) {
+        if (memcmp(lanes[l].rows, lanes[0].rows, sizeof lanes->rows) != 0) return false;
+        if (memcmp(lanes[l].columns, lanes[0].columns, sizeof lanes->columns) != 0) return false;
+        if ((const real *)lanes[l].at != (const real *)lanes[0].at + l) return false;
+    }
+    return true;
+}
+
+/* columns [begin, end) of row r, any lanes */
+static void REAL(pack_some)(real *to, int64_t r, int64_t begin, int64_t end, const ag__conv_lane *lanes, int64_t row_stride,
+                            int64_t column_stride)
+{
+    if (begin >= end) return;
+    memset(to + begin * LANES, 0, (size_t)((end - begin) * LANES) * sizeof(real));
+    for (int l = 0; l < LANES; l++) {
+        const ag__conv_lane *lane = &lanes[l];
+        if (r < lane->rows[0] || r >= lane->rows[1]) continue;
+        const real *from = (const real *)lane->at + (r - lane->rows[0]) * row_stride;
+        const int64_t last = REAL(smaller)(end, lane->columns[1]);
+        for (int64_t c = REAL(larger)(begin, lane->columns[0]); c < last; c++)
+            to[c * LANES + l] = from[(c - lane->columns[0]) * column_stride];
+    }
+}
+
+static void REAL(pack)(void *to_, int64_t rows, int64_t columns, const ag__conv_lane *lanes, int64_t row_stride, int64_t column_stride)
+{
+    real *to = to_;
+    const bool batch_last = REAL(side_by_side)(lanes);
+    /* the columns that every lane has, if it has any */
+    int64_t first = 0, last = columns;
+    for (int l = 0; l < LANES; l++) {
+        if (lanes[l].rows[0] >= lanes[l].rows[1]) continue;
+        first = REAL(larger)(first, lanes[l].columns[0]);
+        last = REAL(smaller)(last, lanes[l].columns[1]);
+    }
+    const bool turn = !batch_last && column_stride == 1 && last - first >= LANES;
+    for (int64_t r = 0; r < rows; r++, to += columns * LANES) {
+        if (batch_last && r >= lanes[0].rows[0] && r < lanes[0].rows[1]) {
+            const real *from = (const real *)lanes[0].at + (r - lanes[0].rows[0]) * row_stride;
+            memset(to, 0, (size_t)(first * LANES) * sizeof(real));
+            for (int64_t c = first; c < last; c++)
+                REAL(store)(to + c * LANES, REAL(load)(from + (c - first) * column_stride));
+            memset(to + last * LANES, 0, (size_t)((columns - last) * LANES) * sizeof(real));
+        } else if (turn) {
+            REAL(pack_some)(to, r, 0, first, lanes, row_stride, 1);
+            for (int64_t c = first; c < last; c += LANES) {
+                if (c > last - LANES) c = last - LANES; /* the last block overlaps the one before */
+                vec block[LANES];
+                AG_UNROLL
+                for (int l = 0; l < LANES; l++) {
+                    const ag__conv_lane *lane = &lanes[l];
+                    if (r >= lane->rows[0] && r < lane->rows[1])
+                        block[l] = REAL(load)((const real *)lane->at + (r - lane->rows[0]) * row_stride + c - lane->columns[0]);
+                    else block[l] = (vec){ 0 };
+                }
+                REAL(transpose)(block);
+                AG_UNROLL
+                for (int i = 0; i < LANES; i++) REAL(store)(to + (c + i) * LANES, block[i]);
+            }
+            REAL(pack_some)(to, r, last, columns, lanes, row_stride, 1);
+        } else {
+            REAL(pack_some)(to, r, 0, columns, lanes, row_stride, column_stride);
+        }
+    }
+}
+
+static void REAL(unpack)(const void *from_, int channels, int64_t pixels, const ag__conv_lane *lanes, int64_t channel_stride,
+                         int64_t pixel_stride)
+{
+    for (int o = 0; o < channels; o++) {
+        const real *from = (const real *)from_ + o * pixels * LANES;
+        const int64_t turned = pixel_stride == 1 && pixels >= LANES ? pixels : 0;
+        for (int64_t c = 0; c < turned; c += LANES) {
+            if (c > turned - LANES) c = turned - LANES;
+            vec block[LANES];
+            AG_UNROLL
+            for (int i = 0; i < LANES; i++) block[i] = REAL(load)(from + (c + i) * LANES);
+            REAL(transpose)(block);
+            AG_UNROLL
+            for (int l = 0; l < LANES; l++) {
+                const int64_t valid = lanes[l].columns[1];
+                real *to = (real *)(uintptr_t)lanes[l].at + o * channel_stride + c;
+                if (valid >= c + LANES) REAL(store)(to, block[l]);
+                else if (valid > c) memcpy(to, &block[l], (size_t)(valid - c) * sizeof(real));
+            }
+        }
+        for (int l = 0; l < LANES && !turned; l++) {
+            const int64_t valid = REAL(smaller)(pixels, lanes[l].columns[1]);
+            real *to = (real *)(uintptr_t)lanes[l].at + o * channel_stride;
+            for (int64_t c = 0; c < valid; c++) to[c * pixel_stride] = from[c * LANES + l];
+        }
+    }
+}
+
+/* ---- bias gradient ---- */
+
+/* Sums of up to 4096 elements are taken in the element's type, the sum of those in double. */
+static double REAL(sum)(const void *from_, int64_t rows, int64_t row_stride, int64_t n, int64_t stride)
+{
+    double sum = 0;
+    for (int64_t r = 0; r < rows; r++) {
+        const real *from = (const real *)from_ + r * row_stride;
+        for (int64_t i = 0, end; i < n; i = end) {
+            end = REAL(smaller)(n, i + 4096);
+            vec part[4] = { 0 };
+            for (; stride == 1 && i + 4 * LANES <= end; i += 4 * LANES) {
+                AG_UNROLL
+                for (int j = 0; j < 4; j++) part[j] += REAL(load)(from + i + j * LANES);
+            }
+            real rest = 0;
+            for (; i < end; i++) rest += from[i * stride];
+            sum += (double)(REAL(total)((part[0] + part[1]) + (part[2] + part[3])) + rest);
+        }
+    }
+    return sum;
+}
+
+AG_ISA_TABLE(ag__conv2d_kernels, REAL(ag__conv2d)) = {
+    .lanes = LANES,
+    .channels = CHANNELS,
+    .weight_channels = WEIGHT_CHANNELS,
+    .weight_taps = WEIGHT_TAPS,
+    .run = REAL(run),
+    .weight_run = REAL(weight_run),
+    .pack = REAL(pack),
+    .unpack = REAL(unpack),
+    .add_lanes = REAL(add_lanes),
+    .sum = REAL(sum),
+};
+
+#undef vec
+#undef LANES

@@ -1,0 +1,48 @@
+/* gemm.h - C = alpha A B + beta D: the product of matrices, for float and double and for integers that wrap. */
+#ifndef AG_GEMM_H
+#define AG_GEMM_H
+#include <argent/dtype.h>
+
+/* Strides count elements and may be anything, zero included; a transposed operand is one with its strides exchanged. D
+ * is what is added: C itself (same strides), a bias for each column (d_row = 0) or row (d_col = 0), or any matrix; with
+ * beta = 0 it is not read. C is written only, lies apart from A and B, and no two of its elements share a place. */
+typedef struct {
+    ag_dtype dtype; /* of all four; not AG_BOOL */
+    int64_t m, n, k;
+    const void *a; /* (m, k) */
+    int64_t a_row, a_col;
+    const void *b; /* (k, n) */
+    int64_t b_row, b_col;
+    const void *d; /* (m, n) */
+    int64_t d_row, d_col;
+    void *c; /* (m, n) */
+    int64_t c_row, c_col;
+    double alpha, beta; /* integers: whole numbers */
+
+    int64_t batch; /* so many products, 0 counts as 1; from one to the next: */
+    int64_t a_batch, b_batch, d_batch, c_batch;
+} ag__gemm_args;
+
+/* False, with AG_ENOMEM standing, if there was no memory to pack the operands in. */
+bool ag__gemm(const ag__gemm_args *args);
+
+/* ---- the kernels, one table for each type and instruction set; A and B are packed into panels first ---- */
+
+typedef struct {
+    int rows, columns; /* of a tile: A in panels of `rows` rows, B in panels of `columns` columns */
+
+    /* A panel of A (width = rows) or B (width = columns): to[p][i] = from[i * across + p * along] for i < width and p <
+     * depth; i from `valid` on is 0. */
+    void (*pack_a)(void *to, const void *from, int64_t across, int64_t along, int valid, int64_t depth);
+    void (*pack_b)(void *to, const void *from, int64_t across, int64_t along, int valid, int64_t depth);
+    /* C[m, n] = alpha * (panel of A) (panel of B) + beta * D, m <= rows, n <= columns */
+    void (*tile)(const ag__gemm_args *g, int m, int n, int64_t depth, const void *a, const void *b, const void *d,
+                 void *c);
+    /* c[i * c_row] = alpha * (row i of A) x + beta * d[i * d_row] for m rows, x contiguous; A has a_row = 1 or a_col =
+     * 1 */
+    void (*times_vector)(const ag__gemm_args *g, int64_t m, const void *a, const void *x, const void *d, void *c);
+} ag__gemm_kernels;
+
+void ag__gemm_integer(const ag__gemm_args *args); /* gemm_integer.c */
+
+#endif

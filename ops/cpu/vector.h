@@ -1,0 +1,130 @@
+/* vector.h - registers full of numbers, with the vector extensions of gcc and clang, for kernel sources (isa.h).
+ *
+ * For each of f32 and f64 (T below), as wide as the instruction set at hand allows:
+ *
+ *     vec_T                       a register of LANES_T numbers; + - * / and comparisons work lane by lane
+ *     load_T(p), store_T(p, v)    from and to memory, aligned or not
+ *     splat_T(x)                  x in every lane
+ *     total_T(v)                  the sum of the lanes, in one fixed order
+ *     transpose_T(r)              the LANES_T x LANES_T matrix of rows r[i] becomes its transpose
+ *
+ * A kernel that serves both types is a file read twice, with `real` and REAL(name) defined for one and then for the
+ * other.
+ */
+#ifndef AG_VECTOR_H
+#define AG_VECTOR_H
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__AVX512F__)
+#define AG_VECTOR_BYTES 64
+#elif defined(__AVX__)
+#define AG_VECTOR_BYTES 32
+#else
+#define AG_VECTOR_BYTES 16
+#endif
+
+#define AG_INLINE static inline __attribute__((always_inline))
+
+#if defined(__clang__)
+#define AG_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define AG_UNROLL _Pragma("GCC unroll 64")
+#endif
+
+typedef float vec_f32 __attribute__((vector_size(AG_VECTOR_BYTES)));
+typedef double vec_f64 __attribute__((vector_size(AG_VECTOR_BYTES)));
+typedef int32_t mask_f32
+    __attribute__((vector_size(AG_VECTOR_BYTES))); /* what a comparison gives: 0 or -1 in each lane */
+typedef int64_t mask_f64 __attribute__((vector_size(AG_VECTOR_BYTES)));
+typedef float loose_f32 __attribute__((vector_size(AG_VECTOR_BYTES), aligned(4), may_alias)); /* anywhere in memory */
+typedef double loose_f64 __attribute__((vector_size(AG_VECTOR_BYTES), aligned(8), may_alias));
+enum { LANES_f32 = AG_VECTOR_BYTES / 4, LANES_f64 = AG_VECTOR_BYTES / 8 };
+
+AG_INLINE vec_f32 load_f32(const float *p) { return *(const loose_f32 *)p; }
+AG_INLINE vec_f64 load_f64(const double *p) { return *(const loose_f64 *)p; }
+AG_INLINE void store_f32(float *p, vec_f32 v) { *(loose_f32 *)p = v; }
+AG_INLINE void store_f64(double *p, vec_f64 v) { *(loose_f64 *)p = v; }
+AG_INLINE vec_f32 splat_f32(float x) { return x - (vec_f32){ 0 }; }
+AG_INLINE vec_f64 splat_f64(double x) { return x - (vec_f64){ 0 }; }
+
+AG_INLINE float total_f32(vec_f32 v)
+{
+    float x[LANES_f32];
+    store_f32(x, v);
+    AG_UNROLL
+    for (int half = LANES_f32 / 2; half >= 1; half /= 2)
+        for (int i = 0; i < half; i++) x[i] += x[i + half];
+    return x[0];
+}
+AG_INLINE double total_f64(vec_f64 v)
+{
+    double x[LANES_f64];
+    store_f64(x, v);
+    AG_UNROLL
+    for (int half = LANES_f64 / 2; half >= 1; half /= 2)
+        for (int i = 0; i < half; i++) x[i] += x[i + half];
+    return x[0];
+}
+
+/* Lanes of a and b taken in turns: of their first halves, of their second halves. */
+// clang-format off
+#define AG_ZIP_LOW_2(a, b)   __builtin_shufflevector(a, b, 0, 2)
+#define AG_ZIP_HIGH_2(a, b)  __builtin_shufflevector(a, b, 1, 3)
+#define AG_ZIP_LOW_4(a, b)   __builtin_shufflevector(a, b, 0, 4, 1, 5)
+#define AG_ZIP_HIGH_4(a, b)  __builtin_shufflevector(a, b, 2, 6, 3, 7)
+#define AG_ZIP_LOW_8(a, b)   __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
+#define AG_ZIP_HIGH_8(a, b)  __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
+#define AG_ZIP_LOW_16(a, b)  __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define AG_ZIP_HIGH_16(a, b) __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+// clang-format on
+
+#if AG_VECTOR_BYTES == 64
+#define AG_ZIP_LOW_f32  AG_ZIP_LOW_16
+#define AG_ZIP_HIGH_f32 AG_ZIP_HIGH_16
+#define AG_ZIP_LOW_f64  AG_ZIP_LOW_8
+#define AG_ZIP_HIGH_f64 AG_ZIP_HIGH_8
+#elif AG_VECTOR_BYTES == 32
+#define AG_ZIP_LOW_f32  AG_ZIP_LOW_8
+#define AG_ZIP_HIGH_f32 AG_ZIP_HIGH_8
+#define AG_ZIP_LOW_f64  AG_ZIP_LOW_4
+#define AG_ZIP_HIGH_f64 AG_ZIP_HIGH_4
+#else
+#define AG_ZIP_LOW_f32  AG_ZIP_LOW_4
+#define AG_ZIP_HIGH_f32 AG_ZIP_HIGH_4
+#define AG_ZIP_LOW_f64  AG_ZIP_LOW_2
+#define AG_ZIP_HIGH_f64 AG_ZIP_HIGH_2
+#endif
+
+/* Zipping row i with row i + half moves the highest bit of the row number below the column number and the highest bit
+ * of the column number below the row number; as many times as there are bits, and they have changed places. */
+AG_INLINE void transpose_f32(vec_f32 *r)
+{
+    AG_UNROLL
+    for (int step = 1; step < LANES_f32; step *= 2) {
+        vec_f32 t[LANES_f32];
+        AG_UNROLL
+        for (int i = 0; i < LANES_f32 / 2; i++) {
+            t[2 * i] = AG_ZIP_LOW_f32(r[i], r[i + LANES_f32 / 2]);
+            t[2 * i + 1] = AG_ZIP_HIGH_f32(r[i], r[i + LANES_f32 / 2]);
+        }
+        AG_UNROLL
+        for (int i = 0; i < LANES_f32; i++) r[i] = t[i];
+    }
+}
+AG_INLINE void transpose_f64(vec_f64 *r)
+{
+    AG_UNROLL
+    for (int step = 1; step < LANES_f64; step *= 2) {
+        vec_f64 t[LANES_f64];
+        AG_UNROLL
+        for (int i = 0; i < LANES_f64 / 2; i++) {
+            t[2 * i] = AG_ZIP_LOW_f64(r[i], r[i + LANES_f64 / 2]);
+            t[2 * i + 1] = AG_ZIP_HIGH_f64(r[i], r[i + LANES_f64 / 2]);
+        }
+        AG_UNROLL
+        for (int i = 0; i < LANES_f64; i++) r[i] = t[i];
+    }
+}
+
+#endif

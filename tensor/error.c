@@ -1,0 +1,78 @@
+/* error.c - the calling thread's error, and the thread state it lives in. */
+#include "tensor/fail.h"
+#include "tensor/thread.h"
+
+#include <locale.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the handler: one for the process ---- */
+static pthread_mutex_t handler_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct {
+    ag_error_handler *function;
+    void *user;
+} handler;
+
+void ag_set_error_handler(ag_error_handler *function, void *user)
+{
+    pthread_mutex_lock(&handler_lock);
+    handler.function = function;
+    handler.user = user;
+    pthread_mutex_unlock(&handler_lock);
+}
+
+void ag_error_print(ag_error_kind kind, const char *sentence, void *user)
+{
+    (void)kind, (void)user;
+    fprintf(stderr, "argent: %s\n", sentence);
+}
+
+/* ---- setting and reading ---- */
+static pthread_once_t c_locale_once = PTHREAD_ONCE_INIT;
+static locale_t c_locale;
+static void c_locale_make(void) { c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0); }
+
+void *ag__fail(ag_error_kind kind, const char *format, ...)
+{
+    ag_thread *t = ag__thread();
+    if (t->failed) return NULL; /* the first error stands */
+    pthread_once(&c_locale_once, c_locale_make);
+    locale_t before = c_locale ? uselocale(c_locale) : (locale_t)0;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(t->error, sizeof t->error, format, args);
+    va_end(args);
+    if (before) uselocale(before);
+    t->kind = kind;
+    t->failed = true;
+    pthread_mutex_lock(&handler_lock);
+    ag_error_handler *function = handler.function;
+    void *user = handler.user;
+    pthread_mutex_unlock(&handler_lock);
+    if (function) function(kind, t->error, user);
+    return NULL;
+}
+
+void *ag__fail_memory(const char *what, size_t bytes)
+{
+    return ag__fail(AG_ENOMEM, "out of memory: %s (%zu bytes)", what, bytes);
+}
+
+const char *ag_error(void)
+{
+    ag_thread *t = ag__thread();
+    return t->failed ? t->error : NULL;
+}
+ag_error_kind ag_error_code(void)
+{
+    ag_thread *t = ag__thread();
+    return t->failed ? t->kind : AG_OK;
+}
+void ag_clear_error(void)
+{
+    ag_thread *t = ag__thread();
+    t->failed = t->stateless; /* a thread without room for its state cannot work */
+}

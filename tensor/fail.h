@@ -1,0 +1,12 @@
+/* fail.h - setting the thread's error, for the library's own code. */
+#ifndef AG_FAIL_H
+#define AG_FAIL_H
+#include <argent/error.h>
+
+/* Let this sentence stand, unless one stands already; NULL, which is also false:
+ *     if (n < 0) return ag__fail(AG_EINVAL, "arange: n is %lld, it must not be negative", (long long)n);
+ * Numbers are formatted as in the C locale. */
+void *ag__fail(ag_error_kind kind, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
+void *ag__fail_memory(const char *what, size_t bytes); /* "out of memory: what (bytes bytes)" */
+
+#endif

@@ -1,0 +1,371 @@
+/* memory.c - the caching allocator, and each thread's share of it.
+ *
+ * A block that is let go is kept by its size class and handed out again. Small blocks (up to SMALL_BYTES) are cut from slabs and kept by
+ * each thread, without a lock; a thread that piles up more than a batch of them passes a batch to the depot, where a thread that runs out
+ * looks before it cuts a new slab: so blocks flow back from a thread that only frees to one that only takes. Large blocks are kept in the
+ * depot, under its lock, which costs little beside what is done with them. A thread that ends leaves its blocks to the depot.
+ *
+ * Objects (Variables) are blocks of one size from slabs of their own, so that the living ones can be listed.
+ *
+ * With caching off, every block is malloc's: memory checkers see each one, and a failing malloc reaches every caller.
+ */
+#include "tensor/allocator.h"
+
+#include <argent/memory.h>
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined __SANITIZE_ADDRESS__
+#define CACHING_BY_DEFAULT false
+#elif defined __has_feature
+#if __has_feature(address_sanitizer)
+#define CACHING_BY_DEFAULT false
+#endif
+#endif
+#ifndef CACHING_BY_DEFAULT
+#define CACHING_BY_DEFAULT true
+#endif
+
+enum { SMALL_BYTES = 32 << 10, SLAB_BYTES = 256 << 10, BATCH_BYTES = 64 << 10, OBJECT_CLASS = 3 };
+_Static_assert(AG_OBJECT_BYTES == 256, "an object is a block of class 3");
+
+/* A slab: 64 bytes of header, then blocks. */
+typedef struct slab {
+    struct slab *next;
+    size_t block_bytes;
+} slab;
+
+/* Where caching is off an object has this before it; the links are complemented, so that a leak checker does not follow them. */
+typedef struct loose_object {
+    uintptr_t next, previous;
+    char pad[48];
+} loose_object;
+
+static struct {
+    pthread_mutex_t lock;
+    /* each class: a list of batches; a block's first word names the next block of its batch, its second the next batch */
+    void *batches[AG_N_SIZE_CLASSES], *object_batches;
+    slab *slabs, *object_slabs;
+    uintptr_t loose; /* the first loose object, complemented */
+    ag_thread *threads;
+    int64_t allocated; /* of threads that have ended */
+    int64_t reserved;
+} depot = { .lock = PTHREAD_MUTEX_INITIALIZER, .loose = ~(uintptr_t)0 };
+
+static bool caching = CACHING_BY_DEFAULT;
+
+/* ---- threads ---- */
+_Thread_local ag_thread *ag__thread_pointer;
+void (*ag__thread_end_hook)(ag_thread *t);
+static pthread_key_t thread_key;
+static pthread_once_t thread_once = PTHREAD_ONCE_INIT;
+
+static inline void *next_block(void *block) { return ((void **)block)[0]; }
+static inline void **next_batch(void *block) { return &((void **)block)[1]; }
+
+static void give_batch(void **list, void *first)
+{
+    pthread_mutex_lock(&depot.lock);
+    *next_batch(first) = *list;
+    *list = first;
+    pthread_mutex_unlock(&depot.lock);
+}
+
+static void thread_end(void *thread)
+{
+    ag_thread *t = ag__thread_pointer = thread;
+    if (ag__thread_end_hook) ag__thread_end_hook(t);
+    for (int c = 0; c < AG_N_SIZE_CLASSES; c++)
+        if (t->spare[c].first) give_batch(&depot.batches[c], t->spare[c].first);
+    if (t->spare_objects.first) give_batch(&depot.object_batches, t->spare_objects.first);
+    pthread_mutex_lock(&depot.lock);
+    depot.allocated += t->allocated;
+    if (t->next) t->next->previous = t->previous;
+    *t->previous = t->next;
+    pthread_mutex_unlock(&depot.lock);
+    free(t->held);
+    free(t->heap);
+    free(t);
+    ag__thread_pointer = NULL;
+}
+
+static void thread_setup(void)
+{
+    pthread_key_create(&thread_key, thread_end);
+    const char *off = getenv("AG_NO_MEMORY_CACHING");
+    if (off) caching = !(off[0] == '1' && !off[1]);
+}
+
+ag_thread *ag__thread_start(void)
+{
+    static ag_thread stateless = { .failed = true, .stateless = true, .kind = AG_ENOMEM,
+                                   .error = "out of memory: no room for this thread's state" };
+    pthread_once(&thread_once, thread_setup);
+    ag_thread *t = calloc(1, sizeof *t);
+    if (!t || pthread_setspecific(thread_key, t)) {
+        free(t);
+        stateless.failed = true;
+        return &stateless;
+    }
+    pthread_mutex_lock(&depot.lock);
+    t->next = depot.threads;
+    t->previous = &depot.threads;
+    if (t->next) t->next->previous = &t->next;
+    depot.threads = t;
+    pthread_mutex_unlock(&depot.lock);
+    return ag__thread_pointer = t;
+}
+
+/* The main thread has no destructors; and what is kept goes back, so that leak checkers and dlclose see a clean house. */
+__attribute__((destructor)) static void at_exit(void)
+{
+    if (ag__thread_pointer) {
+        pthread_setspecific(thread_key, NULL);
+        thread_end(ag__thread_pointer);
+    }
+    ag_empty_cache();
+    pthread_mutex_lock(&depot.lock);
+    bool idle = !depot.threads && depot.allocated == 0;
+    slab *lists[2] = { depot.slabs, depot.object_slabs };
+    if (idle) depot.slabs = depot.object_slabs = NULL;
+    pthread_mutex_unlock(&depot.lock);
+    for (int k = 0; idle && k < 2; k++)
+        for (slab *s = lists[k], *next; s; s = next) {
+            next = s->next;
+            free(s);
+        }
+}
+
+/* ---- blocks ---- */
+static void *system_block(size_t bytes)
+{
+    void *block = aligned_alloc(64, bytes);
+    if (block) __atomic_add_fetch(&depot.reserved, (int64_t)bytes, __ATOMIC_RELAXED);
+    return block;
+}
+static void system_free(void *block, size_t bytes)
+{
+    free(block);
+    __atomic_sub_fetch(&depot.reserved, (int64_t)bytes, __ATOMIC_RELAXED);
+}
+
+static void *take_batch(void **list)
+{
+    if (!__atomic_load_n(list, __ATOMIC_RELAXED)) return NULL;
+    pthread_mutex_lock(&depot.lock);
+    void *first = *list;
+    if (first) *list = *next_batch(first);
+    pthread_mutex_unlock(&depot.lock);
+    return first;
+}
+
+/* A new slab cut into blocks, chained. */
+static void *cut_slab(slab **slabs, size_t block_bytes)
+{
+    slab *s = system_block(SLAB_BYTES);
+    if (!s) return NULL;
+    s->block_bytes = block_bytes;
+    char *first = NULL;
+    for (size_t at = 64 + (SLAB_BYTES - 64) / block_bytes * block_bytes; at > 64;) {
+        at -= block_bytes;
+        char *block = (char *)s + at;
+        memset(block, 0, 64); /* an object not yet used reads as free */
+        *(void **)(void *)block = first;
+        first = block;
+    }
+    pthread_mutex_lock(&depot.lock);
+    s->next = *slabs;
+    *slabs = s;
+    pthread_mutex_unlock(&depot.lock);
+    return first;
+}
+
+static void *out_of_memory(size_t bytes) { return ag__fail_memory("elements of a Variable, a node or a workspace", bytes); }
+
+/* The slow half of ag__block_get: nothing spare in this thread. */
+static __attribute__((noinline)) void *block_refill(ag_thread *t, int size_class)
+{
+    size_t bytes = ag__class_bytes(size_class);
+    if (!caching) {
+        void *block = system_block(bytes);
+        if (!block) return out_of_memory(bytes);
+        t->allocated += (int64_t)bytes;
+        return block;
+    }
+    bool small = bytes <= SMALL_BYTES;
+    void *first = take_batch(&depot.batches[size_class]);
+    for (int attempt = 0; !first && attempt < 2; attempt++) {
+        if (attempt) ag_empty_cache(); /* what other sizes keep may be enough */
+        first = small ? cut_slab(&depot.slabs, bytes) : system_block(bytes);
+        if (first && !small) *(void **)first = NULL;
+    }
+    if (!first) return out_of_memory(bytes);
+    t->allocated += (int64_t)bytes;
+    int64_t n = 0;
+    for (void *b = next_block(first); b; b = next_block(b)) n++;
+    t->spare[size_class] = (ag_block_list){ next_block(first), n };
+    return first;
+}
+
+void *ag__block_get(ag_thread *t, int size_class)
+{
+    if (__builtin_expect(size_class >= AG_N_SIZE_CLASSES, 0)) return out_of_memory(SIZE_MAX);
+    ag_block_list *spare = &t->spare[size_class];
+    void *block = spare->first;
+    if (__builtin_expect(!block, 0)) return block_refill(t, size_class);
+    spare->first = next_block(block);
+    spare->n--;
+    t->allocated += (int64_t)ag__class_bytes(size_class);
+    return block;
+}
+
+/* The thread has more than it is likely to need soon: half goes to the depot. */
+static __attribute__((noinline)) void shed(ag_block_list *spare, void **list)
+{
+    int64_t half = spare->n / 2;
+    void *first = spare->first, *last = first;
+    for (int64_t i = 1; i < half; i++) last = next_block(last);
+    spare->first = next_block(last);
+    spare->n -= half;
+    *(void **)last = NULL;
+    give_batch(list, first);
+}
+
+void ag__block_put(ag_thread *t, void *block, int size_class)
+{
+    size_t bytes = ag__class_bytes(size_class);
+    t->allocated -= (int64_t)bytes;
+    if (__builtin_expect(!caching, 0)) {
+        system_free(block, bytes);
+        return;
+    }
+    if (bytes > SMALL_BYTES) {
+        *(void **)block = NULL;
+        give_batch(&depot.batches[size_class], block);
+        return;
+    }
+    ag_block_list *spare = &t->spare[size_class];
+    *(void **)block = spare->first;
+    spare->first = block;
+    if (__builtin_expect((size_t)++spare->n * bytes > 4 * BATCH_BYTES, 0) && spare->n > 16) shed(spare, &depot.batches[size_class]);
+}
+
+/* ---- objects ---- */
+static void *loose_get(void)
+{
+    loose_object *o = system_block(sizeof *o + AG_OBJECT_BYTES);
+    if (!o) return out_of_memory(AG_OBJECT_BYTES);
+    pthread_mutex_lock(&depot.lock);
+    o->next = depot.loose;
+    o->previous = ~(uintptr_t)0;
+    if (~o->next) ((loose_object *)~o->next)->previous = ~(uintptr_t)o;
+    depot.loose = ~(uintptr_t)o;
+    pthread_mutex_unlock(&depot.lock);
+    return o + 1;
+}
+static void loose_put(void *object)
+{
+    loose_object *o = (loose_object *)object - 1;
+    pthread_mutex_lock(&depot.lock);
+    if (~o->next) ((loose_object *)~o->next)->previous = o->previous;
+    if (~o->previous) ((loose_object *)~o->previous)->next = o->next;
+    else depot.loose = o->next;
+    pthread_mutex_unlock(&depot.lock);
+    system_free(o, sizeof *o + AG_OBJECT_BYTES);
+}
+
+void *ag__object_get(ag_thread *t)
+{
+    ag_block_list *spare = &t->spare_objects;
+    if (__builtin_expect(!spare->first, 0)) {
+        if (!caching) {
+            void *object = loose_get();
+            if (object) t->allocated += AG_OBJECT_BYTES;
+            return object;
+        }
+        spare->first = take_batch(&depot.object_batches);
+        if (!spare->first) spare->first = cut_slab(&depot.object_slabs, AG_OBJECT_BYTES);
+        if (!spare->first) return out_of_memory(AG_OBJECT_BYTES);
+        spare->n = 0;
+        for (void *b = spare->first; b; b = next_block(b)) spare->n++;
+    }
+    void *object = spare->first;
+    spare->first = next_block(object);
+    spare->n--;
+    t->allocated += AG_OBJECT_BYTES;
+    return object;
+}
+
+void ag__object_put(ag_thread *t, void *object)
+{
+    t->allocated -= AG_OBJECT_BYTES;
+    if (__builtin_expect(!caching, 0)) {
+        loose_put(object);
+        return;
+    }
+    ag_block_list *spare = &t->spare_objects;
+    *(void **)object = spare->first;
+    spare->first = object;
+    if (__builtin_expect(++spare->n > 4 * BATCH_BYTES / AG_OBJECT_BYTES, 0)) shed(spare, &depot.object_batches);
+}
+
+void ag__objects_each(void (*visit)(void *object, void *user), void *user)
+{
+    pthread_mutex_lock(&depot.lock);
+    for (slab *s = depot.object_slabs; s; s = s->next)
+        for (size_t at = 64; at + s->block_bytes <= SLAB_BYTES; at += s->block_bytes) visit((char *)s + at, user);
+    for (uintptr_t o = depot.loose; ~o; o = ((loose_object *)~o)->next) visit((loose_object *)~o + 1, user);
+    pthread_mutex_unlock(&depot.lock);
+}
+
+/* ---- work space: a block that knows its class ---- */
+void *ag__scratch(size_t bytes)
+{
+    if (bytes > SIZE_MAX / 2) return out_of_memory(bytes);
+    int size_class = ag__size_class(bytes + 64);
+    char *block = ag__block_get(ag__thread(), size_class);
+    if (!block) return NULL;
+    *(int *)(void *)block = size_class;
+    return block + 64;
+}
+void ag__scratch_free(void *p)
+{
+    if (!p) return;
+    char *block = (char *)p - 64;
+    ag__block_put(ag__thread(), block, *(int *)(void *)block);
+}
+
+bool ag__grow(void **table, int64_t *max, int64_t n, size_t item)
+{
+    if (n <= *max) return true;
+    int64_t wanted = *max ? 2 * *max : 64;
+    if (wanted < n) wanted = n;
+    void *larger = realloc(*table, (size_t)wanted * item);
+    if (!larger) return ag__fail_memory("a table", (size_t)wanted * item);
+    *table = larger;
+    *max = wanted;
+    return true;
+}
+
+/* ---- what the public sees ---- */
+int64_t ag_memory_allocated(void)
+{
+    ag__thread(); /* makes sure that the set-up has run */
+    pthread_mutex_lock(&depot.lock);
+    int64_t sum = depot.allocated;
+    for (ag_thread *t = depot.threads; t; t = t->next) sum += __atomic_load_n(&t->allocated, __ATOMIC_RELAXED);
+    pthread_mutex_unlock(&depot.lock);
+    return sum;
+}
+int64_t ag_memory_reserved(void) { return __atomic_load_n(&depot.reserved, __ATOMIC_RELAXED); }
+
+void ag_empty_cache(void)
+{
+    for (int c = 0; c < AG_N_SIZE_CLASSES; c++) {
+        size_t bytes = ag__class_bytes(c);
+        if (bytes <= SMALL_BYTES) continue; /* part of a slab */
+        for (void *block; (block = take_batch(&depot.batches[c]));) system_free(block, bytes);
+    }
+}

@@ -1,0 +1,81 @@
+/* thread.h - everything the calling thread keeps: its error, its spare memory, its scopes, its place in a backward.
+ *
+ * One pointer of thread-local storage, read once a function and passed on. In the initial-exec model reading it is one instruction even
+ * in a shared library, and 8 bytes fit where a dlopen'ed library may put them, as a whole struct would not.
+ */
+#ifndef AG_THREAD_H
+#define AG_THREAD_H
+#include <argent/error.h>
+
+#include <sys/single_threaded.h>
+
+enum { AG_N_SIZE_CLASSES = 160, AG_ERROR_BYTES = 1024 };
+
+struct ag_variable;
+struct ag_node;
+
+typedef struct ag_block_list {
+    void *first; /* each block's first word names the next */
+    int64_t n;
+} ag_block_list;
+
+typedef struct ag_thread {
+    /* scopes: one stack, a scope is a height of it (autograd/scope.c) */
+    struct ag_variable **held; /* bit 0 marks one that goes to the enclosing scope */
+    int64_t n_held, max_held, scope_start;
+    int scope_depth;
+
+    /* modes (autograd/grad_mode.c) */
+    bool grad_off;
+    bool failed;    /* an error stands */
+    bool stateless; /* this is the state of threads for which there was no memory */
+
+    /* letting go: the dead queue up and one loop buries them, however long the chain (autograd/variable.c) */
+    bool burying;
+    struct ag_variable *dead_variables;
+    struct ag_node *dead_nodes;
+
+    /* the tape (autograd/record.c, backward.c) */
+    uint64_t next_seq;     /* for the next node */
+    struct ag_node **heap; /* a walk's table, between walks */
+    int64_t max_heap;
+
+    /* memory (tensor/memory.c) */
+    int64_t allocated; /* bytes handed out by this thread less those it took back */
+    ag_block_list spare[AG_N_SIZE_CLASSES], spare_objects;
+    struct ag_thread *next, **previous; /* all threads */
+
+    /* numbers made into Variables, by ag_scalar (ops/factory.c) */
+    struct ag_variable *scalars[16];
+
+    ag_error_kind kind;
+    char error[AG_ERROR_BYTES];
+} ag_thread;
+
+extern _Thread_local ag_thread *ag__thread_pointer __attribute__((tls_model("initial-exec")));
+ag_thread *ag__thread_start(void); /* never NULL: without memory, a static one in which an error stands */
+
+static inline ag_thread *ag__thread(void)
+{
+    ag_thread *t = ag__thread_pointer;
+    return __builtin_expect(t != NULL, 1) ? t : ag__thread_start();
+}
+
+/* What autograd does for a thread that ends, before its memory goes. */
+extern void (*ag__thread_end_hook)(ag_thread *t);
+
+/* Counts are atomic once the process has had a second thread. */
+static inline void ag__count_up(int32_t *n)
+{
+    if (__libc_single_threaded) ++*n;
+    else __atomic_add_fetch(n, 1, __ATOMIC_RELAXED);
+}
+
+/* true when that was the last one; the only holder need not pay for an atomic subtraction */
+static inline bool ag__count_down(int32_t *n)
+{
+    if (__libc_single_threaded) return --*n == 0;
+    return __atomic_load_n(n, __ATOMIC_ACQUIRE) == 1 || __atomic_sub_fetch(n, 1, __ATOMIC_ACQ_REL) == 0;
+}
+
+#endif
