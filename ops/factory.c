@@ -72,7 +72,7 @@ static bool make_shape(ag_run *r, ag_shape_list size, options o, ag_memory_forma
 
 static bool make_like(ag_run *r, const ag_variable *input, options o, ag_memory_format format)
 {
-    if (!ag__check_input(r->op, "input", input) || !check_format(r, input->tensor.ndim, format)) return false;
+    if (!check_format(r, input->tensor.ndim, format)) return false;
     const ag_tensor *x = &input->tensor;
     if (o.dtype == AG_DTYPE_DEFAULT) o.dtype = (ag_dtype)x->dtype;
     if (o.device.type == AG_DEVICE_DEFAULT) o.device = ag__device(input);
@@ -151,7 +151,6 @@ AG_OP(ones_like, .shape = ones_like_shape, .kernel = { ones_cpu }, .non_differen
 static bool full_like_shape(ag_run *r)
 {
     const struct ag_full_like_args *a = r->args;
-    if (!ag__check_input(r->op, "input", a->input)) return false;
     ag_dtype dtype = a->dtype == AG_DTYPE_DEFAULT ? ag_dtype_of(a->input) : a->dtype;
     return ag__check_number(r->op, a, a->fill_value, dtype) && make_like(r, a->input, OPTIONS(a), a->memory_format);
 }

@@ -16,7 +16,7 @@
 AG_BEGIN_DECLS
 
 #define AG_MAY_MAKE_(may)                                                                                            \
-    may(Dtype, dtype, AG_DTYPE_DEFAULT) may(Device, device, AG_ANY_DEVICE) may(Bool, requires_grad, false)
+    may(Dtype, dtype, AG_DTYPE_DEFAULT) may(Device, device, { AG_DEVICE_DEFAULT, 0 }) may(Bool, requires_grad, false)
 
 /* Elements are whatever the memory held. */
 #define AG_ARGS_empty(must, may) must(Shape, size) AG_MAY_MAKE_(may) may(Format, memory_format, AG_CONTIGUOUS_FORMAT)

@@ -107,19 +107,14 @@ static bool addmm_shape(ag_run *r)
     if (b->ndim != 2) return ag__fail_call(r->op, r->args, "mat2 must be a matrix, got %d-D tensor", b->ndim);
     if (!check_inner(r, a, b) || !check_types(r)) return false;
     int64_t size[2] = { a->size[0], b->size[1] };
-    if (!ag__check_expands(r->op, r->args, &r->in[0]->tensor, 2, size)) return false;
-    if (!r->op->inplace_only) return ag__output(r, 0, 2, size, (ag_dtype)a->dtype);
-    const ag_tensor *y = &r->in[0]->tensor;
-    char text[AG_TEXT];
-    if (y->ndim != 2 || y->size[0] != size[0] || y->size[1] != size[1])
-        return ag__fail_call(r->op, r->args, "the input has another shape than the result: %s", ag__shape_text(2, size, text, sizeof text));
-    if (ag__overlap(y, a) || ag__overlap(y, b))
+    const ag_tensor *d = &r->in[0]->tensor;
+    if (!ag__check_expands(r->op, r->args, d, 2, size)) return false;
+    if (r->inplace && (ag__overlap(d, a) || ag__overlap(d, b)))
         return ag__fail_call(r->op, r->args,
                              "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory "
                              "location. Please clone() the tensor before performing the operation.");
-    return true;
+    return ag__output(r, 0, 2, size, (ag_dtype)a->dtype);
 }
-/* ag_addmm_'s arguments are those of ag_addmm: one list. */
 static bool addmm_cpu(ag_run *r)
 {
     const struct ag_addmm_args *args = r->args;
@@ -139,10 +134,9 @@ static void addmm_backward(ag_gradients *b)
     if (b->wanted[1]) b->grad[1] = times(gradient_of_left(b->g[0], b->in[1], b->in[2]), args->alpha);
     if (b->wanted[2]) b->grad[2] = times(gradient_of_right(b->g[0], b->in[1], b->in[2]), args->alpha);
 }
-AG_OP(addmm, .node = "AddmmBackward0", .shape = addmm_shape, .kernel = { addmm_cpu }, .backward = addmm_backward,
+AG_OP(addmm, .node = "AddmmBackward0", .inplace = true, .shape = addmm_shape, .kernel = { addmm_cpu }, .backward = addmm_backward,
       .keeps = { 0, AG_KEEP_IN(2), AG_KEEP_IN(1) })
-AG_OP(addmm_, .node = "AddmmBackward0", .inplace_only = true, .shape = addmm_shape, .kernel = { addmm_cpu }, .backward = addmm_backward,
-      .keeps = { 0, AG_KEEP_IN(2), AG_KEEP_IN(1) })
+AG_INPLACE(addmm)
 
 /* ---- bmm ---- */
 

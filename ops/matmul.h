@@ -29,11 +29,10 @@ AG_API ag_variable *ag_matmul(ag_variable *input, ag_variable *other);
     must(Tensor, mat2)                                                                                               \
     may(Float, beta, 1)                                                                                              \
     may(Float, alpha, 1)
-#define AG_ARGS_addmm_ AG_ARGS_addmm
 #define ag_addmm(...) AG_CALL(addmm, __VA_ARGS__)
-#define ag_addmm_(...) AG_CALL(addmm_, __VA_ARGS__)
+#define ag_addmm_(...) AG_CALL_INPLACE(addmm, __VA_ARGS__)
 AG_DECLARE(addmm)
-AG_DECLARE(addmm_)
+AG_DECLARE_INPLACE(addmm)
 
 /* y = input weight^T + bias: input (*, in), weight (out, in), bias (out) -> (*, out) */
 #define AG_ARGS_linear(must, may)                                                                                    \

@@ -64,10 +64,5 @@ AG_DECLARE(diagonal)
 #define ag_as_strided(...) AG_CALL(as_strided, __VA_ARGS__)
 AG_DECLARE(as_strided)
 
-/* input itself if its elements lie in that order already, else a copy that does. */
-#define AG_ARGS_contiguous(must, may) must(Tensor, input) may(Format, memory_format, AG_CONTIGUOUS_FORMAT)
-#define ag_contiguous(...) AG_CALL(contiguous, __VA_ARGS__)
-AG_DECLARE(contiguous)
-
 AG_END_DECLS
 #endif

@@ -111,10 +111,16 @@ AG_BEGIN_DECLS
 #define AG_LIST(...) ((ag_list){ AG_COUNT_OF(ag_variable *, __VA_ARGS__), (ag_variable *const[]){ __VA_ARGS__ } })
 #define AG_SCALAR_SHAPE ((ag_shape_list){ 0, NULL }) /* no dimensions: one number */
 #endif
+/* The same from an array. */
 static inline ag_shape_list ag_sizes_of(int64_t n, const int64_t *sizes)
 {
     ag_shape_list shape = { n, sizes };
     return shape;
+}
+static inline ag_list ag_list_from(int64_t n, ag_variable *const *variables)
+{
+    ag_list list = { n, variables };
+    return list;
 }
 
 /* ---- the list, read ---- */
@@ -138,7 +144,9 @@ static inline ag_shape_list ag_sizes_of(int64_t n, const int64_t *sizes)
 #define AG_OVERRIDING _Pragma("clang diagnostic push") _Pragma("clang diagnostic ignored \"-Winitializer-overrides\"")
 #define AG_OVERRIDDEN _Pragma("clang diagnostic pop")
 #else
-#define AG_OVERRIDING _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Woverride-init\"")
+#define AG_OVERRIDING                                                                                                \
+    _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Woverride-init\"")                             \
+    _Pragma("GCC diagnostic ignored \"-Woverride-init-side-effects\"")
 #define AG_OVERRIDDEN _Pragma("GCC diagnostic pop")
 #endif
 /* begin_ takes no room; initialising it after the defaults sends what follows back to the first field. */

@@ -107,6 +107,18 @@ static void square_of_4_bytes(char *to, int64_t to_step, const char *from, int64
     store_words(to + 3 * to_step, __builtin_shufflevector(ac, bd, 2, 6, 3, 7));
 }
 
+typedef uint64_t two_words __attribute__((vector_size(16)));
+
+static void square_of_8_bytes(char *to, int64_t to_step, const char *from, int64_t from_step)
+{
+    two_words a, b;
+    memcpy(&a, from, sizeof a);
+    memcpy(&b, from + from_step, sizeof b);
+    two_words first = __builtin_shufflevector(a, b, 0, 2), second = __builtin_shufflevector(a, b, 1, 3);
+    memcpy(to, &first, sizeof first);
+    memcpy(to + to_step, &second, sizeof second);
+}
+
 /* Eight rows of eight bytes; the first byte is the lowest of its row. Off-diagonal quarters change places, then
  * quarters of quarters. */
 static void square_of_1_byte(char *to, int64_t to_step, const char *from, int64_t from_step)
@@ -152,15 +164,6 @@ static inline __attribute__((always_inline)) void transpose(char *to, int64_t to
                     turn(to + i * to_step + j * item, to_step, from + j * from_step + i * item, from_step);
     one_by_one(to + whole_q * item, to_step, from + whole_q * from_step, from_step, p, q - whole_q, item);
     one_by_one(to + whole_p * to_step, to_step, from + whole_p * item, from_step, p - whole_p, whole_q, item);
-}
-
-static void square_of_8_bytes(char *to, int64_t to_step, const char *from, int64_t from_step)
-{
-    uint64_t row[2][2];
-    memcpy(row[0], from, 16);
-    memcpy(row[1], from + from_step, 16);
-    memcpy(to, (uint64_t[]){ row[0][0], row[1][0] }, 16);
-    memcpy(to + to_step, (uint64_t[]){ row[0][1], row[1][1] }, 16);
 }
 
 void ag__transpose(char *to, int64_t to_step, const char *from, int64_t from_step, int64_t p, int64_t q, int64_t item)

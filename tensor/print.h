@@ -4,7 +4,7 @@
 #include "tensor/tensor.h"
 
 /* As snprintf: writes at most room bytes with the final zero, returns the length it would have. `suffix` follows the dtype inside the
- * closing parenthesis: "grad_fn=<MulBackward0>" or "requires_grad=True", NULL for none. */
+ * closing parenthesis: "grad_fn=<MulBackward0>" or "requires_grad=True", NULL for none. The elements lie in host memory. */
 size_t ag__tensor_print(char *text, size_t room, const ag_tensor *x, const char *suffix);
 
 #endif

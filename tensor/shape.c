@@ -165,7 +165,7 @@ bool ag__infer_size(const char *op, ag_shape_list shape, int64_t numel, int64_t 
                         AG_MAX_DIMS);
     char text[AG_TEXT];
     int ndim = (int)shape.n, inferred = -1;
-    int64_t ones[AG_MAX_DIMS]; /* the sizes, with 1 for the inferred one */
+    int64_t ones[AG_MAX_DIMS] = { 0 }; /* the sizes, with 1 for the inferred one */
     for (int d = 0; d < ndim; d++) {
         size[d] = ones[d] = shape.at[d];
         if (size[d] == -1) {

@@ -1,22 +1,24 @@
 /* conv2d.h - two-dimensional convolution and its gradients on the CPU.
  *
- * The numbers of a register are the same pixel of different images, so any number of channels and any size fills the registers and no
- * kernel position needs a mask. Batch-last tensors lie in memory that way; of others, strips of as many images as a register has lanes
- * are repacked on the way in and turned back on the way out. With fewer images than lanes, an image is cut into bands and those are the
- * lanes. conv2d_lanes.h has the geometry, conv2d_template.h the inner loops.
+ * The numbers of a register are the same pixel of different images, so any number of channels and any size fills the
+ * registers and no kernel position needs a mask. Batch-last tensors lie in memory that way; of others, strips of as
+ * many images as a register has lanes are repacked on the way in and turned back on the way out. With fewer images than
+ * lanes, an image is cut into bands and those are the lanes. conv2d_lanes.h has the geometry, conv2d_template.h the
+ * inner loops.
  */
 #ifndef AG_CONV2D_H
 #define AG_CONV2D_H
 #include <argent/dtype.h>
 
 typedef struct {
-    ag_dtype dtype; /* AG_FLOAT32 or AG_FLOAT64 */
-    int64_t batch, channels, size[2];                            /* input  (N, C, H, W) */
-    int64_t out_channels, out_size[2];                           /* output (N, O, OH, OW), weight (O, C / groups, KH, KW) */
+    ag_dtype dtype;                    /* AG_FLOAT32 or AG_FLOAT64 */
+    int64_t batch, channels, size[2];  /* input  (N, C, H, W) */
+    int64_t out_channels, out_size[2]; /* output (N, O, OH, OW), weight (O, C / groups, KH, KW) */
     int64_t kernel[2], stride[2], padding[2], dilation[2], groups; /* height, width */
 } ag__conv2d_shape;
 
-/* Elements and the strides of the four dimensions, in elements, any. What is written must not overlap itself or what is read. */
+/* Elements and the strides of the four dimensions, in elements, any. What is written must not overlap itself or what is
+ * read. */
 typedef struct {
     const void *data;
     int64_t stride[4];
@@ -26,29 +28,33 @@ typedef struct {
     int64_t stride[4];
 } ag__conv2d_out;
 
-/* All four write what they compute over what was there, and return false with AG_ENOMEM standing if there was no memory to work in. */
-bool ag__conv2d_forward(const ag__conv2d_shape *shape, ag__conv2d_in input, ag__conv2d_in weight, const void *bias, /* (O), or NULL */
+/* All four write what they compute over what was there, and return false with AG_ENOMEM standing if there was no memory
+ * to work in. */
+bool ag__conv2d_forward(const ag__conv2d_shape *shape, ag__conv2d_in input, ag__conv2d_in weight,
+                        const void *bias, /* (O), or NULL */
                         int64_t bias_stride, ag__conv2d_out output);
 bool ag__conv2d_input_gradient(const ag__conv2d_shape *shape, ag__conv2d_in output_gradient, ag__conv2d_in weight,
                                ag__conv2d_out input_gradient);
 bool ag__conv2d_weight_gradient(const ag__conv2d_shape *shape, ag__conv2d_in input, ag__conv2d_in output_gradient,
                                 ag__conv2d_out weight_gradient);
-bool ag__conv2d_bias_gradient(const ag__conv2d_shape *shape, ag__conv2d_in output_gradient, void *bias_gradient, int64_t bias_stride);
+bool ag__conv2d_bias_gradient(const ag__conv2d_shape *shape, ag__conv2d_in output_gradient, void *bias_gradient,
+                              int64_t bias_stride);
 
 /* ---- the kernels, one table for each type and instruction set; all strides and steps count elements ---- */
 
 enum { AG_CONV_LANES = 16 }; /* the most there are */
 
-/* Where a lane's plane of numbers is: its row r and column c, for r and c in these ranges, are at[(r - rows[0]) * row_stride + (c -
- * columns[0]) * column_stride]; all else is 0 (read) or dropped (written). An empty lane has empty ranges. */
+/* Where a lane's plane of numbers is: its row r and column c, for r and c in these ranges, are at[(r - rows[0]) *
+ * row_stride + (c - columns[0]) * column_stride]; all else is 0 (read) or dropped (written). An empty lane has empty
+ * ranges. */
 typedef struct {
     const void *at;
     int64_t rows[2], columns[2];
 } ag__conv_lane;
 
 /* Pixels of one row of the output, `channels` output channels at once:
- *     out[o * out_channel + t * out_pixel + lane] = bias[o] + sum of weights[a, b, c][o] * in[a, b, c][t * in_pixel + lane]
- * over three loops a, b, c, each of n turns with a step through `in` and one through `weights`. */
+ *     out[o * out_channel + t * out_pixel + lane] = bias[o] + sum of weights[a, b, c][o] * in[a, b, c][t * in_pixel +
+ * lane] over three loops a, b, c, each of n turns with a step through `in` and one through `weights`. */
 typedef struct {
     int channels;
     int64_t n; /* pixels */
@@ -58,8 +64,8 @@ typedef struct {
     } loops[3];
     int64_t in_pixel, out_pixel, out_channel;
     void *out;
-    /* With clip, the innermost loop goes along the row, and its turns that meet only padding are left out: turn c of pixel t is about
-     * column `column + t * column_pixel + c * column_turn`, and there are `width` columns. */
+    /* With clip, the innermost loop goes along the row, and its turns that meet only padding are left out: turn c of
+     * pixel t is about column `column + t * column_pixel + c * column_turn`, and there are `width` columns. */
     bool clip;
     int64_t column, column_pixel, column_turn, width;
 } ag__conv_run;
@@ -75,14 +81,15 @@ typedef struct {
 
 typedef struct {
     int lanes;
-    int channels;                       /* most output channels at once: in run, */
-    int weight_channels, weight_taps;   /* in weight_run */
+    int channels;                     /* most output channels at once: in run, */
+    int weight_channels, weight_taps; /* in weight_run */
     void (*run)(const ag__conv_run *run);
     void (*weight_run)(const ag__conv_weight_run *run);
     /* to[row][column][lane], rows x columns */
-    void (*pack)(void *to, int64_t rows, int64_t columns, const ag__conv_lane *lanes, int64_t row_stride, int64_t column_stride);
-    /* from[channel][pixel][lane]: each lane's row of pixels goes to lane.at[channel * channel_stride + pixel * pixel_stride], as many as
-     * lane.columns[1] says */
+    void (*pack)(void *to, int64_t rows, int64_t columns, const ag__conv_lane *lanes, int64_t row_stride,
+                 int64_t column_stride);
+    /* from[channel][pixel][lane]: each lane's row of pixels goes to lane.at[channel * channel_stride + pixel *
+     * pixel_stride], as many as lane.columns[1] says */
     void (*unpack)(const void *from, int channels, int64_t pixels, const ag__conv_lane *lanes, int64_t channel_stride,
                    int64_t pixel_stride);
     /* the sum of the lanes of each of n registers: totals[i] = sums[i][0] + ... */

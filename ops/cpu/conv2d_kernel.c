@@ -3,8 +3,9 @@
 #include "ops/cpu/isa.h"
 #include "ops/cpu/vector.h"
 
-/* How much fits into the registers: CHANNELS x PIXELS sums with a register for each channel's weight and one for a pixel, and more
- * pixels where there are only one or two channels; WEIGHT_CHANNELS x WEIGHT_TAPS sums of a weight gradient likewise. */
+/* How much fits into the registers: CHANNELS x PIXELS sums with a register for each channel's weight and one for a
+ * pixel, and more pixels where there are only one or two channels; WEIGHT_CHANNELS x WEIGHT_TAPS sums of a weight
+ * gradient likewise. */
 #if AG_VECTOR_BYTES == 64
 enum { CHANNELS = 6, PIXELS = 4, FEW_PIXELS = 8, WEIGHT_CHANNELS = 5, WEIGHT_TAPS = 5 };
 #elif AG_VECTOR_BYTES == 32

@@ -24,7 +24,7 @@ static void cut_into_bands(ag__conv_lanes *l, int64_t high, int64_t wide)
     l->n_groups = l->batch;
     for (int i = 0; i < 2; i++) {
         const ag__conv_axis *a = &l->axis[i];
-        l->band[i] = ag__ceil_div(ag__ceil_div(a->out, wanted[i]), a->up) * a->up;
+        l->band[i] = wanted[i] == 1 ? a->out : ag__ceil_div(ag__ceil_div(a->out, wanted[i]), a->up) * a->up;
         l->bands[i] = ag__ceil_div(a->out, l->band[i]);
         l->in_shift[i] = l->band[i] * a->step / a->up;
         l->n_groups *= l->bands[i];
@@ -32,12 +32,15 @@ static void cut_into_bands(ag__conv_lanes *l, int64_t high, int64_t wide)
     l->n_groups = ag__ceil_div(l->n_groups, l->lanes);
 }
 
-void ag__conv_lanes_init(ag__conv_lanes *l, const ag__conv_axis *rows, const ag__conv_axis *columns, int64_t batch, int lanes,
-                         double work, int64_t channels)
+void ag__conv_lanes_init(ag__conv_lanes *l, const ag__conv_axis *rows, const ag__conv_axis *columns, int64_t batch,
+                         int lanes, double work, int64_t channels)
 {
     *l = (ag__conv_lanes){ .axis = { *rows, *columns }, .batch = batch, .lanes = lanes };
-    /* Bands cost: repacking (about 4 multiply-adds an element) where they overlap, and short rows. Whole images unless a tenth is won. */
+    /* Bands cost: repacking (about 4 multiply-adds an element) where they overlap, and short rows. Whole images unless
+     * a tenth is won. */
     int64_t best_high = 1, best_wide = 1;
+    cut_into_bands(l, 1, 1);
+    if (batch * 10 >= l->n_groups * lanes * 9) return;
     double best = 0;
     for (int64_t high = 1; high <= lanes && high <= rows->out; high++) {
         for (int64_t wide = 1; wide <= lanes && wide <= columns->out && high * wide <= 4 * lanes; wide++) {
@@ -45,9 +48,11 @@ void ag__conv_lanes_init(ag__conv_lanes *l, const ag__conv_axis *rows, const ag_
             int64_t in_rows[2], in_columns[2];
             ag__conv_in_range(l, 0, 0, l->band[0], in_rows);
             ag__conv_in_range(l, 1, 0, l->band[1], in_columns);
-            double pixels = (double)(l->band[0] * l->band[1]), in = (double)((in_rows[1] - in_rows[0]) * (in_columns[1] - in_columns[0]));
+            double pixels = (double)(l->band[0] * l->band[1]),
+                   in = (double)((in_rows[1] - in_rows[0]) * (in_columns[1] - in_columns[0]));
             double cost = (double)l->n_groups * (pixels * work + 4 * in * (double)channels);
-            if (high == 1 && wide == 1) best = 0.9 * cost;
+            if (high == 1 && wide == 1)
+                best = 0.9 * cost;
             else if (cost < best) {
                 best = cost;
                 best_high = high;
@@ -79,8 +84,9 @@ static void part_inside(const int64_t range[2], int64_t shift, int64_t n, int64_
 }
 
 /* `shift` pixels from one band to the next, each plane `size` pixels high and wide. */
-static void find_lanes(const ag__conv_lanes *l, int64_t group, const ag__conv2d_in *tensor, size_t size, const int64_t shift[2],
-                       const int64_t plane[2], const int64_t rows[2], const int64_t columns[2], ag__conv_lane *lanes)
+static void find_lanes(const ag__conv_lanes *l, int64_t group, const ag__conv2d_in *tensor, size_t size,
+                       const int64_t shift[2], const int64_t plane[2], const int64_t rows[2], const int64_t columns[2],
+                       ag__conv_lane *lanes)
 {
     const int64_t a_image = l->bands[0] * l->bands[1];
     for (int i = 0; i < l->lanes; i++) {
@@ -101,15 +107,15 @@ static void find_lanes(const ag__conv_lanes *l, int64_t group, const ag__conv2d_
     }
 }
 
-void ag__conv_in_lanes(const ag__conv_lanes *l, int64_t group, const ag__conv2d_in *tensor, size_t size, const int64_t rows[2],
-                       const int64_t columns[2], ag__conv_lane *lanes)
+void ag__conv_in_lanes(const ag__conv_lanes *l, int64_t group, const ag__conv2d_in *tensor, size_t size,
+                       const int64_t rows[2], const int64_t columns[2], ag__conv_lane *lanes)
 {
     const int64_t plane[2] = { l->axis[0].in, l->axis[1].in };
     find_lanes(l, group, tensor, size, l->in_shift, plane, rows, columns, lanes);
 }
 
-void ag__conv_out_lanes(const ag__conv_lanes *l, int64_t group, const ag__conv2d_in *tensor, size_t size, const int64_t rows[2],
-                        const int64_t columns[2], ag__conv_lane *lanes)
+void ag__conv_out_lanes(const ag__conv_lanes *l, int64_t group, const ag__conv2d_in *tensor, size_t size,
+                        const int64_t rows[2], const int64_t columns[2], ag__conv_lane *lanes)
 {
     const int64_t plane[2] = { l->axis[0].out, l->axis[1].out };
     find_lanes(l, group, tensor, size, l->band, plane, rows, columns, lanes);

@@ -1,15 +1,17 @@
-/* conv2d_lanes.h - the geometry of convolution: which input pixels an output pixel is about, which part of an image is a lane's.
+/* conv2d_lanes.h - the geometry of convolution: which input pixels an output pixel is about, which part of an image is
+ * a lane's.
  *
- * The output of a convolution and its input gradient are the same sum with other numbers. Along an axis, output pixel o and kernel
- * position k are about the input pixel i with
+ * The output of a convolution and its input gradient are the same sum with other numbers. Along an axis, output pixel o
+ * and kernel position k are about the input pixel i with
  *
  *     i * up = o * step + k * dilation - offset
  *
- * if there is one: the output has step = stride, up = 1; the input gradient, whose "input" is the output's gradient and whose kernel is
- * turned round, has step = 1, up = stride. The weight gradient goes over the same pairs as the output.
+ * if there is one: the output has step = stride, up = 1; the input gradient, whose "input" is the output's gradient and
+ * whose kernel is turned round, has step = 1, up = stride. The weight gradient goes over the same pairs as the output.
  *
- * A lane is a band of an image: `band` output pixels high and wide, cut from (n, y, x). As a rule the band is the image. Its coordinates
- * are relative: the band's first output pixel is (0, 0) and is about the same relative input pixels in every lane.
+ * A lane is a band of an image: `band` output pixels high and wide, cut from (n, y, x). As a rule the band is the
+ * image. Its coordinates are relative: the band's first output pixel is (0, 0) and is about the same relative input
+ * pixels in every lane.
  */
 #ifndef AG_CONV2D_LANES_H
 #define AG_CONV2D_LANES_H
@@ -20,7 +22,8 @@ typedef struct {
     int64_t step, up, dilation, offset;
 } ag__conv_axis;
 
-/* The kernel positions that meet a pixel: `n` of them, first, first + every, ...; the input pixels they meet: in, in + in_every, ... */
+/* The kernel positions that meet a pixel: `n` of them, first, first + every, ...; the input pixels they meet: in, in +
+ * in_every, ... */
 typedef struct {
     int64_t n, first, every, in, in_every;
 } ag__conv_taps;
@@ -31,33 +34,33 @@ typedef struct {
     int64_t batch;
     int lanes;           /* of a register */
     int64_t bands[2];    /* an image is so many bands high and wide */
-    int64_t band[2];     /* output pixels of one; multiples of up */
+    int64_t band[2];     /* output pixels of one; multiples of up if there are several */
     int64_t n_groups;    /* registers full of lanes, the last one maybe not full */
     int64_t in_shift[2]; /* input pixels from one band to the next */
 } ag__conv_lanes;
 
-/* Choose the bands: as whole images, unless that would leave many lanes empty. `work` is the number of multiply-adds for an output
- * pixel, `channels` the number of input planes. */
-void ag__conv_lanes_init(ag__conv_lanes *l, const ag__conv_axis *rows, const ag__conv_axis *columns, int64_t batch, int lanes,
-                         double work, int64_t channels);
+/* Choose the bands: as whole images, unless that would leave many lanes empty. `work` is the number of multiply-adds
+ * for an output pixel, `channels` the number of input planes. */
+void ag__conv_lanes_init(ag__conv_lanes *l, const ag__conv_axis *rows, const ag__conv_axis *columns, int64_t batch,
+                         int lanes, double work, int64_t channels);
 
-/* The input pixels [range[0], range[1]) that output pixels [begin, end) of a band are about. With one band an axis, rows outside the
- * image are left out (columns are not: they are read as zeros). */
+/* The input pixels [range[0], range[1]) that output pixels [begin, end) of a band are about. With one band an axis,
+ * rows outside the image are left out (columns are not: they are read as zeros). */
 void ag__conv_in_range(const ag__conv_lanes *l, int which, int64_t begin, int64_t end, int64_t range[2]);
 
 /* Where the lanes of a group are in a tensor whose strides are given: the input's rows and columns from these on ... */
-void ag__conv_in_lanes(const ag__conv_lanes *l, int64_t group, const ag__conv2d_in *tensor, size_t size, const int64_t rows[2],
-                       const int64_t columns[2], ag__conv_lane *lanes);
+void ag__conv_in_lanes(const ag__conv_lanes *l, int64_t group, const ag__conv2d_in *tensor, size_t size,
+                       const int64_t rows[2], const int64_t columns[2], ag__conv_lane *lanes);
 /* ... or the output's, its rows and columns in bands, beginning with these. */
-void ag__conv_out_lanes(const ag__conv_lanes *l, int64_t group, const ag__conv2d_in *tensor, size_t size, const int64_t rows[2],
-                        const int64_t columns[2], ag__conv_lane *lanes);
+void ag__conv_out_lanes(const ag__conv_lanes *l, int64_t group, const ag__conv2d_in *tensor, size_t size,
+                        const int64_t rows[2], const int64_t columns[2], ag__conv_lane *lanes);
 
-/* A register can be loaded from (or stored to) the tensor itself: all lanes are there and lie side by side, images whole, and pixels
- * near enough that neighbours do not push each other out of the cache. */
+/* A register can be loaded from (or stored to) the tensor itself: all lanes are there and lie side by side, images
+ * whole, and pixels near enough that neighbours do not push each other out of the cache. */
 bool ag__conv_is_direct(const ag__conv_lanes *l, const int64_t *stride, size_t size);
 
-/* Elements from one plane of a strip to the next: planes that lie a multiple of 4096 bytes apart would meet in the same few lines of the
- * first-level cache, so it is an odd number of lines. */
+/* Elements from one plane of a strip to the next: planes that lie a multiple of 4096 bytes apart would meet in the same
+ * few lines of the first-level cache, so it is an odd number of lines. */
 int64_t ag__conv_plane(int64_t rows, int64_t columns, int lanes, size_t size);
 
 static inline int64_t ag__min(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -65,7 +68,10 @@ static inline int64_t ag__max(int64_t a, int64_t b) { return a > b ? a : b; }
 static inline int64_t ag__ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; } /* a >= 0, b > 0 */
 
 /* Piece i of n things cut into so many nearly equal pieces begins here. */
-static inline int64_t ag__piece(int64_t n, int64_t pieces, int64_t i) { return n / pieces * i + ag__min(i, n % pieces); }
+static inline int64_t ag__piece(int64_t n, int64_t pieces, int64_t i)
+{
+    return n / pieces * i + ag__min(i, n % pieces);
+}
 
 enum {
     AG_CONV_STRIP_BYTES = 8 << 20, /* repacked at once */

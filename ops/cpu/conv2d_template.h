@@ -4,9 +4,10 @@
 
 /* ---- pixels of the output ---- */
 
-/* `pixels` pixels from t = 0 on, turns [first, last) of the innermost loop. channels and pixels are constants where this is called, so
- * that the sums are registers. */
-AG_INLINE void REAL(pixels)(int channels, int pixels, const ag__conv_run *u, const real *in, int64_t first, int64_t last, real *out)
+/* `pixels` pixels from t = 0 on, turns [first, last) of the innermost loop. channels and pixels are constants where
+ * this is called, so that the sums are registers. */
+AG_INLINE void REAL(pixels)(int channels, int pixels, const ag__conv_run *u, const real *in, int64_t first,
+                            int64_t last, real *out)
 {
     const real *bias = u->bias, *weights = u->weights;
     const int64_t in_pixel = u->in_pixel, in_turn = u->loops[2].in, weights_turn = u->loops[2].weights;
@@ -44,11 +45,11 @@ AG_INLINE void REAL(pixels)(int channels, int pixels, const ag__conv_run *u, con
 typedef void REAL(pixels_function)(const ag__conv_run *u, const real *in, int64_t first, int64_t last, real *out);
 
 /* One function for each size, not inlined: the register allocator sees one loop at a time. */
-#define AG_PIXELS(channels, n)                                                                                                   \
-    static __attribute__((noinline)) void REAL(pixels_##channels##_##n)(const ag__conv_run *u, const real *in, int64_t first,     \
-                                                                        int64_t last, real *out)                                 \
-    {                                                                                                                            \
-        REAL(pixels)(channels, n, u, in, first, last, out);                                                                      \
+#define AG_PIXELS(channels, n)                                                                                  \
+    static __attribute__((noinline)) void REAL(pixels_##channels##_##n)(const ag__conv_run *u, const real *in,  \
+                                                                        int64_t first, int64_t last, real *out) \
+    {                                                                                                           \
+        REAL(pixels)(channels, n, u, in, first, last, out);                                                     \
     }
 #define AG_NAME(channels, n) REAL(pixels_##channels##_##n)
 // clang-format off
@@ -72,7 +73,8 @@ AG_SIZES(AG_DEFINE_MANY, AG_DEFINE_MORE)
 #define AG_LIST_MANY(o)  [o] = { AG_MANY(AG_ENTRY, o) },
 #define AG_LIST_MORE(o)  [o] = { AG_MORE(AG_ENTRY, o) },
 // clang-format on
-static REAL(pixels_function) *const REAL(pixels_functions)[CHANNELS + 1][FEW_PIXELS + 1] = { AG_SIZES(AG_LIST_MANY, AG_LIST_MORE) };
+static REAL(pixels_function) *const
+    REAL(pixels_functions)[CHANNELS + 1][FEW_PIXELS + 1] = { AG_SIZES(AG_LIST_MANY, AG_LIST_MORE) };
 #undef AG_PIXELS
 #undef AG_NAME
 #undef AG_MANY
@@ -96,8 +98,8 @@ static void REAL(run)(const ag__conv_run *u)
             while (first < last && end + first * u->column_turn < 0) first++;
             while (first < last && column + (last - 1) * u->column_turn >= u->width) last--;
         }
-        REAL(pixels_functions)[u->channels][pixels](u, (const real *)u->in + t * u->in_pixel, first, last,
-                                                    (real *)u->out + t * u->out_pixel);
+        REAL(pixels_functions)
+        [u->channels][pixels](u, (const real *)u->in + t * u->in_pixel, first, last, (real *)u->out + t * u->out_pixel);
         t += pixels;
     }
 }
@@ -121,7 +123,8 @@ AG_INLINE void REAL(weights)(int channels, int taps, const ag__conv_weight_run *
         }
     }
     for (int64_t row = 0; row < u->rows; row++) {
-        const real *in = (const real *)u->in + row * u->in_row, *gradient = (const real *)u->gradient + row * u->gradient_row;
+        const real *in = (const real *)u->in + row * u->in_row,
+                   *gradient = (const real *)u->gradient + row * u->gradient_row;
         int64_t t = 0;
         for (; t + turns <= u->n; t += turns) {
             AG_UNROLL
@@ -159,10 +162,10 @@ AG_INLINE void REAL(weights)(int channels, int taps, const ag__conv_weight_run *
 
 typedef void REAL(weights_function)(const ag__conv_weight_run *u);
 
-#define AG_WEIGHTS(channels, taps)                                                                                               \
-    static __attribute__((noinline)) void REAL(weights_##channels##_##taps)(const ag__conv_weight_run *u)                         \
-    {                                                                                                                            \
-        REAL(weights)(channels, taps, u);                                                                                        \
+#define AG_WEIGHTS(channels, taps)                                                                        \
+    static __attribute__((noinline)) void REAL(weights_##channels##_##taps)(const ag__conv_weight_run *u) \
+    {                                                                                                     \
+        REAL(weights)(channels, taps, u);                                                                 \
     }
 // clang-format off
 #if AG_VECTOR_BYTES == 64
@@ -180,7 +183,8 @@ AG_SIZES(AG_DEFINE)
 #define AG_ENTRY(o, q) [q] = REAL(weights_##o##_##q),
 #define AG_LIST(o)     [o] = { AG_TAPS(AG_ENTRY, o) },
 // clang-format on
-static REAL(weights_function) *const REAL(weights_functions)[WEIGHT_CHANNELS + 1][WEIGHT_TAPS + 1] = { AG_SIZES(AG_LIST) };
+static REAL(weights_function) *const
+    REAL(weights_functions)[WEIGHT_CHANNELS + 1][WEIGHT_TAPS + 1] = { AG_SIZES(AG_LIST) };
 #undef AG_WEIGHTS
 #undef AG_TAPS
 #undef AG_SIZES
@@ -212,8 +216,8 @@ static bool REAL(side_by_side)(const ag__conv_lane *lanes)
 }
 
 /* columns [begin, end) of row r, any lanes */
-static void REAL(pack_some)(real *to, int64_t r, int64_t begin, int64_t end, const ag__conv_lane *lanes, int64_t row_stride,
-                            int64_t column_stride)
+static void REAL(pack_some)(real *to, int64_t r, int64_t begin, int64_t end, const ag__conv_lane *lanes,
+                            int64_t row_stride, int64_t column_stride)
 {
     if (begin >= end) return;
     memset(to + begin * LANES, 0, (size_t)((end - begin) * LANES) * sizeof(real));
@@ -227,7 +231,8 @@ static void REAL(pack_some)(real *to, int64_t r, int64_t begin, int64_t end, con
     }
 }
 
-static void REAL(pack)(void *to_, int64_t rows, int64_t columns, const ag__conv_lane *lanes, int64_t row_stride, int64_t column_stride)
+static void REAL(pack)(void *to_, int64_t rows, int64_t columns, const ag__conv_lane *lanes, int64_t row_stride,
+                       int64_t column_stride)
 {
     real *to = to_;
     const bool batch_last = REAL(side_by_side)(lanes);
@@ -255,8 +260,10 @@ static void REAL(pack)(void *to_, int64_t rows, int64_t columns, const ag__conv_
                 for (int l = 0; l < LANES; l++) {
                     const ag__conv_lane *lane = &lanes[l];
                     if (r >= lane->rows[0] && r < lane->rows[1])
-                        block[l] = REAL(load)((const real *)lane->at + (r - lane->rows[0]) * row_stride + c - lane->columns[0]);
-                    else block[l] = (vec){ 0 };
+                        block[l] = REAL(load)((const real *)lane->at + (r - lane->rows[0]) * row_stride + c -
+                                              lane->columns[0]);
+                    else
+                        block[l] = (vec){ 0 };
                 }
                 REAL(transpose)(block);
                 AG_UNROLL
@@ -269,11 +276,18 @@ static void REAL(pack)(void *to_, int64_t rows, int64_t columns, const ag__conv_
     }
 }
 
-static void REAL(unpack)(const void *from_, int channels, int64_t pixels, const ag__conv_lane *lanes, int64_t channel_stride,
-                         int64_t pixel_stride)
+static void REAL(unpack)(const void *from_, int channels, int64_t pixels, const ag__conv_lane *lanes,
+                         int64_t channel_stride, int64_t pixel_stride)
 {
+    const bool batch_last = REAL(side_by_side)(lanes);
     for (int o = 0; o < channels; o++) {
         const real *from = (const real *)from_ + o * pixels * LANES;
+        if (batch_last) {
+            real *to = (real *)(uintptr_t)lanes[0].at + o * channel_stride;
+            for (int64_t c = 0; c < REAL(smaller)(pixels, lanes[0].columns[1]); c++)
+                REAL(store)(to + c * pixel_stride, REAL(load)(from + c * LANES));
+            continue;
+        }
         const int64_t turned = pixel_stride == 1 && pixels >= LANES ? pixels : 0;
         for (int64_t c = 0; c < turned; c += LANES) {
             if (c > turned - LANES) c = turned - LANES;
@@ -285,8 +299,10 @@ static void REAL(unpack)(const void *from_, int channels, int64_t pixels, const 
             for (int l = 0; l < LANES; l++) {
                 const int64_t valid = lanes[l].columns[1];
                 real *to = (real *)(uintptr_t)lanes[l].at + o * channel_stride + c;
-                if (valid >= c + LANES) REAL(store)(to, block[l]);
-                else if (valid > c) memcpy(to, &block[l], (size_t)(valid - c) * sizeof(real));
+                if (valid >= c + LANES)
+                    REAL(store)(to, block[l]);
+                else if (valid > c)
+                    memcpy(to, &block[l], (size_t)(valid - c) * sizeof(real));
             }
         }
         for (int l = 0; l < LANES && !turned; l++) {

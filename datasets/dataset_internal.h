@@ -1,0 +1,31 @@
+/* dataset_internal.h - a dataset from inside: besides items it may make whole batches. */
+#ifndef AG_DATASET_INTERNAL_H
+#define AG_DATASET_INTERNAL_H
+#include "autograd/node.h"
+
+#include <argent/dataset.h>
+
+/* Part k of the items index[0..n), along a new first dimension, in out[k]; n >= 1. How many parts, 0 with an error. The
+ * indices are in range. The calling thread's innermost scope holds what it makes. */
+typedef int ag__dataset_batch_function(const int64_t *index, int64_t n, ag_memory_format format, ag_variable **out,
+                                       void *user);
+
+struct ag_dataset {
+    ag_dataset_size_function *size;
+    ag_dataset_get_function *get;
+    ag__dataset_batch_function *batch; /* NULL: get one after the other, and stack */
+    void (*free)(void *user);
+    void *user;
+};
+
+/* ag_dataset_new, of one that makes its own batches. */
+ag_dataset *ag__dataset_new(const ag_dataset *functions);
+int ag__dataset_batch(ag_dataset *dataset, const int64_t *index, int64_t n, ag_memory_format format, ag_variable **out);
+
+/* An empty Variable for a batch: (n, size...). NULL with an error; `what` begins its sentence. */
+ag_variable *ag__batch_new(const char *what, int64_t n, int ndim, const int64_t *size, ag_dtype dtype,
+                           ag_memory_format format);
+/* x[i], the i-th slice along the first dimension: borrows x's memory. */
+ag_tensor ag__tensor_slice(const ag_tensor *x, int64_t i);
+
+#endif

@@ -1,0 +1,216 @@
+/* loader.c - passes over a dataset: their order, drawn as PyTorch draws it, and one batch after the other. See
+ * loader.h.
+ *
+ * What a pass draws (torch.utils.data, 2.13, num_workers=0): when it begins a base seed that nothing here uses, from
+ * the generator; then, shuffled, either a seed from the default generator for a generator of its own, which permutes
+ * the items, or the permutation straight from the user's generator. In that case reading to the end draws one more
+ * permutation: the sampler asks for the items beyond the last whole round, of which there are none.
+ */
+#include "datasets/loader_internal.h"
+
+#include "tensor/generator_internal.h"
+#include "tensor/random_fill.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_WORKERS = 256, MAX_AHEAD = 4096 };
+
+/* ---- a loader ---- */
+
+static bool check(const struct ag_data_loader_args *a)
+{
+    if (!a->dataset) return ag__fail(AG_EINVAL, "data_loader: the dataset is NULL");
+    if (a->batch_size < 1)
+        return ag__fail(AG_EINVAL,
+                        "data_loader: batch_size should be a positive integer value, but got batch_size=%" PRId64,
+                        a->batch_size);
+    if (a->num_workers < 0 || a->num_workers > MAX_WORKERS)
+        return ag__fail(AG_EINVAL, "data_loader: num_workers must be 0 to %d, but got %" PRId64, MAX_WORKERS,
+                        a->num_workers);
+    if (a->prefetch_factor < 1 || a->prefetch_factor > MAX_AHEAD / MAX_WORKERS)
+        return ag__fail(AG_EINVAL, "data_loader: prefetch_factor must be 1 to %d, but got %" PRId64,
+                        MAX_AHEAD / MAX_WORKERS, a->prefetch_factor);
+    if (a->memory_format != AG_PRESERVE_FORMAT && a->memory_format != AG_CONTIGUOUS_FORMAT &&
+        a->memory_format != AG_BATCH_LAST)
+        return ag__fail(AG_EINVAL, "data_loader: there is no memory format %d", (int)a->memory_format);
+    int64_t n = ag_dataset_size(a->dataset);
+    if (n == 0 && a->shuffle)
+        return ag__fail(AG_EINVAL,
+                        "data_loader: num_samples should be a positive integer value, but got num_samples=0");
+    return n >= 0;
+}
+
+ag_loader *ag_data_loader_call(const struct ag_data_loader_args *args)
+{
+    if (!check(args)) return NULL;
+    ag_loader *l = calloc(1, sizeof *l);
+    if (!l) return ag__fail_memory("a data loader", sizeof *l);
+    l->dataset = args->dataset;
+    l->batch_size = args->batch_size;
+    l->n_workers = args->num_workers;
+    l->ahead = args->num_workers * args->prefetch_factor;
+    l->shuffle = args->shuffle;
+    l->drop_last = args->drop_last;
+    l->format = args->memory_format == AG_PRESERVE_FORMAT ? AG_CONTIGUOUS_FORMAT : args->memory_format;
+    l->generator = args->generator;
+    if (l->shuffle && !l->generator && !(l->shuffler = ag_generator_new())) {
+        free(l);
+        return NULL;
+    }
+    return l;
+}
+
+void ag_data_loader_free(ag_loader *loader)
+{
+    if (!loader) return;
+    ag__workers_free(loader);
+    ag__made_batch_drop(&loader->current);
+    ag_release(loader->order);
+    ag_generator_free(loader->shuffler);
+    free(loader);
+}
+
+static int64_t batches_of(const ag_loader *loader, int64_t n_items)
+{
+    return n_items / loader->batch_size + (!loader->drop_last && n_items % loader->batch_size ? 1 : 0);
+}
+
+int64_t ag_data_loader_size(ag_loader *loader)
+{
+    if (!loader) return ag__fail(AG_EINVAL, "data_loader_size: the loader is NULL"), -1;
+    int64_t n = ag_dataset_size(loader->dataset);
+    return n < 0 ? -1 : batches_of(loader, n);
+}
+
+/* ---- the order of a pass ---- */
+
+/* Room for n indices. */
+static bool order_room(ag_loader *loader, int64_t n)
+{
+    if (loader->order && loader->order->tensor.numel == n) return true;
+    AG_SCOPE;
+    ag_variable *order = ag_retain(ag__new(ag__thread(), 1, &n, AG_INT64, AG_CPU));
+    if (!order) return false;
+    order->made_by = "data_loader";
+    ag_release(loader->order);
+    loader->order = order;
+    return true;
+}
+
+static bool order_draw(ag_loader *loader)
+{
+    ag__random_int64(loader->generator); /* the base seed */
+    if (!loader->shuffle) {
+        int64_t *order = (int64_t *)(void *)loader->order->tensor.data;
+        for (int64_t i = 0; i < loader->n_items; i++) order[i] = i;
+        return true;
+    }
+    if (!loader->generator) ag_generator_manual_seed(loader->shuffler, (uint64_t)ag__random_int64(NULL));
+    return ag__random_randperm(loader->generator ? loader->generator : loader->shuffler, &loader->order->tensor);
+}
+
+/* The sampler has been read to its end. */
+static bool order_exhaust(ag_loader *loader)
+{
+    if (loader->exhausted) return true;
+    loader->exhausted = true;
+    if (!loader->shuffle || !loader->generator) return true;
+    AG_SCOPE;
+    ag_variable *unused = ag__new(ag__thread(), 1, &loader->n_items, AG_INT64, AG_CPU);
+    return unused && ag__random_randperm(loader->generator, &unused->tensor);
+}
+
+/* Nothing is drawn unless everything is there that it takes. */
+static bool begin(ag_loader *loader)
+{
+    int64_t n = ag_dataset_size(loader->dataset);
+    if (n < 0 || !order_room(loader, n)) return false;
+    loader->n_items = n;
+    loader->n_batches = batches_of(loader, n);
+    loader->next = 0;
+    loader->exhausted = false;
+    if (!order_draw(loader)) return false;
+    loader->begun = true;
+    ag__workers_begin(loader);
+    return true;
+}
+
+void ag_data_rewind(ag_loader *loader)
+{
+    if (!loader || !loader->begun) return;
+    ag__workers_cancel(loader);
+    loader->begun = false;
+}
+
+/* ---- batches ---- */
+
+void ag__made_batch_drop(ag__made_batch *made)
+{
+    for (int k = 0; k < made->n_parts; k++) ag_release(made->parts[k]);
+    made->n_parts = 0;
+}
+
+bool ag__loader_make(const ag_loader *loader, int64_t k, ag__made_batch *made)
+{
+    AG_SCOPE;
+    AG_NO_GRAD;
+    const int64_t *order = (const int64_t *)(const void *)loader->order->tensor.data;
+    int64_t first = k * loader->batch_size, left = loader->n_items - first;
+    int64_t n = left < loader->batch_size ? left : loader->batch_size;
+    ag_variable *parts[AG_ITEM_PARTS];
+    made->n_parts = ag__dataset_batch(loader->dataset, order + first, n, loader->format, parts);
+    for (int p = 0; p < made->n_parts; p++) made->parts[p] = ag_retain(parts[p]);
+    return made->n_parts > 0;
+}
+
+/* Batch loader->next into loader->current; false at the end, too. */
+static bool fetch(ag_loader *loader)
+{
+    if (loader->next == loader->n_batches) {
+        order_exhaust(loader);
+        return false;
+    }
+    bool partial = !loader->drop_last && loader->next == loader->n_items / loader->batch_size;
+    if (partial && !order_exhaust(loader)) return false; /* looking for a whole batch, the sampler reads to its end */
+    if (loader->workers) return ag__workers_take(loader, &loader->current);
+    return ag__loader_make(loader, loader->next, &loader->current);
+}
+
+bool ag_data_next(ag_loader *loader, ag_batch *batch)
+{
+    if (batch) memset(batch, 0, sizeof *batch);
+    if (!loader || !batch) return ag__fail(AG_EINVAL, "data_next: the %s is NULL", loader ? "batch" : "loader");
+    ag__made_batch_drop(&loader->current);
+    if (!ag__may_change(ag__thread())) return false;
+    if (!loader->begun && !begin(loader)) return false;
+    if (!fetch(loader)) {
+        ag_data_rewind(loader);
+        return false;
+    }
+    const ag__made_batch *made = &loader->current;
+    for (int k = 0; k < made->n_parts; k++) batch->parts[k] = made->parts[k];
+    batch->n_parts = made->n_parts;
+    batch->inputs = batch->parts[0];
+    batch->targets = batch->parts[1];
+    batch->size = batch->inputs->tensor.size[0];
+    batch->index = loader->next++;
+    return true;
+}
+
+bool ag_data_skip(ag_loader *loader, int64_t count)
+{
+    if (!loader) return ag__fail(AG_EINVAL, "data_skip: the loader is NULL");
+    if (!ag__may_change(ag__thread()) || (!loader->begun && !begin(loader))) return false;
+    if (count < 0 || count > loader->n_batches - loader->next)
+        return ag__fail(AG_EINVAL, "data_skip: %" PRId64 " batches cannot be passed over, %" PRId64 " are left", count,
+                        loader->n_batches - loader->next);
+    ag__workers_cancel(loader);
+    loader->next += count;
+    if (loader->next * loader->batch_size >= loader->n_items && loader->n_items % loader->batch_size && count &&
+        !order_exhaust(loader))
+        return false;
+    ag__workers_begin(loader);
+    return true;
+}

@@ -1,0 +1,22 @@
+/* options.h - what mnist_cnn is told on its command line. */
+#ifndef MNIST_OPTIONS_H
+#define MNIST_OPTIONS_H
+#include <argent/argent.h>
+
+typedef struct {
+    int64_t epochs, batch_size, limit; /* limit: -1 for all training images */
+    double lr, dropout;
+    bool lr_given;
+    uint64_t seed;
+    Device device;
+    ag_dtype dtype;
+    int threads; /* 0: the library's choice */
+    bool evaluate, quiet;
+    const char *data, *save, *load, *log; /* save, load, log: NULL where not wanted */
+} Options;
+
+/* Fills in the defaults and what argv says. Anything wrong: a sentence on stderr, and the program ends with status 2; --help
+ * ends it with 0. */
+Options options_parse(int argc, char **argv, Options defaults);
+
+#endif

@@ -1,0 +1,230 @@
+/* copy.c - see copy.h. */
+#include "autograd/op.h"
+#include "ops/check.h"
+#include "ops/number.h"
+
+#include <argent/copy.h>
+#include <argent/factory.h>
+
+#include <string.h>
+
+/* ---- the layout of a copy ---- */
+
+static bool layout(const ag_op *op, const void *args, const ag_tensor *x, ag_memory_format format, int64_t *stride)
+{
+    if ((int)format < AG_PRESERVE_FORMAT || format > AG_BATCH_LAST) return ag__fail_call(op, args, "there is no memory format %d", (int)format);
+    if (format == AG_BATCH_LAST && x->ndim < 2)
+        return ag__fail_call(op, args, "batch-last wants at least two dimensions, not %d", x->ndim);
+    if (format == AG_PRESERVE_FORMAT) ag__result_strides(x->ndim, x->size, 1, &x, stride);
+    else ag__format_strides(x->ndim, x->size, format, stride);
+    return true;
+}
+
+/* x's elements lie in that order already. */
+static bool lies_so(const ag_tensor *x, ag_memory_format format)
+{
+    int64_t stride[AG_MAX_DIMS];
+    if (format == AG_PRESERVE_FORMAT) return true;
+    if (format == AG_CONTIGUOUS_FORMAT || x->numel == 0) return x->contiguous;
+    ag__format_strides(x->ndim, x->size, format, stride);
+    for (int d = 0; d < x->ndim; d++)
+        if (x->size[d] > 1 && x->stride[d] != stride[d]) return false;
+    return true;
+}
+
+/* ---- out of place ---- */
+
+static bool clone_shape(ag_run *r)
+{
+    const struct ag_clone_args *a = r->args;
+    const ag_tensor *x = &a->input->tensor;
+    int64_t stride[AG_MAX_DIMS];
+    return layout(r->op, a, x, a->memory_format, stride) && ag__output_strided(r, 0, x->ndim, x->size, stride, (ag_dtype)x->dtype) != NULL;
+}
+static bool copy_cpu(ag_run *r)
+{
+    ag__copy_elements(&r->out[0]->tensor, &r->in[0]->tensor);
+    return true;
+}
+static void pass_backward(ag_gradients *b) { b->grad[0] = b->g[0]; }
+AG_OP(clone, .node = "CloneBackward0", .shape = clone_shape, .kernel = { copy_cpu }, .backward = pass_backward)
+
+static bool contiguous_compose(const void *args, ag_variable **out);
+AG_OP(contiguous, .compose = contiguous_compose)
+static bool contiguous_compose(const void *args, ag_variable **out)
+{
+    const struct ag_contiguous_args *a = args;
+    if (a->memory_format == AG_PRESERVE_FORMAT)
+        return ag__fail_call(ag__op_contiguous(), a, "preserve memory format is unsupported by the contiguous operator");
+    bool so = lies_so(&a->input->tensor, a->memory_format);
+    return (out[0] = so ? a->input : ag_clone(a->input, .memory_format = a->memory_format)) != NULL;
+}
+
+/* ---- to ---- */
+
+#define AG_ARGS__to_copy(must, may) must(Tensor, input) must(Device, device) must(Dtype, dtype) must(Format, memory_format)
+AG_STRUCT(_to_copy, AG_ARGS__to_copy)
+
+static bool to_copy_shape(ag_run *r)
+{
+    const struct ag__to_copy_args *a = r->args;
+    const ag_tensor *x = &a->input->tensor;
+    int64_t stride[AG_MAX_DIMS];
+    if (!layout(r->op, a, x, a->memory_format, stride)) return false;
+    r->device = a->device;
+    if (!ag__is_floating(a->dtype)) r->wants_grad = false;
+    return ag__output_strided(r, 0, x->ndim, x->size, stride, a->dtype) != NULL;
+}
+static void to_copy_backward(ag_gradients *b)
+{
+    b->grad[0] = ag_to(b->g[0], .device = b->edge[0].device, .dtype = (ag_dtype)b->edge[0].dtype);
+}
+AG_RECORD(_to_copy, AG_ARGS__to_copy, .node = "ToCopyBackward0", .shape = to_copy_shape, .kernel = { copy_cpu }, .backward = to_copy_backward)
+
+static bool to_compose(const void *args, ag_variable **out);
+AG_OP(to, .compose = to_compose)
+static bool to_compose(const void *args, ag_variable **out)
+{
+    const struct ag_to_args *a = args;
+    const ag_tensor *x = &a->input->tensor;
+    ag_device is = ag__device(a->input);
+    struct ag__to_copy_args copy = { .input = a->input, .device = a->device, .dtype = a->dtype, .memory_format = a->memory_format };
+    if (a->device.type == AG_DEVICE_DEFAULT) copy.device = is;
+    if (a->dtype == AG_DTYPE_DEFAULT) copy.dtype = (ag_dtype)x->dtype;
+    if ((int)copy.dtype < 0 || copy.dtype >= AG_N_DTYPES) return ag__fail_call(ag__op_to(), a, "there is no dtype %d", (int)copy.dtype);
+    bool same = copy.dtype == (ag_dtype)x->dtype && copy.device.type == is.type && copy.device.index == is.index;
+    if (same && !a->copy && lies_so(x, a->memory_format)) return (out[0] = a->input) != NULL;
+    return ag__apply(ag__op__to_copy(), &copy, out, __builtin_return_address(0));
+}
+
+static bool convert(const void *args, ag_variable **out, ag_dtype dtype)
+{
+    ag_variable *const *input = args; /* the only argument */
+    return (out[0] = ag_to(*input, .dtype = dtype)) != NULL;
+}
+#define AG_ARGS_float(must, may) must(Tensor, input)
+static bool float_compose(const void *args, ag_variable **out) { return convert(args, out, AG_FLOAT32); }
+AG_OP_PLAIN(float, .compose = float_compose)
+#define AG_ARGS_double(must, may) must(Tensor, input)
+static bool double_compose(const void *args, ag_variable **out) { return convert(args, out, AG_FLOAT64); }
+AG_OP_PLAIN(double, .compose = double_compose)
+#define AG_ARGS_long(must, may) must(Tensor, input)
+static bool long_compose(const void *args, ag_variable **out) { return convert(args, out, AG_INT64); }
+AG_OP_PLAIN(long, .compose = long_compose)
+#define AG_ARGS_int(must, may) must(Tensor, input)
+static bool int_compose(const void *args, ag_variable **out) { return convert(args, out, AG_INT32); }
+AG_OP_PLAIN(int, .compose = int_compose)
+
+/* ---- in place ---- */
+
+#define AG_ARGS_copy_(must, may) must(Tensor, input) must(Tensor, src)
+static bool copy__shape(ag_run *r)
+{
+    const ag_tensor *y = &r->in[0]->tensor, *x = &r->in[1]->tensor;
+    int ndim;
+    int64_t size[AG_MAX_DIMS];
+    if (!ag__broadcast("copy_", 2, (const ag_tensor *const[]){ y, x }, &ndim, size)) return false;
+    if (ndim != y->ndim || memcmp(size, y->size, (size_t)ndim * sizeof *size) != 0) {
+        char is[AG_TEXT], wants[AG_TEXT];
+        return ag__fail_call(r->op, r->args, "output with shape %s doesn't match the broadcast shape %s",
+                             ag__shape_text(y->ndim, y->size, is, sizeof is), ag__shape_text(ndim, size, wants, sizeof wants));
+    }
+    if (ag__overlap(y, x) == 2)
+        return ag__fail_call(r->op, r->args,
+                             "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory "
+                             "location. Please clone() the tensor before performing the operation.");
+    if (!ag__is_floating((ag_dtype)y->dtype)) r->wants_grad = false;
+    return true;
+}
+static bool copy__cpu(ag_run *r)
+{
+    ag__copy_elements(&r->in[0]->tensor, &r->in[1]->tensor);
+    return true;
+}
+static void copy__backward(ag_gradients *b)
+{
+    if (b->wanted[0]) b->grad[0] = ag_zeros_like(b->g[0]);
+    if (b->wanted[1]) b->grad[1] = ag_to(b->g[0], .device = b->edge[1].device);
+}
+AG_OP_PLAIN(copy_, .node = "CopyBackwards", .inplace_only = true, .moves = true, .shape = copy__shape, .kernel = { copy__cpu },
+            .backward = copy__backward)
+
+static void zeros_backward(ag_gradients *b) { b->grad[0] = ag_zeros_like(b->g[0]); }
+
+#define AG_ARGS_fill_(must, may) must(Tensor, input) must(Float, value)
+static bool fill__shape(ag_run *r);
+static bool fill__cpu(ag_run *r);
+AG_OP_PLAIN(fill_, .node = "FillBackward2", .inplace_only = true, .shape = fill__shape, .kernel = { fill__cpu }, .backward = zeros_backward)
+static bool fill__shape(ag_run *r)
+{
+    const struct ag_fill__args *a = r->args;
+    return ag__check_number(r->op, a, a->value, ag_dtype_of(a->input));
+}
+static bool fill__cpu(ag_run *r)
+{
+    const struct ag_fill__args *a = r->args;
+    ag__fill_elements(&a->input->tensor, a->value);
+    return true;
+}
+
+#define AG_ARGS_zero_(must, may) must(Tensor, input)
+static bool zero__shape(ag_run *r) { return r->in[0] != NULL; }
+static bool zero__cpu(ag_run *r)
+{
+    ag__fill_elements(&r->in[0]->tensor, 0);
+    return true;
+}
+AG_OP_PLAIN(zero_, .node = "ZeroBackward0", .inplace_only = true, .shape = zero__shape, .kernel = { zero__cpu }, .backward = zeros_backward)
+
+/* ---- where a mask says so ---- */
+
+#define AG_ARGS_masked_fill(must, may) must(Tensor, input) must(Tensor, mask) must(Float, value)
+static bool masked_fill_shape(ag_run *r);
+static bool masked_fill_cpu(ag_run *r);
+static void masked_fill_backward(ag_gradients *b);
+AG_OP_PLAIN(masked_fill, .node = "MaskedFillBackward0", .inplace = true, .shape = masked_fill_shape, .kernel = { masked_fill_cpu },
+            .backward = masked_fill_backward, .keeps = { AG_KEEP_IN(1) })
+AG_INPLACE_PLAIN(masked_fill)
+
+static bool masked_fill_shape(ag_run *r)
+{
+    const struct ag_masked_fill_args *a = r->args;
+    const ag_tensor *x = &a->input->tensor, *mask = &a->mask->tensor;
+    int ndim;
+    int64_t size[AG_MAX_DIMS];
+    if (mask->dtype != AG_BOOL)
+        return ag__fail_call(r->op, a, "only boolean masks are supported, but got mask with dtype %s", ag__scalar_type((ag_dtype)mask->dtype));
+    return ag__check_number(r->op, a, a->value, (ag_dtype)x->dtype) &&
+           ag__broadcast("masked_fill", 2, (const ag_tensor *const[]){ x, mask }, &ndim, size) &&
+           ag__output(r, 0, ndim, size, (ag_dtype)x->dtype) != NULL;
+}
+
+typedef struct masked {
+    char value[8];
+    size_t item;
+} masked;
+
+/* data: the elements, the mask */
+static void fill_row(void *user, char *const *data, const int64_t *stride, int64_t count)
+{
+    const masked *m = user;
+    for (int64_t i = 0; i < count; i++)
+        if (data[1][i * stride[1]]) memcpy(data[0] + i * stride[0], m->value, m->item);
+}
+static bool masked_fill_cpu(ag_run *r)
+{
+    const struct ag_masked_fill_args *a = r->args;
+    const ag_tensor *y = &r->out[0]->tensor;
+    masked m = { .item = ag__itemsize(y) };
+    ag__store(m.value, (ag_dtype)y->dtype, a->value);
+    if (r->out[0] != a->input) ag__copy_elements(y, &a->input->tensor);
+    ag_walk w;
+    ag__walk(&w, 2, (const ag_tensor *const[]){ y, &a->mask->tensor });
+    ag__walk_rows(&w, 1 << 15, fill_row, &m);
+    return true;
+}
+static void masked_fill_backward(ag_gradients *b)
+{
+    const struct ag_masked_fill_args *a = b->args;
+    b->grad[0] = ag_masked_fill(b->g[0], a->mask, 0);
+}

@@ -1,0 +1,359 @@
+/* conv2d.c - the output of a convolution and its input gradient: one sum, two ways of numbering (conv2d_lanes.h).
+ *
+ * Blocks of the input, some groups of lanes or some rows of one, are repacked into strips
+ *
+ *     strip[group][channel][row][column][lane]        zeros where the padding is
+ *
+ * unless the tensor itself can be read like that. Then tasks, a few rows of a few output channels of one group each, go
+ * through the block. A task makes a piece of a row for all its channels, [channel][pixel][lane], in a small buffer and
+ * turns it into the output.
+ */
+#include "ops/cpu/conv2d_lanes.h"
+#include "ops/cpu/isa.h"
+#include "tensor/allocator.h"
+#include "tensor/parallel.h"
+
+AG_ISA_TABLES(ag__conv2d_kernels, ag__conv2d_f32)
+AG_ISA_TABLES(ag__conv2d_kernels, ag__conv2d_f64)
+
+enum { SEGMENT = 32, MOST_CHANNELS = 6, REGISTER_BYTES = 64 };
+
+typedef struct {
+    ag__conv_lanes lanes;
+    const ag__conv2d_kernels *kernels;
+    size_t size; /* of an element */
+    ag__conv2d_in in;
+    ag__conv2d_out out;
+    bool direct_in, direct_out;
+    int64_t groups, in_channels, out_channels; /* of the convolution; channels of one */
+
+    /* weight of (group, out channel, in channel, kernel row, kernel column) */
+    const void *weight, *bias;
+    int64_t weight_group, weight_out, weight_in, weight_row, weight_column, bias_stride;
+
+    /* The output channels of a group come in pieces. For each, packed: [channel] bias, [in
+     * channel][row][column][channel] weight. */
+    int64_t pieces;
+    char *packed, *strips;
+
+    /* the block at hand */
+    int64_t first_group, n_groups, rows[2]; /* groups of lanes; rows of the output */
+    int64_t in_rows[2], in_columns[2], plane, rows_a_task;
+    bool weights_to_pack;
+} convolution;
+
+static const char *at(const void *p, int64_t elements, size_t size)
+{
+    return (const char *)p + elements * (int64_t)size;
+}
+
+static int64_t taps(const convolution *c) { return c->in_channels * c->lanes.axis[0].kernel * c->lanes.axis[1].kernel; }
+
+static char *packed_piece(const convolution *c, int64_t group, int64_t first)
+{
+    return c->packed + (group * c->out_channels + first) * (taps(c) + 1) * (int64_t)c->size;
+}
+
+static void pack_weights(const convolution *c, int64_t group, int64_t first, int64_t last)
+{
+    char *to = packed_piece(c, group, first);
+    const int64_t size = (int64_t)c->size;
+    for (int64_t o = first; o < last; o++, to += size) {
+        if (c->bias)
+            __builtin_memcpy(to, at(c->bias, (group * c->out_channels + o) * c->bias_stride, c->size), c->size);
+        else
+            __builtin_memset(to, 0, c->size);
+    }
+    for (int64_t i = 0; i < c->in_channels; i++) {
+        for (int64_t row = 0; row < c->lanes.axis[0].kernel; row++) {
+            for (int64_t column = 0; column < c->lanes.axis[1].kernel; column++) {
+                const int64_t place = group * c->weight_group + first * c->weight_out + i * c->weight_in +
+                                      row * c->weight_row + column * c->weight_column;
+                const char *from = at(c->weight, place, c->size);
+                for (int64_t o = first; o < last; o++, to += size, from += c->weight_out * size) {
+                    if (size == 4)
+                        *(float *)(void *)to = *(const float *)(const void *)from;
+                    else
+                        *(double *)(void *)to = *(const double *)(const void *)from;
+                }
+            }
+        }
+    }
+}
+
+/* Items: the planes of the block's strips, then the pieces of the weights. */
+static void pack(void *user, int64_t begin, int64_t end)
+{
+    const convolution *c = user;
+    const int64_t channels = c->groups * c->in_channels, planes = c->direct_in ? 0 : c->n_groups * channels;
+    for (int64_t i = begin; i < end; i++) {
+        if (i < planes) {
+            const int64_t channel = i % channels;
+            ag__conv2d_in plane = c->in;
+            plane.data = at(plane.data, channel * c->in.stride[1], c->size);
+            ag__conv_lane lanes[AG_CONV_LANES];
+            ag__conv_in_lanes(&c->lanes, c->first_group + i / channels, &plane, c->size, c->in_rows, c->in_columns,
+                              lanes);
+            c->kernels->pack(c->strips + i * c->plane * (int64_t)c->size, c->in_rows[1] - c->in_rows[0],
+                             c->in_columns[1] - c->in_columns[0], lanes, c->in.stride[2], c->in.stride[3]);
+        } else {
+            const int64_t group = (i - planes) / c->pieces, piece = (i - planes) % c->pieces;
+            pack_weights(c, group, ag__piece(c->out_channels, c->pieces, piece),
+                         ag__piece(c->out_channels, c->pieces, piece + 1));
+        }
+    }
+}
+
+/* What a task works on. */
+typedef struct {
+    int64_t lane_group, first_channel; /* the channel among all of the output */
+    const char *in;                    /* input channel 0 of the group, at row 0 and column 0, lane 0 */
+    int64_t in_channel, in_row, in_column;
+    const char *packed;
+    int channels;
+    ag__conv_lane out[AG_CONV_LANES]; /* the planes of the first channel */
+} task;
+
+/* Output pixels [x0, x1) of row y into `out`. */
+static void make_pixels(const convolution *c, const task *t, int64_t y, int64_t x0, int64_t x1, char *out,
+                        int64_t out_channel, int64_t out_pixel)
+{
+    const ag__conv_axis *rows = &c->lanes.axis[0], *columns = &c->lanes.axis[1];
+    ag__conv_taps down = ag__conv_taps_of(rows, y);
+    while (down.n > 0 && down.in < c->in_rows[0]) {
+        down.in += down.in_every;
+        down.first += down.every;
+        down.n--;
+    }
+    while (down.n > 0 && down.in + (down.n - 1) * down.in_every >= c->in_rows[1]) down.n--;
+
+    for (int64_t x = x0; x < x1 && x < x0 + columns->up; x++) {
+        const ag__conv_taps across = ag__conv_taps_of(columns, x);
+        const int64_t tap = (down.first * columns->kernel + across.first) * t->channels;
+        ag__conv_run run = {
+            .channels = t->channels,
+            .n = ag__ceil_div(x1 - x, columns->up),
+            .in = at(t->in, down.in * t->in_row + across.in * t->in_column, c->size),
+            .bias = t->packed,
+            .weights = at(t->packed, t->channels + tap, c->size),
+            .loops = { { c->in_channels, t->in_channel, rows->kernel * columns->kernel * t->channels },
+                       { down.n, down.in_every * t->in_row, down.every * columns->kernel * t->channels },
+                       { across.n, across.in_every * t->in_column, across.every * t->channels } },
+            .in_pixel = columns->step * t->in_column,
+            .out_pixel = columns->up * out_pixel,
+            .out_channel = out_channel,
+            .out = out + (x - x0) * out_pixel * (int64_t)c->size,
+            .clip = c->lanes.bands[1] == 1,
+            .column = across.in,
+            .column_pixel = columns->step,
+            .column_turn = across.in_every,
+            .width = columns->in,
+        };
+        if (across.n <= 1 && down.n > 0) { /* the innermost loop should be a long one */
+            const int64_t n = run.loops[2].n;
+            run.loops[2] = run.loops[0];
+            run.loops[0].n = n;
+            run.loops[0].in = run.loops[0].weights = 0;
+            run.clip = false;
+        }
+        if (run.loops[0].n * run.loops[1].n * run.loops[2].n == 0) { /* bias alone; the pointers lead nowhere */
+            run.in = t->in;
+            run.in_pixel = 0;
+            run.weights = t->packed;
+            for (int i = 0; i < 3; i++) run.loops[i].n = 0;
+            run.clip = false;
+        }
+        c->kernels->run(&run);
+    }
+}
+
+static void make_row(const convolution *c, const task *t, int64_t y)
+{
+    const int64_t wide = c->lanes.band[1], lanes = c->lanes.lanes, *stride = c->out.stride;
+    if (c->direct_out) {
+        const int64_t place = t->lane_group * lanes + t->first_channel * stride[1] + y * stride[2];
+        make_pixels(c, t, y, 0, wide, (char *)c->out.data + place * (int64_t)c->size, stride[1], stride[3]);
+        return;
+    }
+    _Alignas(64) char buffer[MOST_CHANNELS * SEGMENT * REGISTER_BYTES]; /* [channel][pixel][lane] */
+    const int64_t segments = ag__ceil_div(wide, SEGMENT);
+    for (int64_t s = 0; s < segments; s++) {
+        const int64_t x0 = ag__piece(wide, segments, s), x1 = ag__piece(wide, segments, s + 1);
+        make_pixels(c, t, y, x0, x1, buffer, (x1 - x0) * lanes, lanes);
+        ag__conv_lane out[AG_CONV_LANES];
+        for (int i = 0; i < lanes; i++) {
+            const ag__conv_lane *lane = &t->out[i];
+            out[i] = (ag__conv_lane){ .at = lane->at };
+            out[i].columns[1] = y < lane->rows[1] ? lane->columns[1] - x0 : 0;
+            if (out[i].columns[1] > 0) out[i].at = at(lane->at, y * stride[2] + x0 * stride[3], c->size);
+        }
+        c->kernels->unpack(buffer, t->channels, x1 - x0, out, stride[1], stride[3]);
+    }
+}
+
+/* Tasks: for each group of lanes, for each few rows, each piece of output channels. */
+static void make_rows(void *user, int64_t begin, int64_t end)
+{
+    const convolution *c = user;
+    const int64_t pieces = c->groups * c->pieces, chunks = ag__ceil_div(c->rows[1] - c->rows[0], c->rows_a_task);
+    const int64_t in_channels = c->groups * c->in_channels;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t piece = i % c->pieces, group = i % pieces / c->pieces;
+        const int64_t block_group = i / pieces / chunks;
+        const int64_t first = ag__piece(c->out_channels, c->pieces, piece),
+                      last = ag__piece(c->out_channels, c->pieces, piece + 1);
+        task t = { .lane_group = c->first_group + block_group,
+                   .first_channel = group * c->out_channels + first,
+                   .packed = packed_piece(c, group, first),
+                   .channels = (int)(last - first) };
+        if (c->direct_in) {
+            t.in = at(c->in.data, t.lane_group * c->lanes.lanes + group * c->in_channels * c->in.stride[1], c->size);
+            t.in_channel = c->in.stride[1];
+            t.in_row = c->in.stride[2];
+            t.in_column = c->in.stride[3];
+        } else {
+            t.in_channel = c->plane;
+            t.in_column = c->lanes.lanes;
+            t.in_row = (c->in_columns[1] - c->in_columns[0]) * t.in_column;
+            t.in = at(c->strips,
+                      (block_group * in_channels + group * c->in_channels) * c->plane - c->in_rows[0] * t.in_row -
+                          c->in_columns[0] * t.in_column,
+                      c->size);
+        }
+        if (!c->direct_out) {
+            ag__conv2d_in plane = { at(c->out.data, t.first_channel * c->out.stride[1], c->size), { 0 } };
+            for (int k = 0; k < 4; k++) plane.stride[k] = c->out.stride[k];
+            ag__conv_out_lanes(&c->lanes, t.lane_group, &plane, c->size, (int64_t[]){ 0, c->lanes.band[0] },
+                               (int64_t[]){ 0, c->lanes.band[1] }, t.out);
+        }
+        const int64_t y0 = c->rows[0] + i / pieces % chunks * c->rows_a_task;
+        for (int64_t y = y0; y < ag__min(y0 + c->rows_a_task, c->rows[1]); y++) make_row(c, &t, y);
+    }
+}
+
+static void choose_block(convolution *c, int64_t *groups, int64_t *rows)
+{
+    const ag__conv_axis *a = &c->lanes.axis[0];
+    *rows = c->lanes.band[0];
+    *groups = c->lanes.n_groups;
+    c->plane = 0;
+    if (c->direct_in) return;
+    for (;;) {
+        const int64_t in_rows = ((*rows - 1) * a->step + (a->kernel - 1) * a->dilation) / a->up + 2;
+        c->plane = ag__conv_plane(in_rows, c->in_columns[1] - c->in_columns[0], c->lanes.lanes, c->size);
+        const double bytes = (double)c->plane * (double)(c->groups * c->in_channels) * (double)c->size;
+        if (bytes <= AG_CONV_STRIP_BYTES || *rows <= a->up) {
+            *groups = ag__min(*groups, bytes < AG_CONV_STRIP_BYTES ? (int64_t)(AG_CONV_STRIP_BYTES / bytes) : 1);
+            return;
+        }
+        *rows = ag__ceil_div(*rows / 2, a->up) * a->up;
+    }
+}
+
+static bool convolve(convolution *c)
+{
+    const ag__conv_lanes *l = &c->lanes;
+    c->pieces = ag__ceil_div(c->out_channels, c->kernels->channels);
+    ag__conv_in_range(l, 1, 0, l->band[1], c->in_columns);
+    c->direct_in = ag__conv_is_direct(l, c->in.stride, c->size) && c->in_columns[0] >= 0 &&
+                   c->in_columns[1] <= l->axis[1].in;
+    c->direct_out = ag__conv_is_direct(l, c->out.stride, c->size);
+    int64_t groups_a_block, rows_a_block;
+    choose_block(c, &groups_a_block, &rows_a_block);
+
+    const int64_t channels = c->groups * c->in_channels;
+    const int64_t weights = ag__ceil_div(c->groups * c->out_channels * (taps(c) + 1), 64) * 64;
+    c->packed = ag__scratch((size_t)(weights + groups_a_block * channels * c->plane) * c->size);
+    if (!c->packed) return false;
+    c->strips = c->packed + weights * (int64_t)c->size;
+
+    const int64_t a_row = l->band[1] * ag__min(c->out_channels, c->kernels->channels) * taps(c) * l->lanes;
+    const int64_t work = a_row / (l->axis[0].up * l->axis[1].up);
+    c->rows_a_task = ag__min(l->band[0], ag__max(1, AG_CONV_TASK / ag__max(1, work)));
+    bool first = true;
+    for (c->first_group = 0; c->first_group < l->n_groups; c->first_group += groups_a_block) {
+        c->n_groups = ag__min(groups_a_block, l->n_groups - c->first_group);
+        for (c->rows[0] = 0; c->rows[0] < l->band[0]; c->rows[0] += rows_a_block) {
+            c->rows[1] = ag__min(c->rows[0] + rows_a_block, l->band[0]);
+            ag__conv_in_range(l, 0, c->rows[0], c->rows[1], c->in_rows);
+            const int64_t planes = c->direct_in ? 0 : c->n_groups * channels,
+                          chunks = ag__ceil_div(c->rows[1] - c->rows[0], c->rows_a_task);
+            ag__parallel_for(planes + (first ? c->groups * c->pieces : 0), 1 + 16384 / ag__max(1, c->plane), pack, c);
+            ag__parallel_for(c->n_groups * chunks * c->groups * c->pieces,
+                             1 + AG_CONV_TASK / ag__max(1, work * c->rows_a_task * 2), make_rows, c);
+            first = false;
+        }
+    }
+    ag__scratch_free(c->packed);
+    return true;
+}
+
+static const ag__conv2d_kernels *kernels_for(ag_dtype dtype)
+{
+    return dtype == AG_FLOAT32 ? AG_ISA_PICK(ag__conv2d_f32) : AG_ISA_PICK(ag__conv2d_f64);
+}
+
+bool ag__conv2d_forward(const ag__conv2d_shape *s, ag__conv2d_in input, ag__conv2d_in weight, const void *bias,
+                        int64_t bias_stride, ag__conv2d_out output)
+{
+    if (s->batch * s->out_channels * s->out_size[0] * s->out_size[1] == 0) return true;
+    convolution c = {
+        .kernels = kernels_for(s->dtype),
+        .size = s->dtype == AG_FLOAT32 ? sizeof(float) : sizeof(double),
+        .in = input,
+        .out = output,
+        .groups = s->groups,
+        .in_channels = s->channels / s->groups,
+        .out_channels = s->out_channels / s->groups,
+        .weight = weight.data,
+        .weight_group = s->out_channels / s->groups * weight.stride[0],
+        .weight_out = weight.stride[0],
+        .weight_in = weight.stride[1],
+        .weight_row = weight.stride[2],
+        .weight_column = weight.stride[3],
+        .bias = bias,
+        .bias_stride = bias_stride,
+    };
+    ag__conv_axis axis[2];
+    for (int i = 0; i < 2; i++)
+        axis[i] = (ag__conv_axis){ s->size[i], s->out_size[i], s->kernel[i], s->stride[i],
+                                   1,          s->dilation[i], s->padding[i] };
+    const double work = (double)s->out_channels * (double)c.in_channels * (double)(s->kernel[0] * s->kernel[1]);
+    ag__conv_lanes_init(&c.lanes, &axis[0], &axis[1], s->batch, c.kernels->lanes, work, s->channels);
+    return convolve(&c);
+}
+
+bool ag__conv2d_input_gradient(const ag__conv2d_shape *s, ag__conv2d_in output_gradient, ag__conv2d_in weight,
+                               ag__conv2d_out input_gradient)
+{
+    if (s->batch * s->channels * s->size[0] * s->size[1] == 0) return true;
+    convolution c = {
+        .kernels = kernels_for(s->dtype),
+        .size = s->dtype == AG_FLOAT32 ? sizeof(float) : sizeof(double),
+        .in = output_gradient,
+        .out = input_gradient,
+        .groups = s->groups,
+        .in_channels = s->out_channels / s->groups,
+        .out_channels = s->channels / s->groups,
+        .weight_group = s->out_channels / s->groups * weight.stride[0],
+        .weight_out = weight.stride[1],
+        .weight_in = weight.stride[0],
+        .weight_row = -weight.stride[2],
+        .weight_column = -weight.stride[3],
+    };
+    c.weight = at(weight.data, (s->kernel[0] - 1) * weight.stride[2] + (s->kernel[1] - 1) * weight.stride[3], c.size);
+    ag__conv_axis axis[2];
+    for (int i = 0; i < 2; i++) {
+        axis[i] = (ag__conv_axis){ s->out_size[i],
+                                   s->size[i],
+                                   s->kernel[i],
+                                   1,
+                                   s->stride[i],
+                                   s->dilation[i],
+                                   (s->kernel[i] - 1) * s->dilation[i] - s->padding[i] };
+    }
+    const double work = (double)s->channels * (double)c.in_channels * (double)(s->kernel[0] * s->kernel[1]) /
+                        (double)(s->stride[0] * s->stride[1]);
+    ag__conv_lanes_init(&c.lanes, &axis[0], &axis[1], s->batch, c.kernels->lanes, work, s->out_channels);
+    return convolve(&c);
+}

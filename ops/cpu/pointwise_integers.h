@@ -1,0 +1,69 @@
+/* pointwise_integers.h - the values of rows that know integers as plain loops, of which the compiler makes registers. Read once a type, with
+ * real = the type to compute in, element = that of the arrays, SUFFIX, and INTEGER_<column> and INTEGER_IS_<column> = INTEGER and INTEGER_IS for the rows that are meant. Where ORDERED
+ * is 1, their words are there, too, with modular = the unsigned type of that width. */
+#define REAL(name)      AG_PASTE(name, SUFFIX)
+#define NUM(p)          ((real)(p))
+#define SELECT(c, p, q) ((c) ? (p) : (q))
+#define UNUSED          __attribute__((unused))
+#define WORD            static inline __attribute__((unused))
+
+#if ORDERED
+WORD real REAL(abs)(real a) { return a < 0 ? (real)(0 - (modular)a) : a; }
+WORD real REAL(sign)(real a) { return (real)((a > 0) - (a < 0)); }
+WORD real REAL(floor)(real a) { return a; }
+WORD real REAL(ceil)(real a) { return a; }
+WORD real REAL(round)(real a) { return a; }
+WORD real REAL(trunc)(real a) { return a; }
+WORD real REAL(maximum)(real a, real b) { return a > b ? a : b; }
+WORD real REAL(minimum)(real a, real b) { return a < b ? a : b; }
+/* 1 / a^-b rounded towards zero where b is negative */
+WORD real REAL(pow)(real a, real b)
+{
+    if (b < 0) return (real)(a == 1 ? 1 : a != (real)-1 ? 0 : b % 2 ? -1 : 1);
+    uint64_t power = 1, base = (uint64_t)a;
+    for (uint64_t n = (uint64_t)b; n; n >>= 1, base *= base)
+        if (n & 1) power *= base;
+    return (real)power;
+}
+#endif
+#include "ops/cpu/pointwise_words.h"
+
+typedef real REAL(formula)(real a, real b, real c, bool m, const double *options);
+typedef bool REAL(question)(real a, real b);
+
+static inline __attribute__((always_inline)) void REAL(map)(int64_t n, element *out, const void *const *in, const double *options,
+                                                            REAL(formula) *f)
+{
+    const element *a = in[IN_A], *b = in[IN_B], *c = in[IN_C];
+    const uint8_t *m = in[IN_M];
+    const double own[AG_ROW_MAX_OPTIONS] = { options[0], options[1], options[2] }; /* out cannot be one of these */
+    for (int64_t i = 0; i < n; i++) out[i] = (element)f(a[i], b[i], c[i], m[i] != 0, own);
+}
+static inline __attribute__((always_inline, unused)) void REAL(ask)(int64_t n, bool *out, const void *const *in, REAL(question) *f)
+{
+    const element *a = in[IN_A], *b = in[IN_B];
+    for (int64_t i = 0; i < n; i++) out[i] = f(a[i], b[i]);
+}
+
+// clang-format off
+#define AG_OPTION(name) UNUSED const real name = (real)whole(*options++);
+#define INTEGER(op, LIST, expression)                                                                                \
+    static inline real REAL(op##_value_)(UNUSED real a, UNUSED real b, UNUSED real c, UNUSED bool m,                 \
+                                         UNUSED const double *options)                                               \
+    { LIST(AG_ONLY_OPTIONS, AG_ONLY_OPTIONS_MAY) return (real)(expression); }                                        \
+    static void REAL(op##_value)(int64_t n, void *out, const void *const *in, const double *options)                 \
+    { REAL(map)(n, out, in, options, REAL(op##_value_)); }
+#define INTEGER_IS(op, LIST, expression)                                                                             \
+    static inline bool REAL(op##_value_)(UNUSED real a, UNUSED real b) { return expression; }                        \
+    static void REAL(op##_value)(int64_t n, void *out, const void *const *in, UNUSED const double *options)          \
+    { REAL(ask)(n, out, in, REAL(op##_value_)); }
+#define VALUE(op, integers, LIST, expression)    INTEGER_##integers(op, LIST, expression)
+#define VALUE_IS(op, integers, LIST, expression) INTEGER_IS_##integers(op, LIST, expression)
+// clang-format on
+#include "ops/pointwise.def"
+#include "ops/cpu/pointwise_words_off.h"
+#undef INTEGER
+#undef INTEGER_IS
+#undef UNUSED
+#undef WORD
+#undef element

@@ -1,0 +1,65 @@
+/* pointwise_registers.h - every expression of every row as a loop over registers, for one floating type. The last, partial register goes
+ * through the same arithmetic with zeros in the missing lanes, so that an element's bits do not depend on where it stands. */
+#define REAL(name) AG_PASTE(name, SUFFIX)
+#include "ops/cpu/pointwise_vector.h"
+#define NUM(p)          ((p) - (vec){ 0 }) /* a number becomes a register full of it; a register stays as it is, -0 and NaN too */
+#define SELECT(c, p, q) REAL(select)(c, p, q)
+#define UNUSED          __attribute__((unused))
+#include "ops/cpu/pointwise_words.h"
+
+typedef vec REAL(formula)(vec a, vec b, vec c, mask m, vec y, vec g, const double *options);
+typedef mask REAL(question)(vec a, vec b);
+
+AG_INLINE void REAL(map)(int64_t n, real *out, const void *const *in, const double *options, REAL(formula) *f)
+{
+    const real *a = in[IN_A], *b = in[IN_B], *c = in[IN_C], *y = in[IN_Y], *g = in[IN_G];
+    const int8_t *m = in[IN_M];
+    const double own[AG_ROW_MAX_OPTIONS] = { options[0], options[1], options[2] }; /* out cannot be one of these */
+    int64_t i = 0;
+    /* what f does not use is not loaded */
+#define WHOLE(p) REAL(load)(p + i)
+    for (; i + LANES <= n; i += LANES) {
+        mask chosen = -__builtin_convertvector(*(const REAL(bytes) *)(m + i), mask);
+        REAL(store)(out + i, f(WHOLE(a), WHOLE(b), WHOLE(c), chosen, WHOLE(y), WHOLE(g), own));
+    }
+    int rest = (int)(n - i);
+    if (!rest) return;
+#define PART(p) REAL(load_first)(p + i, rest)
+    REAL(bytes) last = { 0 };
+    for (int k = 0; k < rest; k++) last[k] = m[i + k];
+    mask chosen = -__builtin_convertvector(last, mask);
+    REAL(store_first)(out + i, f(PART(a), PART(b), PART(c), chosen, PART(y), PART(g), own), rest);
+#undef WHOLE
+#undef PART
+}
+AG_INLINE void REAL(ask)(int64_t n, bool *out, const void *const *in, REAL(question) *f)
+{
+    const real *a = in[IN_A], *b = in[IN_B];
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        *(REAL(bytes) *)(out + i) = -__builtin_convertvector(f(REAL(load)(a + i), REAL(load)(b + i)), REAL(bytes));
+    for (; i < n; i++) out[i] = f(REAL(splat)(a[i]), REAL(splat)(b[i]))[0];
+}
+
+// clang-format off
+#define AG_OPTION(name) UNUSED const real name = (real)*options++;
+#define DERIVATIVE(op, part, LIST, expression)                                                                       \
+    AG_INLINE vec REAL(op##_##part##_)(UNUSED vec a, UNUSED vec b, UNUSED vec c, UNUSED mask m, UNUSED vec y,        \
+                                       UNUSED vec g, UNUSED const double *options)                                   \
+    { LIST(AG_ONLY_OPTIONS, AG_ONLY_OPTIONS_MAY) return NUM(expression); }                                           \
+    static void REAL(op##_##part)(int64_t n, void *out, const void *const *in, const double *options)                \
+    { REAL(map)(n, out, in, options, REAL(op##_##part##_)); }
+#define VALUE(op, integers, LIST, expression) DERIVATIVE(op, value, LIST, expression)
+#define VALUE_IS(op, integers, LIST, expression)                                                                     \
+    AG_INLINE mask REAL(op##_value_)(UNUSED vec a, UNUSED vec b) { return expression; }                              \
+    static void REAL(op##_value)(int64_t n, void *out, const void *const *in, UNUSED const double *options)          \
+    { REAL(ask)(n, out, in, REAL(op##_value_)); }
+// clang-format on
+#include "ops/pointwise.def"
+#include "ops/cpu/pointwise_words_off.h"
+#undef UNUSED
+#undef vec
+#undef mask
+#undef LANES
+#undef VECTOR
+#undef VECTOR2

@@ -1,0 +1,22 @@
+/* reduce_arg.h - which element is the greatest or least, of one type (`real`): FOLD(name) names it, BEATS(x, m) says whether x comes before
+ * m. Read by reduce_real.h and reduce_whole.h. */
+
+static bool FOLD(beats)(const void *a, const void *b)
+{
+    real x = *(const real *)a, m = *(const real *)b;
+    return BEATS(x, m);
+}
+
+static void FOLD(arg_columns)(void *best, int64_t *at, const void *from, int64_t stride, int64_t first, int64_t rows, int64_t m)
+{
+    const real *x = from;
+    real *restrict b = best;
+    int64_t *restrict index = at;
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < m; j++) {
+            real v = x[i * stride + j];
+            bool takes = BEATS(v, b[j]);
+            b[j] = takes ? v : b[j];
+            index[j] = takes ? first + i : index[j];
+        }
+}

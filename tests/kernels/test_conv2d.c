@@ -1,0 +1,224 @@
+/* test_conv2d.c - convolution and its three gradients against loops over everything in double. */
+#include "kernels.h"
+#include "ops/cpu/conv2d.h"
+
+typedef ag__conv2d_shape shape;
+
+static int64_t out_size(const shape *s, int i)
+{
+    return (s->size[i] + 2 * s->padding[i] - s->dilation[i] * (s->kernel[i] - 1) - 1) / s->stride[i] + 1;
+}
+
+/* The output's size follows; false if there would be none. */
+static bool complete(shape *s)
+{
+    for (int i = 0; i < 2; i++) {
+        if (s->size[i] + 2 * s->padding[i] < s->dilation[i] * (s->kernel[i] - 1) + 1) return false;
+        s->out_size[i] = out_size(s, i);
+    }
+    return true;
+}
+
+static shape random_shape(rng *r)
+{
+    shape s;
+    do {
+        s = (shape){ .groups = rng_between(r, 0, 3) ? 1 : rng_between(r, 2, 4) };
+        s.batch = rng_between(r, 0, 1) ? rng_between(r, 1, 7) : (int64_t[]){ 16, 32, 17, 8, 24 }[rng_between(r, 0, 4)];
+        s.channels = s.groups * rng_between(r, 1, 5);
+        s.out_channels = s.groups * rng_between(r, 1, 8);
+        for (int i = 0; i < 2; i++) {
+            s.size[i] = rng_between(r, 1, 20);
+            s.kernel[i] = rng_between(r, 1, 5);
+            s.stride[i] = rng_between(r, 0, 1) ? 1 : rng_between(r, 1, 3);
+            s.dilation[i] = rng_between(r, 0, 1) ? 1 : rng_between(r, 1, 3);
+            s.padding[i] = rng_between(r, 0, 1) ? 0 : rng_between(r, 0, 4);
+        }
+    } while (!complete(&s));
+    return s;
+}
+
+/* What a sum should be, and the sum of its terms' sizes. */
+typedef struct {
+    double *sum, *size;
+    int64_t n;
+} expectation;
+
+static expectation expect_zeros(const array *a)
+{
+    expectation e = { .n = 1 };
+    for (int i = 0; i < a->ndim; i++) e.n *= a->size[i];
+    e.sum = calloc((size_t)e.n + 1, sizeof *e.sum);
+    e.size = calloc((size_t)e.n + 1, sizeof *e.size);
+    ck_assert(e.sum && e.size);
+    return e;
+}
+
+static void expect(const expectation *e, const array *a, const int64_t *index, double term)
+{
+    int64_t i = 0;
+    for (int d = 0; d < a->ndim; d++) i = i * a->size[d] + index[d];
+    e->sum[i] += term;
+    e->size[i] += fabs(term);
+}
+
+static void compare(const shape *s, const char *what, const array *got, expectation *e, int64_t terms)
+{
+    int64_t index[5] = { 0 }, i = 0;
+    if (e->n > 0) do {
+            double value = array_get(got, index), within = e->size[i] * epsilon(s->dtype) * (2 + sqrt((double)terms));
+            ck_assert_msg(
+                fabs(value - e->sum[i]) <= within,
+                "%s %s %s: N %d C %d O %d groups %d size %dx%d kernel %dx%d stride %d,%d padding %d,%d dilation %d,%d: "
+                "[%d, %d, %d, %d] is %.9g, expected %.9g within %.2g",
+                ag_cpu_capability(), ag_dtype_name(s->dtype), what, (int)s->batch, (int)s->channels,
+                (int)s->out_channels, (int)s->groups, (int)s->size[0], (int)s->size[1], (int)s->kernel[0],
+                (int)s->kernel[1], (int)s->stride[0], (int)s->stride[1], (int)s->padding[0], (int)s->padding[1],
+                (int)s->dilation[0], (int)s->dilation[1], (int)index[0], (int)index[1], (int)index[2], (int)index[3],
+                value, e->sum[i], within);
+            i++;
+        } while (next_index(got->ndim, got->size, index));
+    ck_assert(array_guards_stand(got));
+    free(e->sum), free(e->size);
+}
+
+#define IN(a)  ((ag__conv2d_in){ (a).data, { (a).stride[0], (a).stride[1], (a).stride[2], (a).stride[3] } })
+#define OUT(a) ((ag__conv2d_out){ (a).data, { (a).stride[0], (a).stride[1], (a).stride[2], (a).stride[3] } })
+
+/* One convolution with its gradients, all tensors laid out by chance; tensors to be written begin as NaN. */
+static void check_one(rng *r, const shape *s)
+{
+    const int64_t x_size[] = { s->batch, s->channels, s->size[0], s->size[1] };
+    const int64_t y_size[] = { s->batch, s->out_channels, s->out_size[0], s->out_size[1] };
+    const int64_t w_size[] = { s->out_channels, s->channels / s->groups, s->kernel[0], s->kernel[1] };
+    array x = array_random(r, s->dtype, 4, x_size), w = array_random(r, s->dtype, 4, w_size),
+          g = array_random(r, s->dtype, 4, y_size);
+    array bias = array_random(r, s->dtype, 1, &s->out_channels);
+    array y = array_random(r, s->dtype, 4, y_size), dx = array_random(r, s->dtype, 4, x_size),
+          dw = array_random(r, s->dtype, 4, w_size);
+    array db = array_random(r, s->dtype, 1, &s->out_channels);
+    array *written[] = { &y, &dx, &dw, &db };
+    for (int i = 0; i < 4; i++) array_fill(written[i], r, (double)NAN, (double)NAN);
+    expectation ey = expect_zeros(&y), edx = expect_zeros(&dx), edw = expect_zeros(&dw), edb = expect_zeros(&db);
+    const bool with_bias = rng_between(r, 0, 1);
+
+    int64_t o[5] = { 0 };
+    const int64_t a_group = s->out_channels / s->groups, in_group = s->channels / s->groups;
+    if (ey.n > 0) do {
+            if (with_bias) expect(&ey, &y, o, array_get(&bias, &o[1]));
+            const double gradient = array_get(&g, o);
+            expect(&edb, &db, &o[1], gradient);
+            int64_t k[5] = { 0 }; /* input channel, kernel row, column */
+            do {
+                int64_t row = o[2] * s->stride[0] + k[1] * s->dilation[0] - s->padding[0];
+                int64_t column = o[3] * s->stride[1] + k[2] * s->dilation[1] - s->padding[1];
+                if (row < 0 || row >= s->size[0] || column < 0 || column >= s->size[1]) continue;
+                const int64_t in[] = { o[0], o[1] / a_group * in_group + k[0], row, column },
+                              weight[] = { o[1], k[0], k[1], k[2] };
+                const double xv = array_get(&x, in), wv = array_get(&w, weight);
+                expect(&ey, &y, o, xv * wv);
+                expect(&edx, &dx, in, gradient * wv);
+                expect(&edw, &dw, weight, gradient * xv);
+            } while (next_index(3, &w_size[1], k));
+        } while (next_index(4, y_size, o));
+
+    ck_assert(ag__conv2d_forward(s, IN(x), IN(w), with_bias ? bias.data : NULL, bias.stride[0], OUT(y)));
+    ck_assert(ag__conv2d_input_gradient(s, IN(g), IN(w), OUT(dx)));
+    ck_assert(ag__conv2d_weight_gradient(s, IN(x), IN(g), OUT(dw)));
+    ck_assert(ag__conv2d_bias_gradient(s, IN(g), db.data, db.stride[0]));
+    const int64_t kernel = s->kernel[0] * s->kernel[1], pixels = s->batch * s->out_size[0] * s->out_size[1];
+    compare(s, "output", &y, &ey, in_group * kernel);
+    compare(s, "input gradient", &dx, &edx, a_group * kernel);
+    compare(s, "weight gradient", &dw, &edw, pixels);
+    compare(s, "bias gradient", &db, &edb, pixels);
+    array *all[] = { &x, &w, &g, &bias, &y, &dx, &dw, &db };
+    for (int i = 0; i < 8; i++) array_free(all[i]);
+}
+
+// clang-format off
+static const shape particular[] = {
+    /* batch, channels, size,     out,  kernel,   stride,   padding,  dilation, groups */
+    { 0, 64,  1, { 28, 28 }, 10, { 0 }, { 5, 5 }, { 1, 1 }, { 0, 0 }, { 1, 1 }, 1 },  /* the MNIST network */
+    { 0, 64, 10, { 24, 24 }, 20, { 0 }, { 5, 5 }, { 1, 1 }, { 0, 0 }, { 1, 1 }, 1 },
+    { 0,  1,  3, { 65, 67 },  8, { 0 }, { 7, 7 }, { 2, 2 }, { 3, 3 }, { 1, 1 }, 1 },  /* one large image: bands */
+    { 0,  2, 40, {  7,  7 }, 33, { 0 }, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, 1 },
+    { 0,  3, 24, { 14, 14 }, 24, { 0 }, { 3, 3 }, { 2, 2 }, { 1, 1 }, { 1, 1 }, 24 }, /* depthwise */
+    { 0, 20, 13, {  9, 40 }, 19, { 0 }, { 1, 1 }, { 1, 1 }, { 0, 0 }, { 1, 1 }, 1 },
+    { 0, 16,  8, { 10, 10 },  6, { 0 }, { 1, 1 }, { 2, 3 }, { 0, 0 }, { 1, 1 }, 1 },  /* pixels that nothing meets */
+    { 0,  1,  1, {  1,  1 },  1, { 0 }, { 1, 1 }, { 1, 1 }, { 0, 0 }, { 1, 1 }, 1 },
+    { 0,  4,  2, {  5,  5 },  3, { 0 }, { 3, 3 }, { 1, 1 }, { 7, 7 }, { 1, 1 }, 1 },  /* more padding than image */
+    { 0,  0,  2, {  5,  5 },  3, { 0 }, { 3, 3 }, { 1, 1 }, { 0, 0 }, { 1, 1 }, 1 },  /* no image */
+    { 0, 33,  4, { 120, 8 },  3, { 0 }, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, 1 },
+    { 0,  2, 64, { 100, 99 }, 5, { 0 }, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, 1 },  /* strips in several blocks */
+    { 0, 40,  1, {  6,  6 },  1, { 0 }, { 2, 2 }, { 40, 40 }, { 20, 20 }, { 3, 3 }, 1 },
+};
+// clang-format on
+
+START_TEST(convolution_and_its_gradients_agree_with_plain_loops)
+{
+    rng r = { 3 };
+    EACH_ISA(isa)
+    {
+        for (int i = 0; i < 400; i++) {
+            shape s = random_shape(&r);
+            s.dtype = i % 2 ? AG_FLOAT32 : AG_FLOAT64;
+            check_one(&r, &s);
+        }
+        for (size_t i = 0; i < sizeof particular / sizeof *particular; i++) {
+            shape s = particular[i];
+            ck_assert(complete(&s));
+            for (s.dtype = AG_FLOAT32; s.dtype <= AG_FLOAT64; s.dtype++) check_one(&r, &s);
+        }
+    }
+}
+END_TEST
+
+START_TEST(a_convolution_has_the_same_bits_on_any_number_of_threads)
+{
+    rng r = { 4 };
+    shape s = particular[1];
+    s.dtype = AG_FLOAT32;
+    ck_assert(complete(&s));
+    const int64_t x_size[] = { s.batch, s.channels, s.size[0], s.size[1] },
+                  w_size[] = { s.out_channels, s.channels, 5, 5 };
+    const int64_t y_size[] = { s.batch, s.out_channels, s.out_size[0], s.out_size[1] };
+    EACH_ISA(isa)
+    {
+        array x = array_random(&r, s.dtype, 4, x_size), w = array_random(&r, s.dtype, 4, w_size),
+              g = array_random(&r, s.dtype, 4, y_size);
+        array y = array_random(&r, s.dtype, 4, y_size), dx = array_random(&r, s.dtype, 4, x_size);
+        array dw = array_random(&r, s.dtype, 4, w_size), db = array_random(&r, s.dtype, 1, &s.out_channels);
+        array *results[] = { &y, &dx, &dw, &db };
+        void *first[4] = { NULL };
+        for (int t = 0; t < 4; t++) {
+            ck_assert(ag_set_num_threads(thread_counts[t]));
+            ck_assert(ag__conv2d_forward(&s, IN(x), IN(w), NULL, 0, OUT(y)));
+            ck_assert(ag__conv2d_input_gradient(&s, IN(g), IN(w), OUT(dx)));
+            ck_assert(ag__conv2d_weight_gradient(&s, IN(x), IN(g), OUT(dw)));
+            ck_assert(ag__conv2d_bias_gradient(&s, IN(g), db.data, db.stride[0]));
+            for (int i = 0; i < 4; i++) {
+                size_t bytes = (size_t)results[i]->n_places * sizeof(float);
+                if (t == 0) {
+                    first[i] = malloc(bytes);
+                    ck_assert_ptr_nonnull(first[i]);
+                    memcpy(first[i], results[i]->data, bytes);
+                }
+                ck_assert_mem_eq(first[i], results[i]->data, bytes);
+            }
+        }
+        for (int i = 0; i < 4; i++) {
+            free(first[i]);
+            array_free(results[i]);
+        }
+        array_free(&x), array_free(&w), array_free(&g);
+    }
+}
+END_TEST
+
+TCase *conv2d_tests(void)
+{
+    TCase *tests = tcase_create("convolution");
+    tcase_add_test(tests, convolution_and_its_gradients_agree_with_plain_loops);
+    tcase_add_test(tests, a_convolution_has_the_same_bits_on_any_number_of_threads);
+    return tests;
+}
