@@ -78,9 +78,10 @@ ag__row_converter *const ag__convert_rows[AG_N_DTYPES][AG_N_DTYPES] = {
 
 /* ---- a block transposed ---- */
 
-/* Squares of 16 by 16 elements touch each of their lines of memory once; inside, registers turn small squares over.
- * `small` is the side of such a square; what is left over at the edges goes one by one. */
-enum { SQUARE = 16 };
+/* The block goes in squares of 8 by 8: even where rows are a power of two apart, so that the cache has one and the same
+ * small set of places for all of them, the 8 lines on either side stay until they are full. Inside, registers turn
+ * small squares over, `small` elements a side; what is left over at the edges goes one by one. */
+enum { SQUARE = 8 };
 typedef void small_square(char *to, int64_t to_step, const char *from, int64_t from_step);
 
 typedef uint32_t four_words __attribute__((vector_size(16)));

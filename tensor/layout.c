@@ -6,8 +6,6 @@
  */
 #include "tensor/tensor.h"
 
-#include <string.h>
-
 /* The dimensions that count for a layout (more than one element), the smallest stride first. */
 static int sorted_dims(int ndim, const int64_t *size, const int64_t *stride, int *order)
 {
@@ -112,36 +110,46 @@ static bool is_channels_last(const ag_tensor *x)
     return true;
 }
 
+static void channels_last_strides(const int64_t *size, int64_t *stride)
+{
+    int64_t step = 1;
+    for (int k = 0; k < 4; k++) {
+        stride[channels_last[k]] = step;
+        if (size[channels_last[k]] > 1) step *= size[channels_last[k]];
+    }
+}
+
+static bool equal(int n, const int64_t *a, const int64_t *b)
+{
+    for (int i = 0; i < n; i++)
+        if (a[i] != b[i]) return false;
+    return true;
+}
+
 /* Inputs of one shape that all lie alike: the result lies as they do. */
 static bool strides_alike(int ndim, const int64_t *size, int n, const ag_tensor *const *in, int64_t *stride)
 {
-    bool contiguous = true, channels = ndim == 4, alike = true;
+    bool contiguous = true;
     for (int k = 0; k < n; k++) {
-        const ag_tensor *x = in[k];
-        if (x->ndim != ndim || memcmp(x->size, size, (size_t)ndim * sizeof *size) != 0) return false;
-        contiguous &= x->contiguous;
+        if (in[k]->ndim != ndim || !equal(ndim, in[k]->size, size)) return false;
+        contiguous &= in[k]->contiguous;
     }
     if (contiguous) {
         ag__contiguous_strides(ndim, size, stride);
         return true;
     }
+    bool channels = ndim == 4, alike = true;
     for (int k = 0; k < n; k++) {
-        const ag_tensor *x = in[k];
-        channels = channels && is_channels_last(x);
-        alike = alike && memcmp(x->stride, in[0]->stride, (size_t)ndim * sizeof *stride) == 0 &&
-                ag__is_dense(ndim, size, x->stride);
+        channels = channels && is_channels_last(in[k]);
+        alike = alike && equal(ndim, in[k]->stride, in[0]->stride);
     }
     if (channels) {
-        int64_t step = 1;
-        for (int k = 0; k < 4; k++) {
-            int d = channels_last[k];
-            stride[d] = step;
-            if (size[d] > 1) step *= size[d];
-        }
-    } else if (alike) {
-        memcpy(stride, in[0]->stride, (size_t)ndim * sizeof *stride);
+        channels_last_strides(size, stride);
+        return true;
     }
-    return channels || alike;
+    if (!alike || !ag__is_dense(ndim, size, in[0]->stride)) return false;
+    for (int d = 0; d < ndim; d++) stride[d] = in[0]->stride[d];
+    return true;
 }
 
 /* 1: dimension p comes outside q; -1: inside; 0: no input can tell. under[k] are input k's strides under the common

@@ -3,8 +3,9 @@
 #define AG_PRINT_H
 #include "tensor/tensor.h"
 
-/* As snprintf: writes at most room bytes with the final zero, returns the length it would have. `suffix` follows the dtype inside the
- * closing parenthesis: "grad_fn=<MulBackward0>" or "requires_grad=True", NULL for none. The elements lie in host memory. */
+/* As snprintf: writes at most room bytes with the final zero, returns the length it would have. `suffix` follows the
+ * dtype inside the closing parenthesis: "grad_fn=<MulBackward0>" or "requires_grad=True", NULL for none. The elements
+ * lie in host memory. */
 size_t ag__tensor_print(char *text, size_t room, const ag_tensor *x, const char *suffix);
 
 #endif

@@ -28,6 +28,12 @@ static bool is_value(const char *at, ag_dtype dtype, const char *text)
     return value == expected && signbit(value) == signbit(expected);
 }
 
+/* Valgrind takes an int64 to a float32 by way of a float64 and so rounds this one twice; the machine does not. */
+static bool beyond_valgrind(const char *before, ag_dtype to_type)
+{
+    return getenv("AG_TEST_VALGRIND") && to_type == AG_FLOAT32 && strcmp(before, "4611686293305294849") == 0;
+}
+
 START_TEST(every_value_converts_as_in_pytorch_in_every_kind_of_loop)
 {
     cases c = cases_open("tensor_cases.txt", "convert");
@@ -36,6 +42,7 @@ START_TEST(every_value_converts_as_in_pytorch_in_every_kind_of_loop)
         const char *before = cases_word(&c);
         ag_dtype to_type = cases_dtype(&c);
         const char *after = cases_word(&c);
+        if (beyond_valgrind(before, to_type)) continue;
         static double from[2 * MANY * MANY], to[2 * MANY * MANY];
         int64_t item = (int64_t)ag_dtype_size(from_type);
         for (int i = 0; i < 2 * MANY * MANY; i++) put_value((char *)from + i * item, from_type, before);

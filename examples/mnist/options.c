@@ -5,6 +5,7 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,6 +30,11 @@ static const char usage[] =
     "  --log FILE        a line for each step: its number from 0, and the loss\n"
     "  --quiet           only the epochs and their accuracy\n"
     "  --help            this text\n";
+
+static void print_usage(FILE *file, const Options *d)
+{
+    fprintf(file, usage, d->epochs, d->batch_size, d->lr, d->dropout, d->seed, d->data);
+}
 
 __attribute__((noreturn, format(printf, 1, 2))) static void refuse(const char *format, ...)
 {
@@ -130,18 +136,18 @@ Options options_parse(int argc, char **argv, Options o)
         case LOG: o.log = path("log", optarg); break;
         case QUIET: o.quiet = true; break;
         case HELP:
-            printf(usage, defaults.epochs, defaults.batch_size, defaults.lr, defaults.dropout, defaults.seed, defaults.data);
+            print_usage(stdout, &defaults);
             exit(0);
         case ':': refuse("%s wants a value", argv[optind - 1]);
         default:
             fprintf(stderr, "mnist_cnn: unknown option %s\n\n", argv[optind - 1]);
-            fprintf(stderr, usage, defaults.epochs, defaults.batch_size, defaults.lr, defaults.dropout, defaults.seed, defaults.data);
+            print_usage(stderr, &defaults);
             exit(2);
         }
     }
     if (optind < argc) {
         fprintf(stderr, "mnist_cnn: what is \"%s\" to mean?\n\n", argv[optind]);
-        fprintf(stderr, usage, defaults.epochs, defaults.batch_size, defaults.lr, defaults.dropout, defaults.seed, defaults.data);
+        print_usage(stderr, &defaults);
         exit(2);
     }
     return o;

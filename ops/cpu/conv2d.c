@@ -13,10 +13,18 @@
 #include "tensor/allocator.h"
 #include "tensor/parallel.h"
 
+#include <string.h>
+
 AG_ISA_TABLES(ag__conv2d_kernels, ag__conv2d_f32)
 AG_ISA_TABLES(ag__conv2d_kernels, ag__conv2d_f64)
 
-enum { SEGMENT = 32, MOST_CHANNELS = 6, REGISTER_BYTES = 64 };
+enum {
+    SEGMENT = 32, /* most pixels of a row at once */
+    MOST_CHANNELS = 6,
+    REGISTER_BYTES = 64,
+    ENOUGH_TASKS = 48,
+    STAYS = 192 << 10,
+};
 
 typedef struct {
     ag__conv_lanes lanes;
@@ -38,8 +46,10 @@ typedef struct {
 
     /* the block at hand */
     int64_t first_group, n_groups, rows[2]; /* groups of lanes; rows of the output */
-    int64_t in_rows[2], in_columns[2], plane, rows_a_task;
-    bool weights_to_pack;
+    int64_t in_rows[2], in_columns[2], plane;
+    ag__conv_packing packing;
+    int64_t packing_items;
+    int64_t rows_a_task, pieces_a_task, segment, grain; /* a segment: pixels of a row made at once */
 } convolution;
 
 static const char *at(const void *p, int64_t elements, size_t size)
@@ -54,64 +64,76 @@ static char *packed_piece(const convolution *c, int64_t group, int64_t first)
     return c->packed + (group * c->out_channels + first) * (taps(c) + 1) * (int64_t)c->size;
 }
 
-static void pack_weights(const convolution *c, int64_t group, int64_t first, int64_t last)
+/* The weights of pieces [begin, end) of a group and input channels [first, last). */
+static void pack_weights(const convolution *c, int64_t group, int64_t begin, int64_t end, int64_t first, int64_t last)
 {
-    char *to = packed_piece(c, group, first);
-    const int64_t size = (int64_t)c->size;
-    for (int64_t o = first; o < last; o++, to += size) {
-        if (c->bias)
-            __builtin_memcpy(to, at(c->bias, (group * c->out_channels + o) * c->bias_stride, c->size), c->size);
-        else
-            __builtin_memset(to, 0, c->size);
-    }
-    for (int64_t i = 0; i < c->in_channels; i++) {
-        for (int64_t row = 0; row < c->lanes.axis[0].kernel; row++) {
-            for (int64_t column = 0; column < c->lanes.axis[1].kernel; column++) {
-                const int64_t place = group * c->weight_group + first * c->weight_out + i * c->weight_in +
-                                      row * c->weight_row + column * c->weight_column;
-                const char *from = at(c->weight, place, c->size);
-                for (int64_t o = first; o < last; o++, to += size, from += c->weight_out * size) {
-                    if (size == 4)
-                        *(float *)(void *)to = *(const float *)(const void *)from;
-                    else
-                        *(double *)(void *)to = *(const double *)(const void *)from;
+    const int64_t size = (int64_t)c->size, positions = c->lanes.axis[0].kernel * c->lanes.axis[1].kernel;
+    for (int64_t i = first; i < last; i++) {
+        for (int64_t piece = begin; piece < end; piece++) {
+            const int64_t o0 = ag__piece(c->out_channels, c->pieces, piece),
+                          channels = ag__piece(c->out_channels, c->pieces, piece + 1) - o0;
+            char *to = packed_piece(c, group, o0);
+            for (int64_t o = 0; o < channels && i == 0; o++) {
+                const char *from = at(c->bias, (group * c->out_channels + o0 + o) * c->bias_stride, c->size);
+                if (c->bias)
+                    memcpy(to + o * size, from, c->size);
+                else
+                    memset(to + o * size, 0, c->size);
+            }
+            to += (1 + i * positions) * channels * size;
+            for (int64_t row = 0; row < c->lanes.axis[0].kernel; row++) {
+                for (int64_t column = 0; column < c->lanes.axis[1].kernel; column++) {
+                    const char *from = at(c->weight,
+                                          group * c->weight_group + o0 * c->weight_out + i * c->weight_in +
+                                              row * c->weight_row + column * c->weight_column,
+                                          c->size);
+                    for (int64_t o = 0; o < channels; o++, to += size, from += c->weight_out * size) {
+                        if (size == sizeof(float))
+                            memcpy(to, from, sizeof(float));
+                        else
+                            memcpy(to, from, sizeof(double));
+                    }
                 }
             }
         }
     }
 }
 
-/* Items: the planes of the block's strips, then the pieces of the weights. */
+enum {
+    WEIGHTS_AT_ONCE = 8
+}; /* input channels in an item of packing, where weights that lie together differ in the output channel */
+
+static int64_t weight_items(const convolution *c)
+{
+    if (c->in_channels == 0) return 0;
+    return c->groups * (c->weight_in < c->weight_out ? c->pieces : ag__ceil_div(c->in_channels, WEIGHTS_AT_ONCE));
+}
+
+/* Items: the planes of the block's strips, then the weights. */
 static void pack(void *user, int64_t begin, int64_t end)
 {
     const convolution *c = user;
-    const int64_t channels = c->groups * c->in_channels, planes = c->direct_in ? 0 : c->n_groups * channels;
     for (int64_t i = begin; i < end; i++) {
-        if (i < planes) {
-            const int64_t channel = i % channels;
-            ag__conv2d_in plane = c->in;
-            plane.data = at(plane.data, channel * c->in.stride[1], c->size);
-            ag__conv_lane lanes[AG_CONV_LANES];
-            ag__conv_in_lanes(&c->lanes, c->first_group + i / channels, &plane, c->size, c->in_rows, c->in_columns,
-                              lanes);
-            c->kernels->pack(c->strips + i * c->plane * (int64_t)c->size, c->in_rows[1] - c->in_rows[0],
-                             c->in_columns[1] - c->in_columns[0], lanes, c->in.stride[2], c->in.stride[3]);
+        const int64_t weights = i - c->packing_items, items = weight_items(c) / c->groups;
+        if (weights < 0) {
+            ag__conv_pack_item(&c->packing, i);
+        } else if (c->weight_in < c->weight_out) {
+            pack_weights(c, weights / items, weights % items, weights % items + 1, 0, c->in_channels);
         } else {
-            const int64_t group = (i - planes) / c->pieces, piece = (i - planes) % c->pieces;
-            pack_weights(c, group, ag__piece(c->out_channels, c->pieces, piece),
-                         ag__piece(c->out_channels, c->pieces, piece + 1));
+            const int64_t first = weights % items * WEIGHTS_AT_ONCE;
+            pack_weights(c, weights / items, 0, c->pieces, first, ag__min(first + WEIGHTS_AT_ONCE, c->in_channels));
         }
     }
 }
 
-/* What a task works on. */
+/* What is made at a time: some output channels, for one group of lanes. */
 typedef struct {
     int64_t lane_group, first_channel; /* the channel among all of the output */
-    const char *in;                    /* input channel 0 of the group, at row 0 and column 0, lane 0 */
+    const char *in;                    /* input channel 0 of the convolution's group, at row 0 and column 0, lane 0 */
     int64_t in_channel, in_row, in_column;
     const char *packed;
     int channels;
-    ag__conv_lane out[AG_CONV_LANES]; /* the planes of the first channel */
+    const ag__conv_lane *out; /* the planes of output channel 0 */
 } task;
 
 /* Output pixels [x0, x1) of row y into `out`. */
@@ -167,45 +189,47 @@ static void make_pixels(const convolution *c, const task *t, int64_t y, int64_t 
     }
 }
 
-static void make_row(const convolution *c, const task *t, int64_t y)
+/* Pixels [x0, x1) of row y. */
+static void make_segment(const convolution *c, const task *t, int64_t y, int64_t x0, int64_t x1)
 {
-    const int64_t wide = c->lanes.band[1], lanes = c->lanes.lanes, *stride = c->out.stride;
+    const int64_t lanes = c->lanes.lanes, *stride = c->out.stride;
+    const int64_t place = t->first_channel * stride[1] + y * stride[2] + x0 * stride[3];
     if (c->direct_out) {
-        const int64_t place = t->lane_group * lanes + t->first_channel * stride[1] + y * stride[2];
-        make_pixels(c, t, y, 0, wide, (char *)c->out.data + place * (int64_t)c->size, stride[1], stride[3]);
+        make_pixels(c, t, y, x0, x1, (char *)c->out.data + (t->lane_group * lanes + place) * (int64_t)c->size,
+                    stride[1], stride[3]);
         return;
     }
     _Alignas(64) char buffer[MOST_CHANNELS * SEGMENT * REGISTER_BYTES]; /* [channel][pixel][lane] */
-    const int64_t segments = ag__ceil_div(wide, SEGMENT);
-    for (int64_t s = 0; s < segments; s++) {
-        const int64_t x0 = ag__piece(wide, segments, s), x1 = ag__piece(wide, segments, s + 1);
-        make_pixels(c, t, y, x0, x1, buffer, (x1 - x0) * lanes, lanes);
-        ag__conv_lane out[AG_CONV_LANES];
-        for (int i = 0; i < lanes; i++) {
-            const ag__conv_lane *lane = &t->out[i];
-            out[i] = (ag__conv_lane){ .at = lane->at };
-            out[i].columns[1] = y < lane->rows[1] ? lane->columns[1] - x0 : 0;
-            if (out[i].columns[1] > 0) out[i].at = at(lane->at, y * stride[2] + x0 * stride[3], c->size);
-        }
-        c->kernels->unpack(buffer, t->channels, x1 - x0, out, stride[1], stride[3]);
+    make_pixels(c, t, y, x0, x1, buffer, (x1 - x0) * lanes, lanes);
+    ag__conv_lane out[AG_CONV_LANES];
+    for (int i = 0; i < lanes; i++) {
+        const ag__conv_lane *lane = &t->out[i];
+        out[i] = (ag__conv_lane){ .at = lane->at };
+        out[i].columns[1] = y < lane->rows[1] ? lane->columns[1] - x0 : 0;
+        if (out[i].columns[1] > 0) out[i].at = at(lane->at, place, c->size);
     }
+    const bool side_by_side = ag__conv_side_by_side(&c->lanes, t->lane_group, stride);
+    c->kernels->unpack(buffer, t->channels, x1 - x0, out, side_by_side, stride[1], stride[3]);
 }
 
-/* Tasks: for each group of lanes, for each few rows, each piece of output channels. */
+/* Tasks: for each group of lanes, a few rows, a few pieces of the output channels of one group of the convolution.
+ * Within a task all pieces use a piece of the input before the next one. */
 static void make_rows(void *user, int64_t begin, int64_t end)
 {
     const convolution *c = user;
-    const int64_t pieces = c->groups * c->pieces, chunks = ag__ceil_div(c->rows[1] - c->rows[0], c->rows_a_task);
-    const int64_t in_channels = c->groups * c->in_channels;
+    const int64_t piece_tasks = ag__ceil_div(c->pieces, c->pieces_a_task),
+                  row_tasks = ag__ceil_div(c->rows[1] - c->rows[0], c->rows_a_task);
+    const int64_t wide = c->lanes.band[1], segments = ag__ceil_div(wide, c->segment);
+    const ag__conv2d_in out = { c->out.data,
+                                { c->out.stride[0], c->out.stride[1], c->out.stride[2], c->out.stride[3] } };
     for (int64_t i = begin; i < end; i++) {
-        const int64_t piece = i % c->pieces, group = i % pieces / c->pieces;
-        const int64_t block_group = i / pieces / chunks;
-        const int64_t first = ag__piece(c->out_channels, c->pieces, piece),
-                      last = ag__piece(c->out_channels, c->pieces, piece + 1);
-        task t = { .lane_group = c->first_group + block_group,
-                   .first_channel = group * c->out_channels + first,
-                   .packed = packed_piece(c, group, first),
-                   .channels = (int)(last - first) };
+        const int64_t piece0 = i % piece_tasks * c->pieces_a_task, group = i / piece_tasks % c->groups;
+        const int64_t rest = i / piece_tasks / c->groups;
+        /* neighbouring groups of lanes lie in the same pages if the batch is last, neighbouring rows if it is not */
+        const int64_t block_group = c->out.stride[0] == 1 ? rest % c->n_groups : rest / row_tasks;
+        const int64_t y0 = c->rows[0] +
+                           (c->out.stride[0] == 1 ? rest / c->n_groups : rest % row_tasks) * c->rows_a_task;
+        task t = { .lane_group = c->first_group + block_group };
         if (c->direct_in) {
             t.in = at(c->in.data, t.lane_group * c->lanes.lanes + group * c->in_channels * c->in.stride[1], c->size);
             t.in_channel = c->in.stride[1];
@@ -216,18 +240,26 @@ static void make_rows(void *user, int64_t begin, int64_t end)
             t.in_column = c->lanes.lanes;
             t.in_row = (c->in_columns[1] - c->in_columns[0]) * t.in_column;
             t.in = at(c->strips,
-                      (block_group * in_channels + group * c->in_channels) * c->plane - c->in_rows[0] * t.in_row -
+                      (block_group * c->groups + group) * c->in_channels * c->plane - c->in_rows[0] * t.in_row -
                           c->in_columns[0] * t.in_column,
                       c->size);
         }
-        if (!c->direct_out) {
-            ag__conv2d_in plane = { at(c->out.data, t.first_channel * c->out.stride[1], c->size), { 0 } };
-            for (int k = 0; k < 4; k++) plane.stride[k] = c->out.stride[k];
-            ag__conv_out_lanes(&c->lanes, t.lane_group, &plane, c->size, (int64_t[]){ 0, c->lanes.band[0] },
-                               (int64_t[]){ 0, c->lanes.band[1] }, t.out);
+        ag__conv_lane lanes[AG_CONV_LANES];
+        t.out = lanes;
+        if (!c->direct_out)
+            ag__conv_out_lanes(&c->lanes, t.lane_group, &out, c->size, (int64_t[]){ 0, c->lanes.band[0] },
+                               (int64_t[]){ 0, wide }, lanes);
+        for (int64_t y = y0; y < ag__min(y0 + c->rows_a_task, c->rows[1]); y++) {
+            for (int64_t s = 0; s < segments; s++) {
+                for (int64_t piece = piece0; piece < ag__min(piece0 + c->pieces_a_task, c->pieces); piece++) {
+                    const int64_t first = ag__piece(c->out_channels, c->pieces, piece);
+                    t.first_channel = group * c->out_channels + first;
+                    t.packed = packed_piece(c, group, first);
+                    t.channels = (int)(ag__piece(c->out_channels, c->pieces, piece + 1) - first);
+                    make_segment(c, &t, y, ag__piece(wide, segments, s), ag__piece(wide, segments, s + 1));
+                }
+            }
         }
-        const int64_t y0 = c->rows[0] + i / pieces % chunks * c->rows_a_task;
-        for (int64_t y = y0; y < ag__min(y0 + c->rows_a_task, c->rows[1]); y++) make_row(c, &t, y);
     }
 }
 
@@ -250,6 +282,23 @@ static void choose_block(convolution *c, int64_t *groups, int64_t *rows)
     }
 }
 
+/* Tasks big enough to be worth while and enough of them to go round; segments such that the input of one stays in the
+ * second-level cache. */
+static void choose_tasks(convolution *c)
+{
+    const ag__conv_lanes *l = &c->lanes;
+    const int64_t channels = ag__min(c->out_channels, c->kernels->channels);
+    const int64_t a_row = ag__max(1, l->band[1] * channels * taps(c) * l->lanes /
+                                         (l->axis[0].up * l->axis[1].up)); /* multiply-adds */
+    const int64_t rows = l->n_groups * l->band[0] * c->groups;
+    c->pieces_a_task = ag__max(1, ag__min(c->pieces, rows * c->pieces / ENOUGH_TASKS));
+    c->rows_a_task = ag__max(1, ag__min(l->band[0], AG_CONV_TASK / a_row / c->pieces_a_task));
+    c->grain = 1 + AG_CONV_TASK / 2 / (a_row * c->rows_a_task * c->pieces_a_task);
+    const int64_t a_column = c->in_channels * l->axis[0].kernel * l->axis[1].step * l->lanes * (int64_t)c->size /
+                             l->axis[1].up;
+    c->segment = ag__max(8, ag__min(SEGMENT, STAYS / ag__max(1, a_column)));
+}
+
 static bool convolve(convolution *c)
 {
     const ag__conv_lanes *l = &c->lanes;
@@ -267,21 +316,35 @@ static bool convolve(convolution *c)
     if (!c->packed) return false;
     c->strips = c->packed + weights * (int64_t)c->size;
 
-    const int64_t a_row = l->band[1] * ag__min(c->out_channels, c->kernels->channels) * taps(c) * l->lanes;
-    const int64_t work = a_row / (l->axis[0].up * l->axis[1].up);
-    c->rows_a_task = ag__min(l->band[0], ag__max(1, AG_CONV_TASK / ag__max(1, work)));
-    bool first = true;
+    choose_tasks(c);
     for (c->first_group = 0; c->first_group < l->n_groups; c->first_group += groups_a_block) {
         c->n_groups = ag__min(groups_a_block, l->n_groups - c->first_group);
         for (c->rows[0] = 0; c->rows[0] < l->band[0]; c->rows[0] += rows_a_block) {
             c->rows[1] = ag__min(c->rows[0] + rows_a_block, l->band[0]);
             ag__conv_in_range(l, 0, c->rows[0], c->rows[1], c->in_rows);
-            const int64_t planes = c->direct_in ? 0 : c->n_groups * channels,
-                          chunks = ag__ceil_div(c->rows[1] - c->rows[0], c->rows_a_task);
-            ag__parallel_for(planes + (first ? c->groups * c->pieces : 0), 1 + 16384 / ag__max(1, c->plane), pack, c);
-            ag__parallel_for(c->n_groups * chunks * c->groups * c->pieces,
-                             1 + AG_CONV_TASK / ag__max(1, work * c->rows_a_task * 2), make_rows, c);
-            first = false;
+            c->packing_items = 0;
+            if (!c->direct_in) {
+                c->packing = (ag__conv_packing){ l,
+                                                 c->kernels,
+                                                 c->size,
+                                                 c->in,
+                                                 false,
+                                                 channels,
+                                                 c->first_group,
+                                                 c->n_groups,
+                                                 0,
+                                                 c->plane,
+                                                 { c->in_rows[0], c->in_rows[1] },
+                                                 { c->in_columns[0], c->in_columns[1] },
+                                                 c->strips };
+                c->packing_items = ag__conv_packing_items(&c->packing);
+            }
+            const bool first = c->first_group == 0 && c->rows[0] == 0;
+            ag__parallel_for(c->packing_items + (first ? weight_items(c) : 0), 1 + 16384 / ag__max(1, c->plane), pack,
+                             c);
+            const int64_t tasks = ag__ceil_div(c->rows[1] - c->rows[0], c->rows_a_task) *
+                                  ag__ceil_div(c->pieces, c->pieces_a_task);
+            ag__parallel_for(c->n_groups * c->groups * tasks, c->grain, make_rows, c);
         }
     }
     ag__scratch_free(c->packed);

@@ -85,13 +85,14 @@ typedef struct {
     int weight_channels, weight_taps; /* in weight_run */
     void (*run)(const ag__conv_run *run);
     void (*weight_run)(const ag__conv_weight_run *run);
-    /* to[row][column][lane], rows x columns */
-    void (*pack)(void *to, int64_t rows, int64_t columns, const ag__conv_lane *lanes, int64_t row_stride,
-                 int64_t column_stride);
+    /* plane[row][column][lane], these rows. side_by_side: the lanes' numbers lie next to each other, all have the same
+     * ranges. */
+    void (*pack)(void *plane, int64_t first_row, int64_t last_row, int64_t columns, const ag__conv_lane *lanes,
+                 bool side_by_side, int64_t row_stride, int64_t column_stride);
     /* from[channel][pixel][lane]: each lane's row of pixels goes to lane.at[channel * channel_stride + pixel *
      * pixel_stride], as many as lane.columns[1] says */
-    void (*unpack)(const void *from, int channels, int64_t pixels, const ag__conv_lane *lanes, int64_t channel_stride,
-                   int64_t pixel_stride);
+    void (*unpack)(const void *from, int channels, int64_t pixels, const ag__conv_lane *lanes, bool side_by_side,
+                   int64_t channel_stride, int64_t pixel_stride);
     /* the sum of the lanes of each of n registers: totals[i] = sums[i][0] + ... */
     void (*add_lanes)(const void *sums, int64_t n, void *totals);
     /* the sum of rows x n elements */

@@ -121,10 +121,42 @@ void ag__conv_out_lanes(const ag__conv_lanes *l, int64_t group, const ag__conv2d
     find_lanes(l, group, tensor, size, l->band, plane, rows, columns, lanes);
 }
 
+bool ag__conv_side_by_side(const ag__conv_lanes *l, int64_t group, const int64_t *stride)
+{
+    return l->bands[0] * l->bands[1] == 1 && stride[0] == 1 && (group + 1) * l->lanes <= l->batch;
+}
+
 bool ag__conv_is_direct(const ag__conv_lanes *l, const int64_t *stride, size_t size)
 {
-    return l->bands[0] * l->bands[1] == 1 && l->batch % l->lanes == 0 && stride[0] == 1 &&
-           stride[3] * (int64_t)size <= AG_CONV_DIRECT_BYTES;
+    return ag__conv_side_by_side(l, l->n_groups - 1, stride) && stride[3] * (int64_t)size <= AG_CONV_DIRECT_BYTES;
+}
+
+enum { MOST_GROUPS = 8 };
+
+int64_t ag__conv_packing_items(ag__conv_packing *p)
+{
+    p->groups_an_item = ag__conv_side_by_side(p->lanes, 0, p->tensor.stride) ? ag__min(p->n_groups, MOST_GROUPS) : 1;
+    return p->channels * ag__ceil_div(p->n_groups, p->groups_an_item);
+}
+
+void ag__conv_pack_item(const ag__conv_packing *p, int64_t item)
+{
+    const int64_t channel = item % p->channels, g0 = item / p->channels * p->groups_an_item;
+    const int n = (int)ag__min(p->groups_an_item, p->n_groups - g0);
+    ag__conv2d_in plane = p->tensor;
+    plane.data = (const char *)plane.data + channel * plane.stride[1] * (int64_t)p->size;
+    ag__conv_lane lanes[MOST_GROUPS][AG_CONV_LANES];
+    for (int g = 0; g < n; g++)
+        (p->is_output ? ag__conv_out_lanes : ag__conv_in_lanes)(p->lanes, p->first_group + g0 + g, &plane, p->size,
+                                                                p->rows, p->columns, lanes[g]);
+    const int64_t rows = p->rows[1] - p->rows[0], rows_at_once = n > 1 ? 1 : rows;
+    for (int64_t r = 0; r < rows; r += rows_at_once) {
+        for (int g = 0; g < n; g++)
+            p->kernels->pack(p->strips + ((g0 + g) * p->channels + channel) * p->plane * (int64_t)p->size, r,
+                             r + rows_at_once, p->columns[1] - p->columns[0], lanes[g],
+                             ag__conv_side_by_side(p->lanes, p->first_group + g0 + g, plane.stride), plane.stride[2],
+                             plane.stride[3]);
+    }
 }
 
 int64_t ag__conv_plane(int64_t rows, int64_t columns, int lanes, size_t size)

@@ -55,9 +55,26 @@ void ag__conv_in_lanes(const ag__conv_lanes *l, int64_t group, const ag__conv2d_
 void ag__conv_out_lanes(const ag__conv_lanes *l, int64_t group, const ag__conv2d_in *tensor, size_t size,
                         const int64_t rows[2], const int64_t columns[2], ag__conv_lane *lanes);
 
-/* A register can be loaded from (or stored to) the tensor itself: all lanes are there and lie side by side, images
- * whole, and pixels near enough that neighbours do not push each other out of the cache. */
+/* The lanes of a group lie side by side: whole images of a tensor whose images are its innermost dimension. */
+bool ag__conv_side_by_side(const ag__conv_lanes *l, int64_t group, const int64_t *stride);
+/* A register can be loaded from (or stored to) the tensor itself: all groups are like that, and pixels so near each
+ * other that they do not push each other out of the cache. */
 bool ag__conv_is_direct(const ag__conv_lanes *l, const int64_t *stride, size_t size);
+
+/* Repacking plane by plane: `items` of it, each a channel for a few groups of lanes, [first_group, first_group +
+ * n_groups) of which go to strips[group][channel]. Of batch-last tensors several groups are repacked row by row: what
+ * they need lies in the same pages. */
+typedef struct {
+    const ag__conv_lanes *lanes;
+    const ag__conv2d_kernels *kernels;
+    size_t size;
+    ag__conv2d_in tensor;
+    bool is_output; /* the lanes are those of the output */
+    int64_t channels, first_group, n_groups, groups_an_item, plane, rows[2], columns[2];
+    char *strips;
+} ag__conv_packing;
+int64_t ag__conv_packing_items(ag__conv_packing *p); /* sets groups_an_item */
+void ag__conv_pack_item(const ag__conv_packing *p, int64_t item);
 
 /* Elements from one plane of a strip to the next: planes that lie a multiple of 4096 bytes apart would meet in the same
  * few lines of the first-level cache, so it is an odd number of lines. */

@@ -194,26 +194,32 @@ static REAL(weights_function) *const
 
 static void REAL(weight_run)(const ag__conv_weight_run *u) { REAL(weights_functions)[u->channels][u->taps](u); }
 
+/* Registers are added up LANES at a time: their transpose has the first lane of each in its first register, and so on.
+ */
 static void REAL(add_lanes)(const void *sums, int64_t n, void *totals)
 {
-    for (int64_t i = 0; i < n; i++) ((real *)totals)[i] = REAL(total)(REAL(load)((const real *)sums + i * LANES));
+    for (int64_t i = 0; i < n; i += LANES) {
+        const int64_t some = n - i < LANES ? n - i : LANES;
+        vec block[LANES];
+        for (int j = 0; j < LANES; j++)
+            block[j] = j < some ? REAL(load)((const real *)sums + (i + j) * LANES) : (vec){ 0 };
+        REAL(transpose)(block);
+        AG_UNROLL
+        for (int half = LANES / 2; half >= 1; half /= 2) {
+            AG_UNROLL
+            for (int j = 0; j < half; j++) block[j] += block[j + half];
+        }
+        if (some == LANES)
+            REAL(store)((real *)totals + i, block[0]);
+        else
+            memcpy((real *)totals + i, &block[0], (size_t)some * sizeof(real));
+    }
 }
 
 /* ---- between planes of images and registers ---- */
 
 static inline int64_t REAL(larger)(int64_t a, int64_t b) { return a > b ? a : b; }
 static inline int64_t REAL(smaller)(int64_t a, int64_t b) { return a < b ? a : b; }
-
-/* The lanes' numbers lie side by side: a batch-last tensor. */
-static bool REAL(side_by_side)(const ag__conv_lane *lanes)
-{
-    for (int l = 0; l < LANES; l++) {
-        if (memcmp(lanes[l].rows, lanes[0].rows, sizeof lanes->rows) != 0) return false;
-        if (memcmp(lanes[l].columns, lanes[0].columns, sizeof lanes->columns) != 0) return false;
-        if ((const real *)lanes[l].at != (const real *)lanes[0].at + l) return false;
-    }
-    return true;
-}
 
 /* columns [begin, end) of row r, any lanes */
 static void REAL(pack_some)(real *to, int64_t r, int64_t begin, int64_t end, const ag__conv_lane *lanes,
@@ -231,11 +237,10 @@ static void REAL(pack_some)(real *to, int64_t r, int64_t begin, int64_t end, con
     }
 }
 
-static void REAL(pack)(void *to_, int64_t rows, int64_t columns, const ag__conv_lane *lanes, int64_t row_stride,
-                       int64_t column_stride)
+static void REAL(pack)(void *plane, int64_t first_row, int64_t last_row, int64_t columns, const ag__conv_lane *lanes,
+                       bool side_by_side, int64_t row_stride, int64_t column_stride)
 {
-    real *to = to_;
-    const bool batch_last = REAL(side_by_side)(lanes);
+    real *to = (real *)plane + first_row * columns * LANES;
     /* the columns that every lane has, if it has any */
     int64_t first = 0, last = columns;
     for (int l = 0; l < LANES; l++) {
@@ -243,9 +248,9 @@ static void REAL(pack)(void *to_, int64_t rows, int64_t columns, const ag__conv_
         first = REAL(larger)(first, lanes[l].columns[0]);
         last = REAL(smaller)(last, lanes[l].columns[1]);
     }
-    const bool turn = !batch_last && column_stride == 1 && last - first >= LANES;
-    for (int64_t r = 0; r < rows; r++, to += columns * LANES) {
-        if (batch_last && r >= lanes[0].rows[0] && r < lanes[0].rows[1]) {
+    const bool turn = !side_by_side && column_stride == 1 && last - first >= LANES;
+    for (int64_t r = first_row; r < last_row; r++, to += columns * LANES) {
+        if (side_by_side && r >= lanes[0].rows[0] && r < lanes[0].rows[1]) {
             const real *from = (const real *)lanes[0].at + (r - lanes[0].rows[0]) * row_stride;
             memset(to, 0, (size_t)(first * LANES) * sizeof(real));
             for (int64_t c = first; c < last; c++)
@@ -276,13 +281,12 @@ static void REAL(pack)(void *to_, int64_t rows, int64_t columns, const ag__conv_
     }
 }
 
-static void REAL(unpack)(const void *from_, int channels, int64_t pixels, const ag__conv_lane *lanes,
+static void REAL(unpack)(const void *from_, int channels, int64_t pixels, const ag__conv_lane *lanes, bool side_by_side,
                          int64_t channel_stride, int64_t pixel_stride)
 {
-    const bool batch_last = REAL(side_by_side)(lanes);
     for (int o = 0; o < channels; o++) {
         const real *from = (const real *)from_ + o * pixels * LANES;
-        if (batch_last) {
+        if (side_by_side) {
             real *to = (real *)(uintptr_t)lanes[0].at + o * channel_stride;
             for (int64_t c = 0; c < REAL(smaller)(pixels, lanes[0].columns[1]); c++)
                 REAL(store)(to + c * pixel_stride, REAL(load)(from + c * LANES));

@@ -48,6 +48,8 @@ typedef struct {
     /* the block at hand */
     char *in_strips, *gradient_strips; /* NULL: the tensor itself */
     int64_t first_group, n_groups, rows[2], in_rows[2], in_columns[2], in_plane, gradient_plane;
+    ag__conv_packing in_packing, gradient_packing;
+    int64_t in_items;
     bool first;
 } weight_plan;
 
@@ -56,29 +58,14 @@ static const char *at(const void *p, int64_t elements, size_t size)
     return (const char *)p + elements * (int64_t)size;
 }
 
-/* Planes of the input, then planes of the gradient. */
 static void pack(void *user, int64_t begin, int64_t end)
 {
     const weight_plan *w = user;
-    const int64_t in_channels = w->groups * w->in_channels, out_channels = w->groups * w->out_channels;
-    const int64_t in_planes = w->in_strips ? w->n_groups * in_channels : 0;
     for (int64_t i = begin; i < end; i++) {
-        ag__conv_lane lanes[AG_CONV_LANES];
-        if (i < in_planes) {
-            ag__conv2d_in plane = w->in;
-            plane.data = at(plane.data, i % in_channels * plane.stride[1], w->size);
-            ag__conv_in_lanes(&w->lanes, w->first_group + i / in_channels, &plane, w->size, w->in_rows, w->in_columns,
-                              lanes);
-            w->kernels->pack(w->in_strips + i * w->in_plane * (int64_t)w->size, w->in_rows[1] - w->in_rows[0],
-                             w->in_columns[1] - w->in_columns[0], lanes, plane.stride[2], plane.stride[3]);
-        } else {
-            const int64_t j = i - in_planes, columns[2] = { 0, w->lanes.band[1] };
-            ag__conv2d_in plane = w->gradient;
-            plane.data = at(plane.data, j % out_channels * plane.stride[1], w->size);
-            ag__conv_out_lanes(&w->lanes, w->first_group + j / out_channels, &plane, w->size, w->rows, columns, lanes);
-            w->kernels->pack(w->gradient_strips + j * w->gradient_plane * (int64_t)w->size, w->rows[1] - w->rows[0],
-                             columns[1], lanes, plane.stride[2], plane.stride[3]);
-        }
+        if (i < w->in_items)
+            ag__conv_pack_item(&w->in_packing, i);
+        else
+            ag__conv_pack_item(&w->gradient_packing, i - w->in_items);
     }
 }
 
@@ -278,9 +265,41 @@ bool ag__conv2d_weight_gradient(const ag__conv2d_shape *s, ag__conv2d_in input, 
         for (w.rows[0] = 0; w.rows[0] < l->band[0]; w.rows[0] += rows) {
             w.rows[1] = ag__min(w.rows[0] + rows, l->band[0]);
             ag__conv_in_range(l, 0, w.rows[0], w.rows[1], w.in_rows);
-            const int64_t planes = w.n_groups * w.groups *
-                                   ((direct_in ? 0 : w.in_channels) + (direct_gradient ? 0 : w.out_channels));
-            ag__parallel_for(planes, 1 + 16384 / (w.in_plane + w.gradient_plane + 1), pack, &w);
+            int64_t items = 0;
+            if (!direct_in) {
+                w.in_packing = (ag__conv_packing){ l,
+                                                   w.kernels,
+                                                   w.size,
+                                                   input,
+                                                   false,
+                                                   s->channels,
+                                                   w.first_group,
+                                                   w.n_groups,
+                                                   0,
+                                                   w.in_plane,
+                                                   { w.in_rows[0], w.in_rows[1] },
+                                                   { w.in_columns[0], w.in_columns[1] },
+                                                   w.in_strips };
+                items = ag__conv_packing_items(&w.in_packing);
+            }
+            w.in_items = items;
+            if (!direct_gradient) {
+                w.gradient_packing = (ag__conv_packing){ l,
+                                                         w.kernels,
+                                                         w.size,
+                                                         output_gradient,
+                                                         true,
+                                                         s->out_channels,
+                                                         w.first_group,
+                                                         w.n_groups,
+                                                         0,
+                                                         w.gradient_plane,
+                                                         { w.rows[0], w.rows[1] },
+                                                         { 0, l->band[1] },
+                                                         w.gradient_strips };
+                items += ag__conv_packing_items(&w.gradient_packing);
+            }
+            ag__parallel_for(items, 1 + 16384 / (w.in_plane + w.gradient_plane + 1), pack, &w);
             const double a_task = (double)w.n_groups * (double)((w.rows[1] - w.rows[0]) * l->band[1] * l->lanes) *
                                   (double)(w.units_a_task * w.kernels->weight_channels * w.kernels->weight_taps);
             ag__parallel_for(tasks, 1 + (int64_t)(AG_CONV_TASK / 4 / a_task), add_up, &w);

@@ -138,8 +138,8 @@ static void check_one(rng *r, const shape *s)
 // clang-format off
 static const shape particular[] = {
     /* batch, channels, size,     out,  kernel,   stride,   padding,  dilation, groups */
-    { 0, 64,  1, { 28, 28 }, 10, { 0 }, { 5, 5 }, { 1, 1 }, { 0, 0 }, { 1, 1 }, 1 },  /* the MNIST network */
-    { 0, 64, 10, { 24, 24 }, 20, { 0 }, { 5, 5 }, { 1, 1 }, { 0, 0 }, { 1, 1 }, 1 },
+    { 0, 32,  1, { 28, 28 }, 10, { 0 }, { 5, 5 }, { 1, 1 }, { 0, 0 }, { 1, 1 }, 1 },  /* the MNIST network */
+    { 0, 18, 10, { 24, 24 }, 20, { 0 }, { 5, 5 }, { 1, 1 }, { 0, 0 }, { 1, 1 }, 1 },
     { 0,  1,  3, { 65, 67 },  8, { 0 }, { 7, 7 }, { 2, 2 }, { 3, 3 }, { 1, 1 }, 1 },  /* one large image: bands */
     { 0,  2, 40, {  7,  7 }, 33, { 0 }, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, 1 },
     { 0,  3, 24, { 14, 14 }, 24, { 0 }, { 3, 3 }, { 2, 2 }, { 1, 1 }, { 1, 1 }, 24 }, /* depthwise */
@@ -149,7 +149,7 @@ static const shape particular[] = {
     { 0,  4,  2, {  5,  5 },  3, { 0 }, { 3, 3 }, { 1, 1 }, { 7, 7 }, { 1, 1 }, 1 },  /* more padding than image */
     { 0,  0,  2, {  5,  5 },  3, { 0 }, { 3, 3 }, { 1, 1 }, { 0, 0 }, { 1, 1 }, 1 },  /* no image */
     { 0, 33,  4, { 120, 8 },  3, { 0 }, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, 1 },
-    { 0,  2, 64, { 100, 99 }, 5, { 0 }, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, 1 },  /* strips in several blocks */
+    { 0,  2, 64, { 100, 99 }, 2, { 0 }, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, 1 },  /* strips in several blocks */
     { 0, 40,  1, {  6,  6 },  1, { 0 }, { 2, 2 }, { 40, 40 }, { 20, 20 }, { 3, 3 }, 1 },
 };
 // clang-format on
@@ -159,7 +159,7 @@ START_TEST(convolution_and_its_gradients_agree_with_plain_loops)
     rng r = { 3 };
     EACH_ISA(isa)
     {
-        for (int i = 0; i < 400; i++) {
+        for (int i = 0; i < 150; i++) {
             shape s = random_shape(&r);
             s.dtype = i % 2 ? AG_FLOAT32 : AG_FLOAT64;
             check_one(&r, &s);

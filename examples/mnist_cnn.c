@@ -1,0 +1,226 @@
+/* mnist_cnn.c - a convolutional network for MNIST: the notebook "PyTorch: Implementing a CNN for MNIST", in C.
+ *
+ *     build/examples/mnist_cnn --data data            trains for 25 epochs; --help lists the options
+ *
+ * The network, the numbers it starts from and the order of the minibatches are PyTorch's for the same seed. What is not the
+ * notebook's subject stands in examples/mnist/: the command line, the progress bar, saving and loading.
+ */
+#include "mnist/checkpoint.h"
+#include "mnist/options.h"
+#include "mnist/progress.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* With a ReLU on the logits some seeds cut a class off for good; this one learns all ten. */
+enum { DEFAULT_SEED = 1, CLASSES = 10 };
+
+/* 1. Define the network as a struct that begins with a Module. */
+typedef struct {
+    Module base;
+    Module *conv1, *conv2, *maxpool, *drop, *fc3, *fc4;
+} Cnn;
+
+static Variable *cnn_forward(Module *self, Variable *x) /* (N,1,28,28) -> (N,10) */
+{
+    Cnn *net = (Cnn *)self;
+    x = ag_forward(net->conv1, x);             /* (N,10,24,24) */
+    x = ag_forward(net->conv2, x);             /* (N,20,20,20) */
+    x = ag_forward(net->maxpool, x);           /* (N,20,10,10) */
+    x = ag_forward(net->drop, x);
+    x = ag_view(x, AG_SHAPE(-1, 20 * 10 * 10)); /* all feature maps side by side, for the fully connected layers */
+    x = ag_forward(net->fc3, x);               /* (N,100) */
+    x = ag_forward(net->fc4, x);               /* (N,10) */
+    return x;
+}
+
+/* clang-format off */
+static Cnn *cnn(int64_t num_input_channels, double dropout)
+{
+    Cnn *net = AG_MODULE_NEW(Cnn, cnn_forward);
+    AG_CHILD(net, conv1, ag_nn_sequential(
+        ag_nn_conv2d(.in_channels = num_input_channels, .out_channels = 10, .kernel_size = 5, .stride = 1, .padding = 0),
+        ag_nn_relu()));
+    AG_CHILD(net, conv2, ag_nn_sequential(
+        ag_nn_conv2d(.in_channels = 10, .out_channels = 20, .kernel_size = 5, .stride = 1, .padding = 0),
+        ag_nn_relu()));
+    AG_CHILD(net, maxpool, ag_nn_max_pool2d(AG_SIZE(2, 2)));
+    AG_CHILD(net, drop, ag_nn_dropout2d(.p = dropout, .inplace = false)); /* a bit of regularization */
+    AG_CHILD(net, fc3, ag_nn_sequential(
+        ag_nn_linear(.in_features = 20 * 10 * 10, .out_features = 100),
+        ag_nn_relu()));
+    AG_CHILD(net, fc4, ag_nn_sequential(
+        ag_nn_linear(100, CLASSES),
+        ag_nn_relu()));
+    return AG_MODULE_DONE(net);
+}
+/* clang-format on */
+
+static void print_network(Cnn *the_net)
+{
+    ag_nn_print(the_net, stdout);
+    for (ag_named p = { 0 }; ag_named_parameters(the_net, &p);) {
+        printf("torch.Size([");
+        for (int d = 0; d < ag_dim(p.variable); d++) printf("%s%" PRId64, d ? ", " : "", ag_size(p.variable, d));
+        printf("])\n");
+    }
+    printf("number of network parameters: %" PRId64 "\n", ag_num_parameters(the_net));
+}
+
+/* Says which classes no image was taken for. */
+static void print_missing_classes(const int64_t predictions[CLASSES], bool trained)
+{
+    bool any = false;
+    for (int c = 0; c < CLASSES; c++) {
+        if (predictions[c]) continue;
+        printf(any ? ", %d" : "Never predicted: class %d", c);
+        any = true;
+    }
+    if (any && trained)
+        printf(". The ReLU on the logits may have cut it off: where a logit is 0 for every image, no gradient comes back. "
+               "Try another --seed");
+    if (any) printf(".\n");
+}
+
+static void evaluate(Cnn *the_net, DataLoader *test_loader, const Options *options, bool trained)
+{
+    AG_NO_GRAD;
+    ag_eval(the_net);
+    int64_t correct = 0, total = 0, predictions[CLASSES] = { 0 };
+    for (Batch batch; ag_data_next(test_loader, &batch);) {
+        AG_SCOPE;
+        Variable *images = ag_to(batch.inputs, options->device, .dtype = options->dtype);
+        Variable *outputs = ag_forward(the_net, images);
+        Variable *predicted = ag_to(ag_max_dim(outputs, 1).indices, AG_CPU);
+        total += ag_size(batch.targets, 0);
+        correct += ag_item_int64(ag_sum(ag_eq(predicted, batch.targets)));
+        const int64_t *classes = ag_data(predicted);
+        for (int64_t i = 0; i < ag_numel(predicted); i++) predictions[classes[i]]++;
+    }
+    ag_train(the_net);
+    printf("Accuracy of the network on the %" PRId64 " test images: %.2f %%\n", total, 100.0 * (double)correct / (double)total);
+    print_missing_classes(predictions, trained);
+}
+
+/* What the library could not do ends this program, with the sentence that says why. */
+static void give_up(ag_error_kind kind, const char *sentence, void *user)
+{
+    (void)kind, (void)user;
+    progress_clear();
+    fflush(stdout);
+    fprintf(stderr, "mnist_cnn: %s\n", sentence);
+    exit(1);
+}
+
+/* The first n items of a dataset. */
+static Dataset *first(Dataset *dataset, int64_t n)
+{
+    int64_t *indices = malloc((size_t)n * sizeof *indices);
+    if (!indices) give_up(AG_ENOMEM, "out of memory: the list of training images", NULL);
+    for (int64_t i = 0; i < n; i++) indices[i] = i;
+    Dataset *subset = ag_data_subset(dataset, ag_sizes_of(n, indices));
+    free(indices);
+    return subset;
+}
+
+static void log_loss(FILE *log, int64_t step, Variable *loss)
+{
+    if (log) fprintf(log, "%" PRId64 " %.*g\n", step, ag_dtype_of(loss) == AG_FLOAT64 ? 17 : 9, ag_item(loss));
+}
+
+int main(int argc, char **argv)
+{
+    Options options = options_parse(argc, argv, (Options){ .epochs = 25, .batch_size = 64, .limit = -1, .lr = 0.01,
+                                                           .dropout = 0.25, .seed = DEFAULT_SEED, .device = AG_CPU,
+                                                           .dtype = AG_FLOAT32, .evaluate = true, .data = "./data" });
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    ag_set_error_handler(give_up, NULL);
+    if (options.threads) ag_set_num_threads(options.threads);
+    ag_manual_seed(options.seed);
+
+    /* Normalize the pixel values to [-1,1] with mean 0. This is really important! */
+    Transform *transform = ag_transforms_compose(ag_transforms_to_tensor(), ag_transforms_normalize(0.5, 0.5));
+    Dataset *training_data = ag_datasets_mnist(.root = options.data, .train = true, .transform = transform, .download = true);
+    Dataset *testing_data = ag_datasets_mnist(.root = options.data, .train = false, .transform = transform, .download = true);
+
+    int64_t n_training = ag_dataset_size(training_data);
+    if (options.limit > 0 && options.limit < n_training) n_training = options.limit;
+    Dataset *training_subset = first(training_data, n_training);
+    DataLoader *train_loader = ag_data_loader(training_subset, .batch_size = options.batch_size, .shuffle = true);
+    DataLoader *test_loader = ag_data_loader(testing_data, .batch_size = ag_dataset_size(testing_data), .shuffle = false);
+
+    /* MNIST digits are grayscale. Weights are made in float32, as PyTorch makes them, and then converted. */
+    Cnn *the_net = cnn(1, options.dropout);
+    ag_module_to(the_net, options.device, .dtype = options.dtype);
+    if (!options.quiet) print_network(the_net);
+
+    Module *loss_function = ag_nn_cross_entropy_loss();
+    Optimizer *optimizer = ag_optim_sgd(ag_parameters(the_net), .lr = options.lr);
+
+    Place place = { 0 };
+    if (options.load) checkpoint_load(options.load, &the_net->base, optimizer, train_loader, &place);
+    if (options.load && options.lr_given) ag_optim_set_lr(optimizer, options.lr);
+    FILE *log = options.log ? fopen(options.log, "w") : NULL;
+    if (options.log && !log) {
+        perror(options.log);
+        return 1;
+    }
+    if (options.epochs == 0 || (options.evaluate && place.epoch >= options.epochs))
+        evaluate(the_net, test_loader, &options, place.step > 0);
+
+    catch_interrupts();
+    int64_t n_batches = ag_data_loader_size(train_loader);
+    for (int64_t epoch = place.epoch; epoch < options.epochs && !interrupted(); epoch++) {
+        double start = timer();
+        if (place.batch == 0) ag_get_rng_state(place.epoch_state);
+        for (Batch batch; !interrupted() && ag_data_next(train_loader, &batch);) {
+            AG_SCOPE;
+            Variable *the_batch = ag_to(batch.inputs, options.device, .dtype = options.dtype);
+            Variable *labels = ag_to(batch.targets, options.device);
+
+            ag_optim_zero_grad(optimizer);
+
+            Variable *output = ag_forward(the_net, the_batch);
+
+            Variable *loss = ag_criterion(loss_function, output, labels);
+
+            ag_backward(loss);
+
+            ag_optim_step(optimizer);
+
+            log_loss(log, place.step, loss);
+            if (batch.index % 300 == 0 && !options.quiet) {
+                progress_clear();
+                printf("At epoch %" PRId64 ", minibatch %" PRId64 ". Loss: %.4f.\n", epoch, batch.index, ag_item(loss));
+            }
+            if (!options.quiet) progress_show("training", batch.index + 1, n_batches);
+            place.batch = batch.index + 1;
+            place.step++;
+        }
+        progress_clear();
+        double end = timer();
+        if (place.batch == n_batches) {
+            printf("Epoch %" PRId64 " finished! It took: %.4f seconds\n", epoch, end - start);
+            if (options.evaluate) evaluate(the_net, test_loader, &options, true);
+            place.batch = 0;
+            place.epoch = epoch + 1;
+        } else {
+            printf("Stopped in epoch %" PRId64 ", after minibatch %" PRId64 ".\n", epoch, place.batch - 1);
+        }
+        if (options.save) checkpoint_save(options.save, &the_net->base, optimizer, &place);
+    }
+    if (options.save && place.step == 0) checkpoint_save(options.save, &the_net->base, optimizer, &place);
+
+    if (log && fclose(log)) perror(options.log);
+    ag_optim_free(optimizer);
+    ag_module_free(loss_function);
+    ag_module_free(the_net);
+    ag_data_loader_free(test_loader);
+    ag_data_loader_free(train_loader);
+    ag_dataset_free(training_subset);
+    ag_dataset_free(testing_data);
+    ag_dataset_free(training_data);
+    ag_transform_free(transform);
+    return interrupted() ? 130 : 0;
+}

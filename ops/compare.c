@@ -1,0 +1,108 @@
+/* compare.c - see compare.h. */
+#include "autograd/op.h"
+#include "ops/check.h"
+
+#include <argent/compare.h>
+
+#include <math.h>
+
+/* Both there, and on the CPU. */
+static bool check_pair(const char *op, const ag_variable *a, const ag_variable *b)
+{
+    if (!a || a == AG_NONE || !b || b == AG_NONE)
+        return ag__fail(AG_EINVAL, "%s: %s is %s", op, !a || a == AG_NONE ? "input" : "other", !a || !b ? "NULL" : "None");
+    ag_device on = ag__device(a), other = ag__device(b);
+    if (on.type != other.type || on.index != other.index)
+        return ag__fail(AG_EDEVICE, "%s: Expected all tensors to be on the same device, but found at least two devices, %s and %s!", op,
+                        ag_device_name(on), ag_device_name(other));
+    if (on.type != AG_DEVICE_CPU) return ag__fail(AG_ENOTSUP, "%s: there is no kernel for %s", op, ag_device_name(on));
+    return true;
+}
+
+/* ---- equal ---- */
+
+typedef struct equality {
+    uint8_t type[2]; /* ag_dtype */
+    bool differ;     /* set by any thread that finds a pair that differs */
+} equality;
+
+static bool same_number(const char *a, uint8_t a_type, const char *b, uint8_t b_type)
+{
+    bool floating = ag__is_floating((ag_dtype)a_type) || ag__is_floating((ag_dtype)b_type);
+    if (floating) return ag__load(a, (ag_dtype)a_type) == ag__load(b, (ag_dtype)b_type);
+    return ag__load_int64(a, (ag_dtype)a_type) == ag__load_int64(b, (ag_dtype)b_type);
+}
+
+static void equal_row(void *user, char *const *data, const int64_t *stride, int64_t count)
+{
+    equality *e = user;
+    bool same = true;
+    if (__atomic_load_n(&e->differ, __ATOMIC_RELAXED)) return;
+    for (int64_t i = 0; i < count && same; i++) {
+        const char *a = data[0] + i * stride[0], *b = data[1] + i * stride[1];
+        if (e->type[0] == AG_FLOAT32 && e->type[1] == AG_FLOAT32) same = *(const float *)(const void *)a == *(const float *)(const void *)b;
+        else same = same_number(a, e->type[0], b, e->type[1]);
+    }
+    if (!same) __atomic_store_n(&e->differ, true, __ATOMIC_RELAXED);
+}
+
+bool ag_equal(const ag_variable *input, const ag_variable *other)
+{
+    if (!check_pair("equal", input, other)) return false;
+    if (!ag__same_sizes(&input->tensor, &other->tensor)) return false;
+    if (input->tensor.numel == 0) return true;
+    equality e = { { input->tensor.dtype, other->tensor.dtype }, false };
+    ag_walk w;
+    ag__walk(&w, 2, (const ag_tensor *const[]){ &input->tensor, &other->tensor });
+    ag__walk_rows(&w, 1 << 15, equal_row, &e);
+    return !e.differ;
+}
+
+/* ---- allclose ---- */
+
+typedef struct closeness {
+    ag_dtype dtype;
+    double rtol, atol;
+    bool equal_nan, apart;
+} closeness;
+
+static bool is_close(const closeness *c, double a, double b)
+{
+    if (a == b || (c->equal_nan && isnan(a) && isnan(b))) return true;
+    return isfinite(b) && fabs(a - b) <= c->atol + fabs(c->rtol * b);
+}
+
+/* data: what gives the shape, input, other */
+static void close_row(void *user, char *const *data, const int64_t *stride, int64_t count)
+{
+    closeness *c = user;
+    if (__atomic_load_n(&c->apart, __ATOMIC_RELAXED)) return;
+    for (int64_t i = 0; i < count; i++)
+        if (!is_close(c, ag__load(data[1] + i * stride[1], c->dtype), ag__load(data[2] + i * stride[2], c->dtype))) {
+            __atomic_store_n(&c->apart, true, __ATOMIC_RELAXED);
+            return;
+        }
+}
+
+bool ag_allclose_call(const struct ag_allclose_args *args)
+{
+    const ag_variable *input = args->input, *other = args->other;
+    if (!check_pair("allclose", input, other)) return false;
+    if (input->tensor.dtype != other->tensor.dtype)
+        return ag__fail(AG_EINVAL, "allclose: %s did not match %s", ag__scalar_type(ag_dtype_of(input)), ag__scalar_type(ag_dtype_of(other)));
+    if (!(args->rtol >= 0)) return ag__fail(AG_EINVAL, "allclose: rtol must be greater than or equal to zero, but got %g", args->rtol);
+    if (!(args->atol >= 0)) return ag__fail(AG_EINVAL, "allclose: atol must be greater than or equal to zero, but got %g", args->atol);
+    int ndim;
+    ag_tensor common = input->tensor; /* the shape both broadcast to; its elements are not looked at */
+    if (!ag__broadcast("allclose", 2, (const ag_tensor *const[]){ &input->tensor, &other->tensor }, &ndim, common.size)) return false;
+    common.ndim = (uint8_t)ndim;
+    common.numel = ag__numel_of(ndim, common.size);
+    common.contiguous = true;
+    ag__contiguous_strides(ndim, common.size, common.stride);
+    if (common.numel == 0) return true;
+    closeness c = { ag_dtype_of(input), args->rtol, args->atol, args->equal_nan, false };
+    ag_walk w;
+    ag__walk(&w, 3, (const ag_tensor *const[]){ &common, &input->tensor, &other->tensor });
+    ag__walk_rows(&w, 1 << 15, close_row, &c);
+    return !c.apart;
+}

@@ -1,0 +1,242 @@
+/* index.c - see index.h. */
+#include "autograd/op.h"
+#include "ops/check.h"
+#include "ops/index_add.h"
+
+#include <argent/index.h>
+
+#include <inttypes.h>
+#include <string.h>
+
+static inline int64_t index_at(const char *at, uint8_t dtype)
+{
+    return dtype == AG_INT64 ? *(const int64_t *)(const void *)at : *(const int32_t *)(const void *)at;
+}
+
+/* The indices, side by side as int64; NULL with a sentence if one is not below n. */
+static const int64_t *checked(ag_run *r, const ag_variable *index, int64_t n, const char *sentence, int dim)
+{
+    const ag_tensor *plain = ag__plain(r->t, index, index->tensor.ndim, index->tensor.size, AG_INT64);
+    if (!plain) return NULL;
+    const int64_t *at = (const int64_t *)(const void *)plain->data;
+    for (int64_t i = 0; i < plain->numel; i++)
+        if (at[i] < 0 || at[i] >= n) return ag__fail_call(r->op, r->args, sentence, at[i], dim, n);
+    return at;
+}
+
+static bool is_index(const ag_variable *index) { return index->tensor.dtype == AG_INT64 || index->tensor.dtype == AG_INT32; }
+
+/* ---- gather ---- */
+
+/* Counting through the index's sizes in row-major order: where element (i0, i1, ...) lies in one tensor, along dim left out. */
+typedef struct beside {
+    int ndim;
+    const int64_t *size;
+    int64_t index[AG_MAX_DIMS], step[2][AG_MAX_DIMS], place[2]; /* of two tensors, in bytes */
+} beside;
+
+static void begin_beside(beside *b, const ag_tensor *index, int dim, const ag_tensor *whole, const ag_tensor *part)
+{
+    *b = (beside){ .ndim = index->ndim, .size = index->size };
+    for (int d = 0; d < index->ndim; d++) {
+        b->step[0][d] = d == dim ? 0 : whole->stride[d] * (int64_t)ag__itemsize(whole);
+        b->step[1][d] = part->stride[d] * (int64_t)ag__itemsize(part);
+    }
+}
+static inline void next_beside(beside *b)
+{
+    for (int d = b->ndim - 1; d >= 0; d--) {
+        bool inside = ++b->index[d] < b->size[d];
+        for (int k = 0; k < 2; k++) b->place[k] += inside ? b->step[k][d] : -(b->size[d] - 1) * b->step[k][d];
+        if (inside) return;
+        b->index[d] = 0;
+    }
+}
+
+static const char out_of_bounds[] = "index %" PRId64 " is out of bounds for dimension %d with size %" PRId64;
+
+#define AG_ARGS_gather(must, may) must(Tensor, input) must(Int, dim) must(Tensor, index)
+static bool gather_shape(ag_run *r);
+static bool gather_cpu(ag_run *r);
+static void gather_backward(ag_gradients *b);
+AG_OP_PLAIN(gather, .node = "GatherBackward0", .shape = gather_shape, .kernel = { gather_cpu }, .backward = gather_backward,
+            .keeps = { AG_KEEP_IN(1) })
+
+static bool gather_shape(ag_run *r)
+{
+    const struct ag_gather_args *a = r->args;
+    const ag_tensor *x = &a->input->tensor, *index = &a->index->tensor;
+    char is[AG_TEXT], wants[AG_TEXT];
+    int dim = ag__wrap_dim("gather", a->dim, x->ndim);
+    if (dim < 0) return false;
+    if (!is_index(a->index)) return ag__fail_call(r->op, a, "Expected dtype int32/int64 for index");
+    if ((index->ndim ? index->ndim : 1) != (x->ndim ? x->ndim : 1))
+        return ag__fail_call(r->op, a, "Index tensor must have the same number of dimensions as input tensor");
+    for (int d = 0; d < x->ndim && d < index->ndim; d++)
+        if (d != dim && index->size[d] > x->size[d])
+            return ag__fail_call(r->op, a, "Size does not match at dimension %d expected index %s to be no larger than self %s apart from dimension %d", d,
+                                 ag__shape_text(index->ndim, index->size, is, sizeof is),
+                                 ag__shape_text(x->ndim, x->size, wants, sizeof wants), dim);
+    return ag__output(r, 0, index->ndim, index->size, (ag_dtype)x->dtype) != NULL;
+}
+static bool gather_cpu(ag_run *r)
+{
+    const struct ag_gather_args *a = r->args;
+    const ag_tensor *x = &a->input->tensor, *y = &r->out[0]->tensor;
+    int dim = (int)(a->dim < 0 ? a->dim + (x->ndim ? x->ndim : 1) : a->dim);
+    int64_t item = (int64_t)ag__itemsize(x), step = x->ndim ? x->stride[dim] * item : 0;
+    const int64_t *at = checked(r, a->index, x->ndim ? x->size[dim] : 1, out_of_bounds, dim);
+    if (!at) return r->t->failed ? false : true;
+    beside b;
+    begin_beside(&b, y, x->ndim ? dim : 0, x, y);
+    for (int64_t i = 0; i < y->numel; i++, next_beside(&b)) memcpy(y->data + b.place[1], x->data + b.place[0] + at[i] * step, (size_t)item);
+    return true;
+}
+static void gather_backward(ag_gradients *b)
+{
+    const struct ag_gather_args *a = b->args;
+    b->grad[0] = ag__gather_backward(b->g[0], ag__in_shape(b, 0), a->dim, a->index);
+}
+
+#define AG_ARGS__gather_backward(must, may) must(Tensor, grad) must(Shape, sizes) must(Int, dim) must(Tensor, index)
+static bool gather_back_shape(ag_run *r);
+static bool gather_back_cpu(ag_run *r);
+static void gather_back_backward(ag_gradients *b);
+AG_OP_PLAIN(_gather_backward, .node = "ScatterAddBackward0", .shape = gather_back_shape, .kernel = { gather_back_cpu },
+            .backward = gather_back_backward, .keeps = { AG_KEEP_IN(1) })
+
+static bool gather_back_shape(ag_run *r)
+{
+    const struct ag__gather_backward_args *a = r->args;
+    if (!ag_is_floating_point(a->grad)) return ag__fail_call(r->op, a, "a gradient must be of a floating type");
+    return ag__output(r, 0, (int)a->sizes.n, a->sizes.at, ag_dtype_of(a->grad)) != NULL;
+}
+static bool gather_back_cpu(ag_run *r)
+{
+    const struct ag__gather_backward_args *a = r->args;
+    const ag_tensor *g = &a->grad->tensor, *y = &r->out[0]->tensor;
+    int dim = (int)(a->dim < 0 ? a->dim + (y->ndim ? y->ndim : 1) : a->dim);
+    int64_t step = y->ndim ? y->stride[dim] * (int64_t)ag__itemsize(y) : 0;
+    const int64_t *at = checked(r, a->index, y->ndim ? y->size[dim] : 1, out_of_bounds, dim);
+    if (!at && r->t->failed) return false;
+    ag__fill_elements(y, 0);
+    beside b;
+    begin_beside(&b, &a->index->tensor, y->ndim ? dim : 0, y, g);
+    for (int64_t i = 0; i < g->numel; i++, next_beside(&b)) {
+        char *to = y->data + b.place[0] + at[i] * step;
+        const char *from = g->data + b.place[1];
+        if (y->dtype == AG_FLOAT32) *(float *)(void *)to += *(const float *)(const void *)from;
+        else *(double *)(void *)to += *(const double *)(const void *)from;
+    }
+    return true;
+}
+static void gather_back_backward(ag_gradients *b)
+{
+    const struct ag__gather_backward_args *a = b->args;
+    b->grad[0] = ag_gather(b->g[0], a->dim, a->index);
+}
+
+/* ---- index_select ---- */
+
+/* Slice number i of x along dim, as a tensor of one dimension less in effect (size 1 there). */
+static ag_tensor slice_of(const ag_tensor *x, int dim, int64_t i)
+{
+    ag_tensor slice = *x;
+    if (x->ndim == 0) return slice;
+    slice.data += i * x->stride[dim] * (int64_t)ag__itemsize(x);
+    slice.size[dim] = 1;
+    slice.numel = ag__numel_of(slice.ndim, slice.size);
+    slice.contiguous = ag__is_contiguous(slice.ndim, slice.size, slice.stride);
+    return slice;
+}
+
+static const char outside_data[] = "INDICES element is out of DATA bounds, id=%" PRId64 " (dimension %d) axis_dim=%" PRId64;
+
+#define AG_ARGS_index_select(must, may) must(Tensor, input) must(Int, dim) must(Tensor, index)
+static bool index_select_shape(ag_run *r);
+static bool index_select_cpu(ag_run *r);
+static void index_select_backward(ag_gradients *b);
+AG_OP_PLAIN(index_select, .node = "IndexSelectBackward0", .shape = index_select_shape, .kernel = { index_select_cpu },
+            .backward = index_select_backward, .keeps = { AG_KEEP_IN(1) })
+
+static bool index_select_shape(ag_run *r)
+{
+    const struct ag_index_select_args *a = r->args;
+    const ag_tensor *x = &a->input->tensor, *index = &a->index->tensor;
+    int dim = ag__wrap_dim("index_select", a->dim, x->ndim);
+    if (dim < 0) return false;
+    if (index->ndim > 1) return ag__fail_call(r->op, a, "Index is supposed to be a vector");
+    if (!is_index(a->index)) return ag__fail_call(r->op, a, "Expected dtype int32 or int64 for index");
+    if (x->ndim == 0 && index->numel != 1)
+        return ag__fail_call(r->op, a, "Index to scalar can have only 1 value, got %" PRId64 " value(s)", index->numel);
+    int64_t size[AG_MAX_DIMS];
+    memcpy(size, x->size, sizeof size);
+    if (x->ndim) size[dim] = index->numel;
+    return ag__output(r, 0, x->ndim, size, (ag_dtype)x->dtype) != NULL;
+}
+static bool index_select_cpu(ag_run *r)
+{
+    const struct ag_index_select_args *a = r->args;
+    const ag_tensor *x = &a->input->tensor, *y = &r->out[0]->tensor;
+    int dim = (int)(a->dim < 0 ? a->dim + (x->ndim ? x->ndim : 1) : a->dim);
+    const int64_t *at = checked(r, a->index, x->ndim ? x->size[dim] : 1, outside_data, dim);
+    if (!at && r->t->failed) return false;
+    int64_t outer = 1, inner = (int64_t)ag__itemsize(x), n = a->index->tensor.numel;
+    if (!x->contiguous || x->ndim == 0) {
+        for (int64_t i = 0; i < n; i++) {
+            ag_tensor to = slice_of(y, dim, i), from = slice_of(x, dim, at[i]);
+            ag__copy_elements(&to, &from);
+        }
+        return true;
+    }
+    for (int d = 0; d < dim; d++) outer *= x->size[d];
+    for (int d = dim + 1; d < x->ndim; d++) inner *= x->size[d];
+    for (int64_t k = 0; k < outer; k++)
+        for (int64_t i = 0; i < n; i++) memcpy(y->data + (k * n + i) * inner, x->data + (k * x->size[dim] + at[i]) * inner, (size_t)inner);
+    return true;
+}
+static void index_select_backward(ag_gradients *b)
+{
+    const struct ag_index_select_args *a = b->args;
+    b->grad[0] = ag__index_select_backward(b->g[0], ag__in_shape(b, 0), a->dim, a->index);
+}
+
+#define AG_ARGS__index_select_backward(must, may) must(Tensor, grad) must(Shape, sizes) must(Int, dim) must(Tensor, index)
+static bool index_select_back_shape(ag_run *r);
+static bool index_select_back_cpu(ag_run *r);
+static void index_select_back_backward(ag_gradients *b);
+AG_OP_PLAIN(_index_select_backward, .node = "IndexAddBackward0", .shape = index_select_back_shape, .kernel = { index_select_back_cpu },
+            .backward = index_select_back_backward, .keeps = { AG_KEEP_IN(1) })
+
+static bool index_select_back_shape(ag_run *r)
+{
+    const struct ag__index_select_backward_args *a = r->args;
+    if (!ag_is_floating_point(a->grad)) return ag__fail_call(r->op, a, "a gradient must be of a floating type");
+    return ag__output(r, 0, (int)a->sizes.n, a->sizes.at, ag_dtype_of(a->grad)) != NULL;
+}
+static bool index_select_back_cpu(ag_run *r)
+{
+    const struct ag__index_select_backward_args *a = r->args;
+    const ag_tensor *y = &r->out[0]->tensor;
+    const ag_tensor *g = ag__plain(r->t, a->grad, a->grad->tensor.ndim, a->grad->tensor.size, ag_dtype_of(a->grad));
+    int dim = (int)(a->dim < 0 ? a->dim + (y->ndim ? y->ndim : 1) : a->dim);
+    int64_t outer = 1, inner = 1, length = y->ndim ? y->size[dim] : 1, n = a->index->tensor.numel;
+    const int64_t *at = checked(r, a->index, length, outside_data, dim);
+    if (!g || (!at && r->t->failed)) return false;
+    for (int d = 0; d < y->ndim; d++) *(d < dim ? &outer : &inner) *= d == dim ? 1 : y->size[d];
+    ag__fill_elements(y, 0);
+    for (int64_t k = 0; k < outer; k++)
+        for (int64_t i = 0; i < n; i++) {
+            int64_t to = (k * length + at[i]) * inner, from = (k * n + i) * inner;
+            for (int64_t j = 0; j < inner; j++) {
+                if (y->dtype == AG_FLOAT32) ((float *)(void *)y->data)[to + j] += ((const float *)(const void *)g->data)[from + j];
+                else ((double *)(void *)y->data)[to + j] += ((const double *)(const void *)g->data)[from + j];
+            }
+        }
+    return true;
+}
+static void index_select_back_backward(ag_gradients *b)
+{
+    const struct ag__index_select_backward_args *a = b->args;
+    b->grad[0] = ag_index_select(b->g[0], a->dim, a->index);
+}

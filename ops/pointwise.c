@@ -1,0 +1,83 @@
+/* pointwise.c - the rows of pointwise.def, read as records and as public functions. */
+#include "ops/pointwise_rows.h"
+
+/* The arguments of ops whose public function is a plain one: their structs exist only here. */
+// clang-format off
+#define PLAIN(op, LIST)                                       AG_STRUCT(op, LIST)
+#define HIDDEN_ROW(op, node, integers, inplace, shape, LIST)  AG_STRUCT(op, LIST)
+#include "ops/pointwise.def"
+
+/* ---- the records ---- */
+void ag__pointwise_backward(ag_gradients *b);
+
+#define N_IN_1              1
+#define N_IN_2              2
+#define N_IN_3              3
+#define N_IN_compare        2
+#define N_IN_test           1
+#define N_IN_where          3
+#define N_DERIVATIVES_1     1
+#define N_DERIVATIVES_2     2
+#define N_DERIVATIVES_3     3
+#define N_DERIVATIVES_where 2
+#define N_DERIVATIVES_compare 0
+#define N_DERIVATIVES_test  0
+#define IS_TEST_1           false
+#define IS_TEST_2           false
+#define IS_TEST_3           false
+#define IS_TEST_where       false
+#define IS_TEST_compare     true
+#define IS_TEST_test        true
+#define HAS_MASK_1          false
+#define HAS_MASK_2          false
+#define HAS_MASK_3          false
+#define HAS_MASK_compare    false
+#define HAS_MASK_test       false
+#define HAS_MASK_where      true
+#define NODE_1(name_)       .node = #name_, .backward = ag__pointwise_backward
+#define NODE_2              NODE_1
+#define NODE_3              NODE_1
+#define NODE_where          NODE_1
+#define NODE_compare(name_) .node = NULL
+#define NODE_test           NODE_compare
+#define HAS_inplace         true
+#define HAS_fresh           false
+#define AG_OPTION(name)     +1
+
+/* Variables first, then the options, and nothing else: apply takes the struct for two arrays. */
+#define ROW(op_, node_, integers_, inplace_, shape_, LIST)                                                           \
+    static const ag_pointwise op_##_row = {                                                                          \
+        .value = AG_EXPRESSION_##op_##_value, .n_in = N_IN_##shape_, .n_derivatives = N_DERIVATIVES_##shape_,        \
+        .n_options = 0 LIST(AG_ONLY_OPTIONS, AG_ONLY_OPTIONS_MAY), .integers = AG_INTEGERS_##integers_,              \
+        .is_test = IS_TEST_##shape_, .has_mask = HAS_MASK_##shape_ };                                                \
+    _Static_assert((0 LIST(AG_ONLY_OPTIONS, AG_ONLY_OPTIONS_MAY)) <= AG_ROW_MAX_OPTIONS, "too many options: " #op_);  \
+    _Static_assert(sizeof(struct ag_##op_##_args) == N_IN_##shape_ * sizeof(ag_variable *) +                         \
+                   sizeof(double) * (size_t)(0 LIST(AG_ONLY_OPTIONS, AG_ONLY_OPTIONS_MAY)), "arguments of " #op_);   \
+    AG_OVERRIDING                                                                                                    \
+    AG_RECORD(op_, LIST, .row = &op_##_row, .inplace = HAS_##inplace_, NODE_##shape_(node_))                         \
+    AG_OVERRIDDEN
+#define HIDDEN_ROW ROW
+#include "ops/pointwise.def"
+
+#define ROW(op, node, integers, inplace, shape, LIST) ag__op_##op,
+ag__row_record *const ag__row_records[] = {
+#include "ops/pointwise.def"
+};
+const int ag__n_row_records = (int)(sizeof ag__row_records / sizeof *ag__row_records);
+
+/* ---- the public functions ---- */
+#define APPLY(op, args, inplace)                                                                                     \
+    ag_variable *out;                                                                                                \
+    return ag__pointwise_apply(ag__op_##op(), args, inplace, &out, __builtin_return_address(0)) ? out : NULL;
+#define FUNCTION(op, name, LIST, inplace)                                                                            \
+    ag_variable *name(AG_TAIL(LIST(AG_PARAM_MUST, AG_PARAM_MAY)))                                                    \
+    {                                                                                                                \
+        const struct ag_##op##_args args = { LIST(AG_SET_MUST, AG_SET_MAY) };                                        \
+        APPLY(op, &args, inplace)                                                                                    \
+    }
+#define PLAIN(op, LIST)           FUNCTION(op, ag_##op, LIST, false)
+#define PLAIN_inplace(op, LIST)   FUNCTION(op, ag_##op##_, LIST, true)
+#define OPTIONS(op, LIST)         ag_variable *ag_##op##_call(const struct ag_##op##_args *args)  { APPLY(op, args, false) }
+#define OPTIONS_inplace(op, LIST) ag_variable *ag_##op##__call(const struct ag_##op##_args *args) { APPLY(op, args, true) }
+#include "ops/pointwise.def"
+// clang-format on

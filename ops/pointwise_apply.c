@@ -1,0 +1,290 @@
+/* pointwise_apply.c - calling a row: the checks, the output, the loop, the node; and its derivatives.
+ *
+ * Inputs of one floating type, one shape and without gaps take a short way: no promotion, no broadcasting, no strides to choose.
+ */
+#include "ops/check.h"
+#include "ops/pointwise_rows.h"
+#include "ops/pointwise_types.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct call {
+    Thread *t;
+    const ag_op *op;
+    const ag_pointwise *row;
+    const void *args;
+    ag_variable *const *in; /* the first of args: row->n_in Variables */
+    const void *caller;
+    double options[AG_ROW_MAX_OPTIONS];
+    ag_dtype dtype; /* computed in */
+    bool wants;     /* some input's gradient is wanted */
+} call;
+
+/* The operand of the expressions that input i is. */
+static int operand_of(const ag_pointwise *row, int i) { return !row->has_mask ? i : i == 0 ? IN_M : i - 1; }
+static ag_dtype result_of(const call *c) { return c->row->is_test ? AG_BOOL : c->dtype; }
+
+/* ---- the value ---- */
+
+static bool evaluate_value(const call *c, const ag_variable *y)
+{
+    ag__evaluation e = { .out = &y->tensor, .expression = c->row->value, .dtype = c->dtype, .is_test = c->row->is_test, .options = c->options };
+    for (int i = 0; i < c->row->n_in; i++) {
+        int k = operand_of(c->row, i);
+        e.operand[k] = &c->in[i]->tensor;
+        e.reads |= 1u << k;
+    }
+    return ag__evaluate(c->op->name, &e);
+}
+
+/* A 0-dim CPU Variable may go with others elsewhere; else all are on one device, which is found. */
+static bool find_device(const call *c, ag_device *device)
+{
+    const ag_variable *first = NULL;
+    for (int i = 0; i < c->row->n_in; i++) {
+        const ag_variable *x = c->in[i];
+        if (x->tensor.ndim == 0 && ag__device(x).type == AG_DEVICE_CPU) continue;
+        if (!first) first = x;
+        ag_device a = ag__device(first), b = ag__device(x);
+        if (a.type != b.type || a.index != b.index)
+            return ag__fail(AG_EDEVICE, "%s: Expected all tensors to be on the same device, but found at least two devices, %s and %s!",
+                            c->op->name, ag_device_name(a), ag_device_name(b));
+    }
+    *device = first ? ag__device(first) : AG_CPU;
+    return true;
+}
+
+/* A Variable for an expression of these tensors, of their common shape: laid out as PyTorch lays it out. */
+static ag_variable *new_result(Thread *t, const char *op, int n, const ag_tensor *const *in, ag_dtype dtype, ag_device device)
+{
+    int ndim;
+    int64_t size[AG_MAX_DIMS], stride[AG_MAX_DIMS];
+    bool contiguous = true;
+    for (int i = 0; i < n; i++) contiguous = contiguous && in[i]->contiguous;
+    if (!ag__broadcast(op, n, in, &ndim, size)) return NULL;
+    if (contiguous) return ag__new(t, ndim, size, dtype, device);
+    ag_tensor wide[AG_N_OPERANDS]; /* the inputs spread over the common shape */
+    const ag_tensor *spread[AG_N_OPERANDS];
+    for (int i = 0; i < n; i++) {
+        wide[i] = *in[i];
+        wide[i].ndim = (uint8_t)ndim;
+        memcpy(wide[i].size, size, (size_t)ndim * sizeof *size);
+        ag__broadcast_strides(in[i], ndim, size, wide[i].stride);
+        spread[i] = &wide[i];
+    }
+    ag__result_strides(ndim, size, n, spread, stride);
+    return ag__new_strided(t, ndim, size, stride, dtype, device);
+}
+
+/* ---- the node ---- */
+
+/* What backward will read, as ag__record wants to know it. */
+static uint32_t keeps(const call *c, bool wants[3])
+{
+    const ag_pointwise *row = c->row;
+    int first = row->n_in - row->n_derivatives;
+    unsigned reads = 0;
+    uint32_t kept = 0;
+    for (int d = 0; d < row->n_derivatives; d++)
+        if (wants[first + d]) reads |= ag__formula_reads(row->value + 1 + d);
+    for (int i = 0; i < row->n_in; i++)
+        if (reads >> operand_of(row, i) & 1) kept |= AG_KEEP_IN(i);
+    return kept | (reads >> IN_Y & 1 ? AG_KEEP_OUT(0) : 0);
+}
+static uint32_t keeps_of(const call *c)
+{
+    bool wants[3] = { false };
+    for (int i = 0; i < c->row->n_in; i++) wants[i] = ag__wants(c->t, c->in[i]);
+    return keeps(c, wants);
+}
+
+static bool is_recorded(const call *c) { return c->wants && c->row->n_derivatives && ag__is_floating(c->dtype); }
+
+static void drop(Thread *t, ag_variable *y)
+{
+    if (!ag__unhold(t, y)) return;
+    ag__unref(t, y, AG_OWNER);
+    ag__bury(t);
+}
+
+/* ---- a fresh result ---- */
+
+static bool finish(const call *c, ag_variable *y, ag_variable **out)
+{
+    if (!y) return false;
+    y->made_by = c->op->name;
+    y->caller = c->caller;
+    if (!evaluate_value(c, y) ||
+        (is_recorded(c) && !ag__record(c->t, c->op, c->row->n_in, c->in, 1, &y, keeps_of(c), c->args, c->caller))) {
+        drop(c->t, y);
+        return false;
+    }
+    *out = y;
+    return true;
+}
+
+static __attribute__((noinline)) bool apply_fresh(call *c, ag_variable **out)
+{
+    const ag_tensor *in[3];
+    ag_device device;
+    for (int i = 0; i < c->row->n_in; i++) in[i] = &c->in[i]->tensor;
+    if (!find_device(c, &device)) return false;
+    return finish(c, new_result(c->t, c->op->name, c->row->n_in, in, result_of(c), device), out);
+}
+
+/* ---- in place ---- */
+
+/* The result must have the first input's shape and fit its type, and no other input may be written to by half. */
+static bool check_fits(const call *c)
+{
+    const ag_tensor *x = &c->in[0]->tensor, *in[3];
+    ag_device device;
+    int ndim;
+    int64_t size[AG_MAX_DIMS];
+    char is[AG_TEXT], wants[AG_TEXT];
+    for (int i = 0; i < c->row->n_in; i++) in[i] = &c->in[i]->tensor;
+    if (!find_device(c, &device) || !ag__broadcast(c->op->name, c->row->n_in, in, &ndim, size)) return false;
+    if (ndim != x->ndim || memcmp(size, x->size, (size_t)ndim * sizeof *size) != 0)
+        return ag__fail(AG_EINVAL, "%s_: output with shape %s doesn't match the broadcast shape %s", c->op->name,
+                        ag__shape_text(x->ndim, x->size, is, sizeof is), ag__shape_text(ndim, size, wants, sizeof wants));
+    if (!ag__can_cast(result_of(c), (ag_dtype)x->dtype))
+        return ag__fail(AG_EINVAL, "%s_: result type %s can't be cast to the desired output type %s", c->op->name,
+                        ag__scalar_type(result_of(c)), ag__scalar_type((ag_dtype)x->dtype));
+    for (int i = 1; i < c->row->n_in; i++)
+        if (in[i]->storage == x->storage && ag__overlap(x, in[i]) == 2)
+            return ag__fail(AG_EINVAL, "%s_: unsupported operation: some elements of the input tensor and the written-to tensor refer to a "
+                                       "single memory location. Please clone() the tensor before performing the operation.", c->op->name);
+    return true;
+}
+
+static __attribute__((noinline)) bool apply_inplace(call *c, ag_variable **out)
+{
+    Thread *t = c->t;
+    ag_variable *x = c->in[0], *in[3];
+    bool recorded = is_recorded(c), ok = true;
+    if (!c->op->inplace) return ag__fail(AG_ENOTSUP, "%s has no in-place form", c->op->name);
+    if (!ag__check_inplace(t, c->op->name, x, recorded) || !check_fits(c)) return false;
+    uint32_t kept = recorded ? keeps_of(c) : 0;
+    ag_scope scope = ag_scope_begin();
+    for (int i = 0; i < c->row->n_in && ok; i++) { /* what is overwritten and needed again is kept as it was */
+        in[i] = c->in[i];
+        bool lost = kept & AG_KEEP_IN(i) && (i == 0 || (in[i]->tensor.storage == x->tensor.storage && ag__overlap(&x->tensor, &in[i]->tensor)));
+        if (lost) in[i] = ag__snapshot(t, in[i]);
+        ok = in[i] != NULL;
+    }
+    ok = ok && evaluate_value(c, x);
+    if (ok) x->tensor.storage->version++;
+    if (ok && recorded) ok = ag__record(t, c->op, c->row->n_in, in, 1, &x, kept, c->args, c->caller);
+    ag_scope_end(&scope);
+    *out = ok ? x : NULL;
+    return ok;
+}
+
+/* ---- both ---- */
+
+/* pow of a plain number has a row of its own: x * x is no logarithm. */
+static bool apply_pow_number(const call *c, ag_variable **out)
+{
+    const ag_tensor *exponent = &c->in[1]->tensor;
+    const struct {
+        ag_variable *input;
+        double exponent;
+    } args = { c->in[0], ag__load(exponent->data, (ag_dtype)exponent->dtype) };
+    call number = { .t = c->t, .op = ag__op_pow_number(), .row = ag__op_pow_number()->row, .args = &args, .in = &args.input,
+                    .caller = c->caller, .options = { args.exponent }, .dtype = c->dtype, .wants = ag__wants(c->t, c->in[0]) };
+    return apply_fresh(&number, out);
+}
+static bool is_pow_of_number(const call *c) { return c->row->value == AG_EXPRESSION_pow_value && c->in[1]->tensor.wrapped; }
+
+bool ag__pointwise_apply(const ag_op *op, const void *args, bool inplace, ag_variable **out, const void *caller)
+{
+    call c = { .t = ag__thread(), .op = op, .row = op->row, .args = args, .in = args, .caller = caller };
+    const ag_pointwise *row = c.row;
+    const int first = row->has_mask;
+    bool plain = true;
+    *out = NULL;
+    for (int i = 0; i < row->n_in; i++)
+        if (!c.in[i] || c.in[i] == AG_NONE) return ag__check_input(op, op->args[i].name, c.in[i]);
+    const ag_tensor *a = &c.in[first]->tensor;
+    for (int i = 0; i < row->n_in; i++) {
+        const ag_tensor *x = &c.in[i]->tensor;
+        plain = plain && x->contiguous && x->dtype == (i < first ? AG_BOOL : a->dtype) && ag__same_sizes(x, a) &&
+                x->storage->device.type == AG_DEVICE_CPU;
+        c.wants = c.wants || ag__wants(c.t, c.in[i]);
+    }
+    for (int k = 0; k < row->n_options; k++) c.options[k] = ((const double *)(const void *)(c.in + row->n_in))[k];
+    c.dtype = (ag_dtype)a->dtype;
+    plain = plain && ag__is_floating(c.dtype) && !row->n_options;
+    if (!plain && !ag__row_type(op, args, c.in, c.options, &c.dtype)) return false;
+    if (inplace) return apply_inplace(&c, out);
+    if (plain) return finish(&c, ag__new(c.t, a->ndim, a->size, result_of(&c), AG_CPU), out);
+    if (is_pow_of_number(&c) && ag__is_floating(c.dtype)) return apply_pow_number(&c, out);
+    return apply_fresh(&c, out);
+}
+
+/* ---- derivatives ---- */
+
+/* A constant in the shape of g. */
+static ag_variable *constant_like(Thread *t, const ag_variable *g, double value)
+{
+    const ag_tensor *in = &g->tensor;
+    ag_variable *d = new_result(t, "backward", 1, &in, (ag_dtype)in->dtype, ag__device(g));
+    if (d) ag__fill_elements(&d->tensor, value);
+    return d;
+}
+
+/* The expression computed at once, in g's type. */
+static ag_variable *fused(const ag_gradients *b, int expression, ag_variable *const operand[AG_N_OPERANDS], const double *options)
+{
+    const ag_variable *g = operand[IN_G];
+    const ag_tensor *in[AG_N_OPERANDS];
+    ag__evaluation e = { .expression = expression, .dtype = (ag_dtype)g->tensor.dtype, .options = options };
+    int n = 0;
+    for (int k = AG_N_OPERANDS - 1; k >= 0; k--) { /* g first: its layout counts */
+        if (!(ag__formula_reads(expression) >> k & 1)) continue;
+        e.operand[k] = in[n++] = &operand[k]->tensor;
+        e.reads |= 1u << k;
+    }
+    ag_variable *d = new_result(b->t, b->op->name, n, in, e.dtype, ag__device(g));
+    if (!d) return NULL;
+    d->made_by = b->op->node;
+    e.out = &d->tensor;
+    if (ag__evaluate(b->op->name, &e)) return d;
+    drop(b->t, d);
+    return NULL;
+}
+
+void ag__pointwise_backward(ag_gradients *b);
+void ag__pointwise_backward(ag_gradients *b)
+{
+    const ag_pointwise *row = b->op->row;
+    const int first = row->n_in - row->n_derivatives;
+    const double *given = (const double *)(const void *)((ag_variable *const *)b->args + row->n_in);
+    double options[AG_ROW_MAX_OPTIONS] = { 0 };
+    ag_variable *operand[AG_N_OPERANDS] = { [IN_Y] = b->out[0], [IN_G] = b->g[0] };
+    for (int k = 0; k < row->n_options; k++) options[k] = given[k];
+    for (int i = 0; i < row->n_in; i++) operand[operand_of(row, i)] = b->in[i];
+    for (int i = first; i < row->n_in; i++) {
+        if (!b->wanted[i]) continue;
+        int expression = row->value + 1 + i - first;
+        double number;
+        ag__formula_kind kind = ag__formula_is(expression, options, &number);
+        if (kind == AG_FORMULA_GRADIENT) b->grad[i] = b->g[0];
+        else if (kind == AG_FORMULA_NUMBER) b->grad[i] = constant_like(b->t, b->g[0], number);
+        else if (b->create_graph) b->grad[i] = ag__formula_graph(expression, operand, options);
+        else b->grad[i] = fused(b, expression, operand, options);
+        if (!b->grad[i]) return;
+    }
+}
+
+bool ag__add_into(Thread *t, ag_variable *sum, const ag_variable *x)
+{
+    static const double options[AG_ROW_MAX_OPTIONS] = { 1 };
+    (void)t;
+    ag__evaluation e = { .out = &sum->tensor, .operand = { [IN_A] = &sum->tensor, [IN_B] = &x->tensor }, .reads = 1u << IN_A | 1u << IN_B,
+                         .expression = AG_EXPRESSION_add_value, .dtype = (ag_dtype)sum->tensor.dtype, .options = options };
+    if (!ag__evaluate("add_", &e)) return false;
+    sum->tensor.storage->version++;
+    return true;
+}

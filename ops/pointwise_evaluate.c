@@ -1,0 +1,247 @@
+/* pointwise_evaluate.c - an expression of a row over tensors of any strides and types.
+ *
+ * The loops (ops/cpu/pointwise_kernel.c) know arrays of one type only. Where all operands lie alike - the usual case, batch-last included -
+ * they get the memory as it is. Otherwise the elements are taken in the order in which out lies, in blocks that fit the cache: an operand
+ * that lies in that order, or along its rows, is still read where it is; one that repeats a single element has its block filled once; the
+ * rest is gathered, and converted if its type is another.
+ */
+#include "ops/cpu/isa.h"
+#include "ops/pointwise_rows.h"
+#include "tensor/convert_rows.h"
+#include "tensor/parallel.h"
+
+#include <string.h>
+
+AG_ISA_TABLES(ag__pointwise_loops, ag__pointwise)
+AG_ISA_TABLES(ag__integer_loops, ag__pointwise_integer)
+
+enum {
+    GRAIN = 32768,   /* elements of a task for the thread pool */
+    BLOCK = 256,     /* elements gathered at a time */
+    LONG_ROW = 64,   /* rows of so many elements are worth a call of the loop each */
+    ITEM_BYTES = 8   /* of the largest type */
+};
+
+static ag__loop *loop_of(int expression, ag_dtype dtype)
+{
+    if (dtype <= AG_FLOAT64) return AG_ISA_PICK(ag__pointwise)->at[expression][dtype];
+    return AG_ISA_PICK(ag__pointwise_integer)->at[expression][dtype - AG_INT64];
+}
+static ag_dtype type_of(const ag__evaluation *e, int operand) { return operand == IN_M ? AG_BOOL : e->dtype; }
+static ag_dtype result_type(const ag__evaluation *e) { return e->is_test ? AG_BOOL : e->dtype; }
+static int64_t item_of(ag_dtype dtype)
+{
+    static const uint8_t size[AG_N_DTYPES] = { 4, 8, 8, 4, 1, 1 };
+    return size[dtype];
+}
+
+/* ---- all alike ---- */
+
+static bool same_layout(const ag_tensor *a, const ag_tensor *b)
+{
+    if (!ag__same_sizes(a, b)) return false;
+    if (a->contiguous && b->contiguous) return true;
+    for (int d = 0; d < a->ndim; d++)
+        if (a->size[d] > 1 && a->stride[d] != b->stride[d]) return false;
+    return true;
+}
+static bool all_alike(const ag__evaluation *e)
+{
+    const ag_tensor *out = e->out;
+    if (out->dtype != result_type(e)) return false;
+    if (!out->contiguous && !ag__is_dense(out->ndim, out->size, out->stride)) return false;
+    for (unsigned reads = e->reads; reads; reads &= reads - 1) {
+        int k = __builtin_ctz(reads);
+        if (e->operand[k]->dtype != type_of(e, k) || !same_layout(e->operand[k], out)) return false;
+    }
+    return true;
+}
+
+typedef struct flat {
+    const ag__evaluation *e;
+    ag__loop *loop;
+} flat;
+static void flat_part(void *user, int64_t begin, int64_t end)
+{
+    const flat *f = user;
+    const ag__evaluation *e = f->e;
+    const void *in[AG_N_OPERANDS];
+    char *out = e->out->data + begin * item_of(result_type(e));
+    for (int k = 0; k < AG_N_OPERANDS; k++)
+        in[k] = e->reads >> k & 1 ? e->operand[k]->data + begin * item_of(type_of(e, k)) : out;
+    f->loop(end - begin, out, in, e->options);
+}
+
+/* ---- by blocks ---- */
+
+/* How an operand of the loop gets to its elements, in the order of the walk. */
+typedef enum {
+    IN_ORDER, /* they lie side by side, of the right type */
+    IN_ROWS,  /* so do those of each row, and rows are long */
+    REPEATED, /* it is one element */
+    GATHERED
+} access;
+typedef struct blocks {
+    ag_walk w; /* out, then the operands that are read; strides in bytes */
+    ag__loop *loop;
+    const double *options;
+    int slot[AG_MAX_OPERANDS];     /* which operand of the expression */
+    access how[AG_MAX_OPERANDS];
+    int64_t item[AG_MAX_OPERANDS]; /* bytes of an element as the loop has it */
+    ag__row_converter *convert[AG_MAX_OPERANDS];
+    int64_t row;                   /* elements of the innermost dimension */
+    bool by_rows;                  /* a block does not go beyond one */
+} blocks;
+
+static bool lies_in_order(const ag_walk *w, int k, int64_t item)
+{
+    for (int d = w->ndim - 1; d >= 0; item *= w->size[d--])
+        if (w->stride[k][d] != item) return false;
+    return true;
+}
+static bool is_repeated(const ag_walk *w, int k)
+{
+    for (int d = 0; d < w->ndim; d++)
+        if (w->stride[k][d] != 0) return false;
+    return true;
+}
+static access access_of(const blocks *b, int k, bool right_type)
+{
+    const ag_walk *w = &b->w;
+    if (right_type && lies_in_order(w, k, b->item[k])) return IN_ORDER;
+    if (k > 0 && is_repeated(w, k)) return REPEATED;
+    if (right_type && b->by_rows && w->stride[k][w->ndim - 1] == b->item[k]) return IN_ROWS;
+    return GATHERED;
+}
+
+/* A place in the walk: an index a dimension. */
+static void place_at(const ag_walk *w, int64_t element, int64_t index[AG_MAX_DIMS])
+{
+    for (int d = w->ndim - 1; d >= 0; d--) {
+        index[d] = element % w->size[d];
+        element /= w->size[d];
+    }
+}
+static char *address_of(const ag_walk *w, int k, const int64_t index[AG_MAX_DIMS])
+{
+    char *at = w->data[k];
+    for (int d = 0; d < w->ndim; d++) at += index[d] * w->stride[k][d];
+    return at;
+}
+
+/* n elements of operand k from that place on, row by row, to the block; or from the block back to them. */
+static void move_block(const blocks *b, int k, const int64_t from[AG_MAX_DIMS], int64_t n, char *block, bool back)
+{
+    const ag_walk *w = &b->w;
+    const int64_t *stride = w->stride[k];
+    char *at = address_of(w, k, from);
+    int last = w->ndim - 1;
+    if (last < 0) {
+        if (back) b->convert[k](at, 0, block, 0, 1);
+        else b->convert[k](block, 0, at, 0, 1);
+        return;
+    }
+    int64_t index[AG_MAX_DIMS], item = b->item[k];
+    for (int d = 0; d <= last; d++) index[d] = from[d];
+    while (n > 0) {
+        int64_t run = b->row - index[last] < n ? b->row - index[last] : n;
+        if (back) b->convert[k](at, stride[last], block, item, run);
+        else b->convert[k](block, item, at, stride[last], run);
+        block += run * item;
+        n -= run;
+        at += run * stride[last];
+        index[last] += run;
+        for (int d = last; d > 0 && index[d] == w->size[d]; d--) {
+            at += stride[d - 1] - w->size[d] * stride[d];
+            index[d] = 0;
+            index[d - 1]++;
+        }
+    }
+}
+
+/* The place n elements on; within one row that is quick. */
+static void advance(const ag_walk *w, int64_t index[AG_MAX_DIMS], int64_t n)
+{
+    for (int d = w->ndim - 1; d >= 0 && n; d--) {
+        index[d] += n;
+        n = 0;
+        if (index[d] < w->size[d]) return;
+        n = index[d] / w->size[d];
+        index[d] %= w->size[d];
+    }
+}
+
+static void blocks_part(void *user, int64_t begin, int64_t end)
+{
+    const blocks *b = user;
+    const ag_walk *w = &b->w;
+    _Alignas(64) char memory[AG_N_OPERANDS + 1][BLOCK * ITEM_BYTES];
+    const void *in[AG_N_OPERANDS];
+    int64_t index[AG_MAX_DIMS];
+    place_at(w, begin, index);
+    for (int k = 1; k < w->n; k++)
+        if (b->how[k] == REPEATED) b->convert[k](memory[k], b->item[k], w->data[k], 0, end - begin < BLOCK ? end - begin : BLOCK);
+    for (int64_t i = begin, n; i < end; i += n) {
+        n = end - i < BLOCK ? end - i : BLOCK;
+        if (b->by_rows && n > b->row - index[w->ndim - 1]) n = b->row - index[w->ndim - 1];
+        char *out = b->how[0] == IN_ORDER ? w->data[0] + i * b->item[0]
+                    : b->how[0] == IN_ROWS ? address_of(w, 0, index) : memory[0];
+        for (int k = 0; k < AG_N_OPERANDS; k++) in[k] = out;
+        for (int k = 1; k < w->n; k++) {
+            if (b->how[k] == GATHERED) move_block(b, k, index, n, memory[k], false);
+            in[b->slot[k]] = b->how[k] == IN_ORDER  ? w->data[k] + i * b->item[k]
+                             : b->how[k] == IN_ROWS ? address_of(w, k, index)
+                                                    : memory[k];
+        }
+        b->loop(n, out, in, b->options);
+        if (out == memory[0]) move_block(b, 0, index, n, out, true);
+        advance(w, index, n);
+    }
+}
+
+static void evaluate_blocks(const ag__evaluation *e, ag__loop *loop)
+{
+    blocks b = { .loop = loop, .options = e->options };
+    const ag_tensor *operand[AG_MAX_OPERANDS] = { e->out };
+    ag_dtype type[AG_MAX_OPERANDS] = { result_type(e) };
+    int n = 1;
+    for (unsigned reads = e->reads; reads; reads &= reads - 1, n++) {
+        int k = __builtin_ctz(reads);
+        b.slot[n] = k;
+        operand[n] = e->operand[k];
+        type[n] = type_of(e, k);
+    }
+    ag__walk(&b.w, n, operand);
+    b.row = b.w.ndim ? b.w.size[b.w.ndim - 1] : 1;
+    b.by_rows = b.w.ndim && b.row >= LONG_ROW;
+    for (int k = 0; k < n; k++) {
+        ag_dtype own = (ag_dtype)operand[k]->dtype;
+        b.item[k] = item_of(type[k]);
+        b.convert[k] = k ? ag__convert_rows[type[k]][own] : ag__convert_rows[own][type[k]];
+        b.how[k] = access_of(&b, k, own == type[k]);
+    }
+    if (e->out->numel <= GRAIN) blocks_part(&b, 0, e->out->numel);
+    else ag__parallel_for(e->out->numel, GRAIN, blocks_part, &b);
+}
+
+/* ---- both ---- */
+
+static bool evaluate_cpu(const ag__evaluation *e)
+{
+    if (e->out->numel == 0) return true;
+    flat f = { e, loop_of(e->expression, e->dtype) };
+    if (!all_alike(e)) evaluate_blocks(e, f.loop);
+    else if (e->out->numel <= GRAIN) flat_part(&f, 0, e->out->numel);
+    else ag__parallel_for(e->out->numel, GRAIN, flat_part, &f);
+    return true;
+}
+
+/* What each device does with an expression; CUDA's comes with its plug-in. */
+static bool (*const evaluate_on[AG_N_DEVICES])(const ag__evaluation *e) = { evaluate_cpu };
+
+bool ag__evaluate(const char *op, const ag__evaluation *e)
+{
+    ag_device device = ag__tensor_device(e->out);
+    if (evaluate_on[device.type]) return evaluate_on[device.type](e);
+    return ag__fail(AG_ENOTSUP, "%s: there is no kernel for %s", op, ag_device_name(device));
+}

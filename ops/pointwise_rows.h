@@ -1,0 +1,62 @@
+/* pointwise_rows.h - what a row of pointwise.def becomes, and what its readings offer one another. */
+#ifndef AG_POINTWISE_ROWS_H
+#define AG_POINTWISE_ROWS_H
+#include "autograd/op.h"
+#include "ops/cpu/pointwise_kernel.h"
+
+/* What integers are to a row: the third column of pointwise.def. */
+typedef enum {
+    AG_INTEGERS_to_float,
+    AG_INTEGERS_only_float,
+    AG_INTEGERS_ring,
+    AG_INTEGERS_ring_bool,
+    AG_INTEGERS_ring_long,
+    AG_INTEGERS_ordered,
+    AG_INTEGERS_ordered_bool,
+    AG_INTEGERS_ordered_long
+} ag_row_integers;
+
+/* Input i is operand first_operand + i, but the mask of where, its input 0, is operand IN_M. */
+struct ag_pointwise {
+    uint16_t value;        /* the number of its expression; those of the derivatives follow */
+    uint8_t n_in;          /* Variables in its argument list */
+    uint8_t n_options;     /* numbers after them */
+    uint8_t n_derivatives; /* of the last so many inputs */
+    uint8_t integers;      /* ag_row_integers */
+    bool is_test;          /* the result is bool */
+    bool has_mask;         /* input 0 is m */
+};
+typedef struct ag_pointwise ag_pointwise;
+
+/* The records of the rows, in their order; the hidden row is not among them. */
+typedef const ag_op *ag__row_record(void);
+extern ag__row_record *const ag__row_records[];
+extern const int ag__n_row_records;
+const ag_op *ag__op_pow_number(void);
+
+/* ---- evaluating an expression (pointwise_evaluate.c) ---- */
+
+/* out = expression(operands), broadcast to out's sizes, computed in dtype (bool comes out of a test) and converted to out's type. */
+typedef struct ag__evaluation {
+    const ag_tensor *out;
+    const ag_tensor *operand[AG_N_OPERANDS]; /* those that are read */
+    unsigned reads;                          /* bit k: operand k */
+    int expression;
+    ag_dtype dtype;
+    bool is_test;
+    const double *options; /* AG_ROW_MAX_OPTIONS of them */
+} ag__evaluation;
+bool ag__evaluate(const char *op, const ag__evaluation *e);
+
+/* ---- expressions as text (pointwise_formula.c) ---- */
+
+typedef enum { AG_FORMULA_OF_OPERANDS, AG_FORMULA_GRADIENT, AG_FORMULA_NUMBER } ag__formula_kind;
+/* Which operands it mentions, whatever the options. */
+unsigned ag__formula_reads(int expression);
+/* With these options: is it g itself, or a plain number (then *number is set)? */
+ag__formula_kind ag__formula_is(int expression, const double *options, double *number);
+/* Computed by ops that are recorded where the mode says so. NULL with an error. */
+ag_variable *ag__formula_graph(int expression, ag_variable *const operand[AG_N_OPERANDS], const double *options);
+const char *ag__formula_text(int expression);
+
+#endif

@@ -1,0 +1,92 @@
+/* pointwise_types.c - see pointwise_types.h. */
+#include "ops/pointwise_types.h"
+#include "ops/check.h"
+#include "ops/number.h"
+
+#include <math.h>
+#include <string.h>
+
+/* What PyTorch says where an op does not take bool; without a sentence of its own, the usual one. */
+static const struct {
+    const char *op, *sentence;
+} no_bool[] = {
+    { "neg", "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use the `~` or "
+             "`logical_not()` operator instead." },
+    { "sub", "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, use the `~` or "
+             "`logical_not()` operator instead." },
+    { "relu", "Boolean inputs not supported for relu" },
+    { "hardtanh", "Bool inputs not supported for hardtanh" },
+    { "relu6", "Bool inputs not supported for hardtanh" },
+};
+
+static bool refuse(const ag_op *op, const void *args, ag_dtype dtype)
+{
+    for (size_t k = 0; dtype == AG_BOOL && k < sizeof no_bool / sizeof *no_bool; k++)
+        if (!strcmp(op->name, no_bool[k].op)) return ag__fail_call(op, args, "%s", no_bool[k].sentence);
+    return ag__fail_call(op, args, "\"%s_cpu\" not implemented for '%s'", op->name, ag__scalar_type(dtype));
+}
+
+static bool is_fraction(double x) { return x != floor(x); } /* NaN, too; infinite is whole */
+static bool is_named(const ag_op *op, const char *name) { return !strcmp(op->name, name); }
+
+/* The numbers of an op computed in integers. */
+static bool check_options(const ag_op *op, const void *args, const double *options, ag_dtype dtype)
+{
+    const ag_pointwise *row = op->row;
+    for (int k = 0; k < row->n_options; k++) {
+        const char *name = op->args[row->n_in + k].name;
+        if (!strcmp(name, "alpha") && is_fraction(options[k]))
+            return ag__fail_call(op, args, "For integral input tensors, argument alpha must not be a floating point number.");
+        if (row->integers == AG_INTEGERS_ordered_long && isinf(options[k])) continue; /* no limit */
+        if (!ag__check_number(op, args, options[k], dtype)) return false;
+        if (is_named(op, "hardtanh") && dtype == AG_UINT8 && options[k] < 0)
+            return ag__fail_call(op, args, "cannot do hardtanh on an unsigned type with negative limits");
+    }
+    return true;
+}
+
+bool ag__row_type(const ag_op *op, const void *args, ag_variable *const *in, const double *options, ag_dtype *dtype)
+{
+    const ag_pointwise *row = op->row;
+    const ag_tensor *number[3];
+    int n = 0;
+    bool any_bool = false, fraction = false;
+    for (int i = row->has_mask; i < row->n_in; i++) {
+        number[n++] = &in[i]->tensor;
+        any_bool = any_bool || in[i]->tensor.dtype == AG_BOOL;
+    }
+    if (row->has_mask && in[0]->tensor.dtype != AG_BOOL && in[0]->tensor.dtype != AG_UINT8)
+        return ag__fail_call(op, args, "where expected condition to be a boolean tensor, but got a tensor with dtype %s",
+                             ag__scalar_type((ag_dtype)in[0]->tensor.dtype));
+    if (is_named(op, "sub") && n == 2 && number[0]->dtype == AG_BOOL && number[1]->dtype == AG_BOOL)
+        return ag__fail_call(op, args, "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or "
+                                       "`logical_xor()` operator instead.");
+    if (is_named(op, "sub") && any_bool) return refuse(op, args, AG_BOOL);
+    if (is_named(op, "clamp") && isinf(options[0]) && options[0] < 0 && isinf(options[1]) && options[1] > 0)
+        return ag__fail_call(op, args, "torch.clamp: At least one of 'min' or 'max' must not be None");
+
+    *dtype = ag__result_type(n, number);
+    if (ag__is_floating(*dtype)) return true;
+    for (int k = 0; k < row->n_options; k++) fraction = fraction || is_fraction(options[k]);
+    switch ((ag_row_integers)row->integers) {
+    case AG_INTEGERS_to_float:
+        *dtype = ag_get_default_dtype();
+        return true;
+    case AG_INTEGERS_only_float:
+        return refuse(op, args, *dtype);
+    case AG_INTEGERS_ring:
+    case AG_INTEGERS_ordered:
+        if (*dtype == AG_BOOL) return refuse(op, args, *dtype);
+        break;
+    case AG_INTEGERS_ring_long:
+    case AG_INTEGERS_ordered_long:
+        if (*dtype == AG_BOOL) *dtype = AG_INT64;
+        if (fraction) *dtype = ag_get_default_dtype();
+        if (fraction) return true;
+        break;
+    case AG_INTEGERS_ring_bool:
+    case AG_INTEGERS_ordered_bool:
+        break;
+    }
+    return check_options(op, args, options, *dtype);
+}
