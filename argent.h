@@ -26,4 +26,21 @@
 #include <argent/scope.h>
 #include <argent/variable.h>
 
+/* Operations. */
+#include <argent/compare.h>
+#include <argent/copy.h>
+#include <argent/factory.h>
+#include <argent/index.h>
+#include <argent/join.h>
+#include <argent/pointwise.h>
+#include <argent/random.h>
+#include <argent/reduce.h>
+#include <argent/view.h>
+
+/* Data. */
+#include <argent/dataset.h>
+#include <argent/loader.h>
+#include <argent/mnist.h>
+#include <argent/transforms.h>
+
 #endif

@@ -101,11 +101,13 @@ bool ag__output_view(ag_run *r, int ndim, const int64_t *size, const int64_t *st
 }
 
 /* The scope that was opened for the op passes on its results; arguments that come back are owned elsewhere. */
-static void hand_out(Thread *t, ag_variable *x)
+static void hand_out(Thread *t, const ag_op *op, ag_variable *x, const void *caller)
 {
     for (int64_t i = t->n_held; i-- > t->scope_start;)
         if (t->held[i] == x) {
             t->held[i] = (ag_variable *)((uintptr_t)x | 1);
+            x->made_by = op->name;
+            x->caller = caller;
             return;
         }
 }
@@ -116,13 +118,13 @@ static bool run_kernel(ag_run *r, const void *caller)
     Thread *t = r->t;
     uint32_t keeps = 0;
     if (!find_device(r)) return false;
-    for (int i = 0; i < r->n_in; i++) {
+    bool differentiable = op->non_differentiable != (1u << op->n_out) - 1;
+    for (int i = 0; i < r->n_in && differentiable; i++) {
         if (!ag__wants(t, r->in[i])) continue;
         if (!op->node) return ag__fail(AG_EGRAPH, "the derivative for '%s' is not implemented", op->name);
         r->wants_grad = true;
         keeps |= op->keeps[i < AG_MAX_KEEPS ? i : AG_MAX_KEEPS - 1];
     }
-    if (op->non_differentiable == (1u << op->n_out) - 1) r->wants_grad = false;
     bool changes = op->inplace_only || r->inplace;
     if (changes && !ag__check_inplace(t, op->name, r->in[0], r->wants_grad)) return false;
     if (op->inplace_only) r->out[0] = r->in[0];
@@ -137,11 +139,6 @@ static bool run_kernel(ag_run *r, const void *caller)
         return ag__fail(AG_ENOTSUP, "%s: there is no kernel for %s", op->name, ag_device_name(r->device));
     if (kernel && !kernel(r)) return false;
     if (changes) changed->tensor.storage->version++;
-    for (int k = 0; k < op->n_out && !changes; k++) {
-        if (!r->out[k]) continue;
-        r->out[k]->made_by = op->name;
-        r->out[k]->caller = caller;
-    }
     if (!r->wants_grad) return true;
     if (before) r->in[0] = before;
     return ag__record(t, op, r->n_in, r->in, op->n_out + op->n_hidden, r->out, keeps, r->args, caller);
@@ -165,7 +162,7 @@ static bool run(const ag_op *op, const void *args, bool inplace, ag_variable **o
         for (int k = 0; k < op->n_out; k++) out[k] = r.out[k];
     }
     for (int k = 0; k < op->n_out; k++) {
-        if (ok && out[k]) hand_out(t, out[k]);
+        if (ok && out[k]) hand_out(t, op, out[k], caller);
         if (!ok) out[k] = NULL;
     }
     ag_scope_end(&scope);

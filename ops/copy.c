@@ -1,6 +1,7 @@
 /* copy.c - see copy.h. */
 #include "autograd/op.h"
 #include "ops/check.h"
+#include "ops/fresh.h"
 #include "ops/number.h"
 
 #include <argent/copy.h>
@@ -8,17 +9,7 @@
 
 #include <string.h>
 
-/* ---- the layout of a copy ---- */
-
-static bool layout(const ag_op *op, const void *args, const ag_tensor *x, ag_memory_format format, int64_t *stride)
-{
-    if ((int)format < AG_PRESERVE_FORMAT || format > AG_BATCH_LAST) return ag__fail_call(op, args, "there is no memory format %d", (int)format);
-    if (format == AG_BATCH_LAST && x->ndim < 2)
-        return ag__fail_call(op, args, "batch-last wants at least two dimensions, not %d", x->ndim);
-    if (format == AG_PRESERVE_FORMAT) ag__result_strides(x->ndim, x->size, 1, &x, stride);
-    else ag__format_strides(x->ndim, x->size, format, stride);
-    return true;
-}
+/* ---- out of place ---- */
 
 /* x's elements lie in that order already. */
 static bool lies_so(const ag_tensor *x, ag_memory_format format)
@@ -32,14 +23,12 @@ static bool lies_so(const ag_tensor *x, ag_memory_format format)
     return true;
 }
 
-/* ---- out of place ---- */
-
 static bool clone_shape(ag_run *r)
 {
     const struct ag_clone_args *a = r->args;
     const ag_tensor *x = &a->input->tensor;
     int64_t stride[AG_MAX_DIMS];
-    return layout(r->op, a, x, a->memory_format, stride) && ag__output_strided(r, 0, x->ndim, x->size, stride, (ag_dtype)x->dtype) != NULL;
+    return ag__fresh_strides(r->op, a, x, a->memory_format, stride) && ag__output_strided(r, 0, x->ndim, x->size, stride, (ag_dtype)x->dtype) != NULL;
 }
 static bool copy_cpu(ag_run *r)
 {
@@ -70,7 +59,7 @@ static bool to_copy_shape(ag_run *r)
     const struct ag__to_copy_args *a = r->args;
     const ag_tensor *x = &a->input->tensor;
     int64_t stride[AG_MAX_DIMS];
-    if (!layout(r->op, a, x, a->memory_format, stride)) return false;
+    if (!ag__fresh_strides(r->op, a, x, a->memory_format, stride)) return false;
     r->device = a->device;
     if (!ag__is_floating(a->dtype)) r->wants_grad = false;
     return ag__output_strided(r, 0, x->ndim, x->size, stride, a->dtype) != NULL;
@@ -193,9 +182,9 @@ static bool masked_fill_shape(ag_run *r)
     int ndim;
     int64_t size[AG_MAX_DIMS];
     if (mask->dtype != AG_BOOL)
-        return ag__fail_call(r->op, a, "only boolean masks are supported, but got mask with dtype %s", ag__scalar_type((ag_dtype)mask->dtype));
+        return ag__fail_call(r->op, a, "masked_fill_ only supports boolean masks, but got mask with dtype %s", ag__scalar_type((ag_dtype)mask->dtype));
     return ag__check_number(r->op, a, a->value, (ag_dtype)x->dtype) &&
-           ag__broadcast("masked_fill", 2, (const ag_tensor *const[]){ x, mask }, &ndim, size) &&
+           ag__broadcast("masked_fill", 2, (const ag_tensor *const[]){ mask, x }, &ndim, size) &&
            ag__output(r, 0, ndim, size, (ag_dtype)x->dtype) != NULL;
 }
 

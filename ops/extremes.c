@@ -26,7 +26,7 @@ static bool check_not_empty(ag_run *r, const char *op, const ag_tensor *x, ag_di
     for (int k = 0; k < n; k++) {
         int64_t d = dims[k] < 0 ? dims[k] + x->ndim : dims[k];
         if (d >= 0 && d < x->ndim && x->size[d] == 0)
-            return ag__fail_call(r->op, r->args, "%s(): Expected reduction dim %" PRId64 " to have non-zero size.", op, d);
+            return ag__fail_call(r->op, r->args, "%s(): Expected reduction dim %" PRId64 " to have non-zero size.", op, dims[k]);
     }
     return true;
 }

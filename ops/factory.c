@@ -1,6 +1,7 @@
 /* factory.c - see factory.h. Every factory is an op without gradient inputs: shape() makes the leaf, the kernel fills it. */
 #include "autograd/op.h"
 #include "ops/check.h"
+#include "ops/fresh.h"
 #include "ops/number.h"
 #include "tensor/convert.h"
 
@@ -9,10 +10,11 @@
 #include <float.h>
 #include <inttypes.h>
 #include <math.h>
+#include <string.h>
 
 bool ag__check_number(const ag_op *op, const void *args, double value, ag_dtype dtype)
 {
-    static const char *const type[AG_N_DTYPES] = { "float", "double", "int64_t", "int32_t", "uint8_t", "bool" };
+    static const char *const type[AG_N_DTYPES] = { "float", "double", "int64_t", "int", "uint8_t", "bool" };
     bool fits = true;
     switch (dtype) {
     case AG_FLOAT32: fits = !isfinite(value) || fabs(value) <= FLT_MAX; break;
@@ -22,6 +24,21 @@ bool ag__check_number(const ag_op *op, const void *args, double value, ag_dtype 
     default: break;
     }
     return fits || ag__fail_call(op, args, "value cannot be converted to type %s without overflow", type[dtype]);
+}
+
+static bool check_format(const ag_op *op, const void *args, int64_t ndim, ag_memory_format format)
+{
+    if ((int)format < AG_PRESERVE_FORMAT || format > AG_BATCH_LAST) return ag__fail_call(op, args, "there is no memory format %d", (int)format);
+    return format != AG_BATCH_LAST || ndim > 1 || ag__fail_call(op, args, "batch-last wants at least two dimensions, not %" PRId64, ndim);
+}
+
+bool ag__fresh_strides(const ag_op *op, const void *args, const ag_tensor *x, ag_memory_format format, int64_t *stride)
+{
+    if (!check_format(op, args, x->ndim, format)) return false;
+    if (format != AG_PRESERVE_FORMAT) ag__format_strides(x->ndim, x->size, format, stride);
+    else if (ag__is_dense(x->ndim, x->size, x->stride)) memcpy(stride, x->stride, x->ndim * sizeof *stride);
+    else ag__result_strides(x->ndim, x->size, 1, &x, stride);
+    return true;
 }
 
 /* ---- making the leaf ---- */
@@ -53,17 +70,10 @@ static bool make(ag_run *r, int64_t ndim, const int64_t *size, const int64_t *st
     return true;
 }
 
-static bool check_format(ag_run *r, int64_t ndim, ag_memory_format format)
-{
-    if ((int)format < AG_PRESERVE_FORMAT || format > AG_BATCH_LAST)
-        return ag__fail_call(r->op, r->args, "there is no memory format %d", (int)format);
-    return format != AG_BATCH_LAST || ndim > 1 || ag__fail_call(r->op, r->args, "batch-last wants at least two dimensions, not %" PRId64, ndim);
-}
-
 static bool make_shape(ag_run *r, ag_shape_list size, options o, ag_memory_format format)
 {
     if (o.dtype == AG_DTYPE_DEFAULT) o.dtype = ag_get_default_dtype();
-    if (!check_format(r, size.n, format)) return false;
+    if (!check_format(r->op, r->args, size.n, format)) return false;
     if (format != AG_BATCH_LAST || size.n > AG_MAX_DIMS) return make(r, size.n, size.at, NULL, o);
     int64_t stride[AG_MAX_DIMS];
     ag__format_strides((int)size.n, size.at, format, stride);
@@ -72,14 +82,11 @@ static bool make_shape(ag_run *r, ag_shape_list size, options o, ag_memory_forma
 
 static bool make_like(ag_run *r, const ag_variable *input, options o, ag_memory_format format)
 {
-    if (!check_format(r, input->tensor.ndim, format)) return false;
     const ag_tensor *x = &input->tensor;
     if (o.dtype == AG_DTYPE_DEFAULT) o.dtype = (ag_dtype)x->dtype;
     if (o.device.type == AG_DEVICE_DEFAULT) o.device = ag__device(input);
     int64_t stride[AG_MAX_DIMS];
-    if (format == AG_PRESERVE_FORMAT) ag__result_strides(x->ndim, x->size, 1, &x, stride);
-    else ag__format_strides(x->ndim, x->size, format, stride);
-    return make(r, x->ndim, x->size, stride, o);
+    return ag__fresh_strides(r->op, r->args, x, format, stride) && make(r, x->ndim, x->size, stride, o);
 }
 
 #define OPTIONS(a) ((options){ (a)->dtype, (a)->device, (a)->requires_grad })
@@ -177,7 +184,7 @@ static range range_of(const struct ag_arange_args *a)
     }
     if (g.dtype == AG_DTYPE_DEFAULT)
         g.dtype = is_whole(g.start) && is_whole(g.end) && is_whole(g.step) ? AG_INT64 : ag_get_default_dtype();
-    if (!ag__is_floating(g.dtype)) { /* integers count from integers */
+    if (g.dtype == AG_INT64) { /* how many there are is counted in int64, too; in narrower integers PyTorch only steps */
         g.start = trunc(g.start);
         g.end = trunc(g.end);
         g.step = trunc(g.step);
@@ -189,7 +196,7 @@ static bool arange_shape(ag_run *r)
 {
     const struct ag_arange_args *a = r->args;
     range g = range_of(a);
-    if (g.dtype == AG_BOOL) return ag__fail_call(r->op, a, "not implemented for 'Bool'");
+    if (g.dtype == AG_BOOL) return ag__fail_call(r->op, a, "\"arange_cpu\" not implemented for 'Bool'");
     if (!(g.step > 0 || g.step < 0)) return ag__fail_call(r->op, a, "step must be nonzero");
     if (!isfinite(g.start) || !isfinite(g.end)) return ag__fail_call(r->op, a, "unsupported range: %g -> %g", g.start, g.end);
     if (g.step > 0 ? g.end < g.start : g.end > g.start)

@@ -8,19 +8,15 @@
 #include <inttypes.h>
 #include <string.h>
 
-static inline int64_t index_at(const char *at, uint8_t dtype)
-{
-    return dtype == AG_INT64 ? *(const int64_t *)(const void *)at : *(const int32_t *)(const void *)at;
-}
-
-/* The indices, side by side as int64; NULL with a sentence if one is not below n. */
-static const int64_t *checked(ag_run *r, const ag_variable *index, int64_t n, const char *sentence, int dim)
+/* The indices, side by side as int64; NULL with a sentence if one is not among the n of dimension dim. */
+static const int64_t *checked(ag_run *r, const ag_variable *index, int64_t n, int dim)
 {
     const ag_tensor *plain = ag__plain(r->t, index, index->tensor.ndim, index->tensor.size, AG_INT64);
     if (!plain) return NULL;
     const int64_t *at = (const int64_t *)(const void *)plain->data;
     for (int64_t i = 0; i < plain->numel; i++)
-        if (at[i] < 0 || at[i] >= n) return ag__fail_call(r->op, r->args, sentence, at[i], dim, n);
+        if (at[i] < 0 || at[i] >= n)
+            return ag__fail_call(r->op, r->args, "index %" PRId64 " is out of bounds for dimension %d with size %" PRId64, at[i], dim, n);
     return at;
 }
 
@@ -53,8 +49,6 @@ static inline void next_beside(beside *b)
     }
 }
 
-static const char out_of_bounds[] = "index %" PRId64 " is out of bounds for dimension %d with size %" PRId64;
-
 #define AG_ARGS_gather(must, may) must(Tensor, input) must(Int, dim) must(Tensor, index)
 static bool gather_shape(ag_run *r);
 static bool gather_cpu(ag_run *r);
@@ -85,8 +79,8 @@ static bool gather_cpu(ag_run *r)
     const ag_tensor *x = &a->input->tensor, *y = &r->out[0]->tensor;
     int dim = (int)(a->dim < 0 ? a->dim + (x->ndim ? x->ndim : 1) : a->dim);
     int64_t item = (int64_t)ag__itemsize(x), step = x->ndim ? x->stride[dim] * item : 0;
-    const int64_t *at = checked(r, a->index, x->ndim ? x->size[dim] : 1, out_of_bounds, dim);
-    if (!at) return r->t->failed ? false : true;
+    const int64_t *at = checked(r, a->index, x->ndim ? x->size[dim] : 1, dim);
+    if (!at && r->t->failed) return false;
     beside b;
     begin_beside(&b, y, x->ndim ? dim : 0, x, y);
     for (int64_t i = 0; i < y->numel; i++, next_beside(&b)) memcpy(y->data + b.place[1], x->data + b.place[0] + at[i] * step, (size_t)item);
@@ -117,7 +111,7 @@ static bool gather_back_cpu(ag_run *r)
     const ag_tensor *g = &a->grad->tensor, *y = &r->out[0]->tensor;
     int dim = (int)(a->dim < 0 ? a->dim + (y->ndim ? y->ndim : 1) : a->dim);
     int64_t step = y->ndim ? y->stride[dim] * (int64_t)ag__itemsize(y) : 0;
-    const int64_t *at = checked(r, a->index, y->ndim ? y->size[dim] : 1, out_of_bounds, dim);
+    const int64_t *at = checked(r, a->index, y->ndim ? y->size[dim] : 1, dim);
     if (!at && r->t->failed) return false;
     ag__fill_elements(y, 0);
     beside b;
@@ -150,8 +144,6 @@ static ag_tensor slice_of(const ag_tensor *x, int dim, int64_t i)
     return slice;
 }
 
-static const char outside_data[] = "INDICES element is out of DATA bounds, id=%" PRId64 " (dimension %d) axis_dim=%" PRId64;
-
 #define AG_ARGS_index_select(must, may) must(Tensor, input) must(Int, dim) must(Tensor, index)
 static bool index_select_shape(ag_run *r);
 static bool index_select_cpu(ag_run *r);
@@ -179,7 +171,7 @@ static bool index_select_cpu(ag_run *r)
     const struct ag_index_select_args *a = r->args;
     const ag_tensor *x = &a->input->tensor, *y = &r->out[0]->tensor;
     int dim = (int)(a->dim < 0 ? a->dim + (x->ndim ? x->ndim : 1) : a->dim);
-    const int64_t *at = checked(r, a->index, x->ndim ? x->size[dim] : 1, outside_data, dim);
+    const int64_t *at = checked(r, a->index, x->ndim ? x->size[dim] : 1, dim);
     if (!at && r->t->failed) return false;
     int64_t outer = 1, inner = (int64_t)ag__itemsize(x), n = a->index->tensor.numel;
     if (!x->contiguous || x->ndim == 0) {
@@ -221,7 +213,7 @@ static bool index_select_back_cpu(ag_run *r)
     const ag_tensor *g = ag__plain(r->t, a->grad, a->grad->tensor.ndim, a->grad->tensor.size, ag_dtype_of(a->grad));
     int dim = (int)(a->dim < 0 ? a->dim + (y->ndim ? y->ndim : 1) : a->dim);
     int64_t outer = 1, inner = 1, length = y->ndim ? y->size[dim] : 1, n = a->index->tensor.numel;
-    const int64_t *at = checked(r, a->index, length, outside_data, dim);
+    const int64_t *at = checked(r, a->index, length, dim);
     if (!g || (!at && r->t->failed)) return false;
     for (int d = 0; d < y->ndim; d++) *(d < dim ? &outer : &inner) *= d == dim ? 1 : y->size[d];
     ag__fill_elements(y, 0);

@@ -55,8 +55,9 @@ static bool cat_shape(ag_run *r)
         if (x->ndim == 0) return ag__fail_call(r->op, a, "zero-dimensional tensor (at position %d) cannot be concatenated", i);
         if (!model && !is_passed_over(x->ndim, x->size)) model = x;
     }
-    if (!model) model = &r->in[0]->tensor;
-    int dim = ag__wrap_dim("cat", a->dim, model->ndim);
+    bool nothing = !model; /* then any dimension will do */
+    if (nothing) model = &r->in[0]->tensor;
+    int dim = nothing ? 0 : ag__wrap_dim("cat", a->dim, model->ndim);
     if (dim < 0) return false;
     int64_t size[AG_MAX_DIMS], stride[AG_MAX_DIMS];
     memcpy(size, model->size, sizeof size);

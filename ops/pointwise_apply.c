@@ -18,7 +18,7 @@ typedef struct call {
     const void *caller;
     double options[AG_ROW_MAX_OPTIONS];
     ag_dtype dtype; /* computed in */
-    bool wants;     /* some input's gradient is wanted */
+    unsigned wants; /* bit i: input i's gradient is wanted */
 } call;
 
 /* The operand of the expressions that input i is. */
@@ -80,23 +80,16 @@ static ag_variable *new_result(Thread *t, const char *op, int n, const ag_tensor
 /* ---- the node ---- */
 
 /* What backward will read, as ag__record wants to know it. */
-static uint32_t keeps(const call *c, bool wants[3])
+static uint32_t keeps(const call *c)
 {
     const ag_pointwise *row = c->row;
-    int first = row->n_in - row->n_derivatives;
-    unsigned reads = 0;
-    uint32_t kept = 0;
+    unsigned reads = 0, derivatives = c->wants >> (row->n_in - row->n_derivatives);
     for (int d = 0; d < row->n_derivatives; d++)
-        if (wants[first + d]) reads |= ag__formula_reads(row->value + 1 + d);
+        if (derivatives >> d & 1) reads |= ag__formula_reads(row->value + 1 + d);
+    uint32_t kept = reads >> IN_Y & 1 ? AG_KEEP_OUT(0) : 0;
     for (int i = 0; i < row->n_in; i++)
         if (reads >> operand_of(row, i) & 1) kept |= AG_KEEP_IN(i);
-    return kept | (reads >> IN_Y & 1 ? AG_KEEP_OUT(0) : 0);
-}
-static uint32_t keeps_of(const call *c)
-{
-    bool wants[3] = { false };
-    for (int i = 0; i < c->row->n_in; i++) wants[i] = ag__wants(c->t, c->in[i]);
-    return keeps(c, wants);
+    return kept;
 }
 
 static bool is_recorded(const call *c) { return c->wants && c->row->n_derivatives && ag__is_floating(c->dtype); }
@@ -110,18 +103,29 @@ static void drop(Thread *t, ag_variable *y)
 
 /* ---- a fresh result ---- */
 
-static bool finish(const call *c, ag_variable *y, ag_variable **out)
+static bool finish(const call *c, ag_variable *y, bool evaluated, ag_variable **out)
 {
-    if (!y) return false;
     y->made_by = c->op->name;
     y->caller = c->caller;
-    if (!evaluate_value(c, y) ||
-        (is_recorded(c) && !ag__record(c->t, c->op, c->row->n_in, c->in, 1, &y, keeps_of(c), c->args, c->caller))) {
+    if (!evaluated ||
+        (is_recorded(c) && !ag__record(c->t, c->op, c->row->n_in, c->in, 1, &y, keeps(c), c->args, c->caller))) {
         drop(c->t, y);
         return false;
     }
     *out = y;
     return true;
+}
+
+/* The inputs are arrays of the same length on the CPU. */
+static bool apply_plain(const call *c, const ag_tensor *shape, ag_variable **out)
+{
+    ag_variable *y = ag__new(c->t, shape->ndim, shape->size, result_of(c), AG_CPU);
+    if (!y) return false;
+    const void *in[AG_N_OPERANDS];
+    for (int k = 0; k < AG_N_OPERANDS; k++) in[k] = y->tensor.data;
+    for (int i = 0; i < c->row->n_in; i++) in[operand_of(c->row, i)] = c->in[i]->tensor.data;
+    ag__evaluate_arrays(c->row->value, c->dtype, c->row->is_test, y->tensor.numel, y->tensor.data, in, c->options);
+    return finish(c, y, true, out);
 }
 
 static __attribute__((noinline)) bool apply_fresh(call *c, ag_variable **out)
@@ -130,7 +134,8 @@ static __attribute__((noinline)) bool apply_fresh(call *c, ag_variable **out)
     ag_device device;
     for (int i = 0; i < c->row->n_in; i++) in[i] = &c->in[i]->tensor;
     if (!find_device(c, &device)) return false;
-    return finish(c, new_result(c->t, c->op->name, c->row->n_in, in, result_of(c), device), out);
+    ag_variable *y = new_result(c->t, c->op->name, c->row->n_in, in, result_of(c), device);
+    return y && finish(c, y, evaluate_value(c, y), out);
 }
 
 /* ---- in place ---- */
@@ -165,7 +170,7 @@ static __attribute__((noinline)) bool apply_inplace(call *c, ag_variable **out)
     bool recorded = is_recorded(c), ok = true;
     if (!c->op->inplace) return ag__fail(AG_ENOTSUP, "%s has no in-place form", c->op->name);
     if (!ag__check_inplace(t, c->op->name, x, recorded) || !check_fits(c)) return false;
-    uint32_t kept = recorded ? keeps_of(c) : 0;
+    uint32_t kept = recorded ? keeps(c) : 0;
     ag_scope scope = ag_scope_begin();
     for (int i = 0; i < c->row->n_in && ok; i++) { /* what is overwritten and needed again is kept as it was */
         in[i] = c->in[i];
@@ -202,23 +207,22 @@ bool ag__pointwise_apply(const ag_op *op, const void *args, bool inplace, ag_var
     call c = { .t = ag__thread(), .op = op, .row = op->row, .args = args, .in = args, .caller = caller };
     const ag_pointwise *row = c.row;
     const int first = row->has_mask;
-    bool plain = true;
     *out = NULL;
     for (int i = 0; i < row->n_in; i++)
         if (!c.in[i] || c.in[i] == AG_NONE) return ag__check_input(op, op->args[i].name, c.in[i]);
     const ag_tensor *a = &c.in[first]->tensor;
+    c.dtype = (ag_dtype)a->dtype;
+    bool plain = ag__is_floating(c.dtype) && !(row->n_options && row->integers == AG_INTEGERS_ordered_long);
     for (int i = 0; i < row->n_in; i++) {
         const ag_tensor *x = &c.in[i]->tensor;
-        plain = plain && x->contiguous && x->dtype == (i < first ? AG_BOOL : a->dtype) && ag__same_sizes(x, a) &&
+        plain = plain && x->contiguous && !x->wrapped && x->dtype == (i < first ? AG_BOOL : a->dtype) && ag__same_sizes(x, a) &&
                 x->storage->device.type == AG_DEVICE_CPU;
-        c.wants = c.wants || ag__wants(c.t, c.in[i]);
+        c.wants |= (unsigned)ag__wants(c.t, c.in[i]) << i;
     }
     for (int k = 0; k < row->n_options; k++) c.options[k] = ((const double *)(const void *)(c.in + row->n_in))[k];
-    c.dtype = (ag_dtype)a->dtype;
-    plain = plain && ag__is_floating(c.dtype) && !row->n_options;
     if (!plain && !ag__row_type(op, args, c.in, c.options, &c.dtype)) return false;
     if (inplace) return apply_inplace(&c, out);
-    if (plain) return finish(&c, ag__new(c.t, a->ndim, a->size, result_of(&c), AG_CPU), out);
+    if (plain) return apply_plain(&c, a, out);
     if (is_pow_of_number(&c) && ag__is_floating(c.dtype)) return apply_pow_number(&c, out);
     return apply_fresh(&c, out);
 }
@@ -237,19 +241,26 @@ static ag_variable *constant_like(Thread *t, const ag_variable *g, double value)
 /* The expression computed at once, in g's type. */
 static ag_variable *fused(const ag_gradients *b, int expression, ag_variable *const operand[AG_N_OPERANDS], const double *options)
 {
-    const ag_variable *g = operand[IN_G];
-    const ag_tensor *in[AG_N_OPERANDS];
-    ag__evaluation e = { .expression = expression, .dtype = (ag_dtype)g->tensor.dtype, .options = options };
+    const ag_tensor *g = &operand[IN_G]->tensor, *in[AG_N_OPERANDS];
+    ag__evaluation e = { .expression = expression, .dtype = (ag_dtype)g->dtype, .options = options, .reads = ag__formula_reads(expression) };
+    bool plain = g->storage->device.type == AG_DEVICE_CPU;
     int n = 0;
     for (int k = AG_N_OPERANDS - 1; k >= 0; k--) { /* g first: its layout counts */
-        if (!(ag__formula_reads(expression) >> k & 1)) continue;
-        e.operand[k] = in[n++] = &operand[k]->tensor;
-        e.reads |= 1u << k;
+        if (!(e.reads >> k & 1)) continue;
+        const ag_tensor *x = e.operand[k] = in[n++] = &operand[k]->tensor;
+        plain = plain && x->contiguous && x->dtype == (k == IN_M ? AG_BOOL : g->dtype) && ag__same_sizes(x, g);
     }
-    ag_variable *d = new_result(b->t, b->op->name, n, in, e.dtype, ag__device(g));
+    ag_variable *d = plain ? ag__new(b->t, g->ndim, g->size, e.dtype, AG_CPU)
+                           : new_result(b->t, b->op->name, n, in, e.dtype, ag__device(operand[IN_G]));
     if (!d) return NULL;
     d->made_by = b->op->node;
     e.out = &d->tensor;
+    if (plain) {
+        const void *array[AG_N_OPERANDS];
+        for (int k = 0; k < AG_N_OPERANDS; k++) array[k] = e.reads >> k & 1 ? e.operand[k]->data : d->tensor.data;
+        ag__evaluate_arrays(expression, e.dtype, false, g->numel, d->tensor.data, array, options);
+        return d;
+    }
     if (ag__evaluate(b->op->name, &e)) return d;
     drop(b->t, d);
     return NULL;

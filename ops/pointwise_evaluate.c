@@ -57,19 +57,32 @@ static bool all_alike(const ag__evaluation *e)
     return true;
 }
 
-typedef struct flat {
-    const ag__evaluation *e;
+typedef struct arrays {
     ag__loop *loop;
-} flat;
-static void flat_part(void *user, int64_t begin, int64_t end)
+    const double *options;
+    char *out;
+    const char *in[AG_N_OPERANDS];
+    int64_t out_item, item; /* bytes of an element; of the mask's, 1 */
+} arrays;
+static void arrays_part(void *user, int64_t begin, int64_t end)
 {
-    const flat *f = user;
-    const ag__evaluation *e = f->e;
+    const arrays *a = user;
     const void *in[AG_N_OPERANDS];
-    char *out = e->out->data + begin * item_of(result_type(e));
-    for (int k = 0; k < AG_N_OPERANDS; k++)
-        in[k] = e->reads >> k & 1 ? e->operand[k]->data + begin * item_of(type_of(e, k)) : out;
-    f->loop(end - begin, out, in, e->options);
+    for (int k = 0; k < AG_N_OPERANDS; k++) in[k] = a->in[k] + begin * (k == IN_M ? 1 : a->item);
+    a->loop(end - begin, a->out + begin * a->out_item, in, a->options);
+}
+
+void ag__evaluate_arrays(int expression, ag_dtype dtype, bool is_test, int64_t n, char *out, const void *const in[AG_N_OPERANDS],
+                         const double *options)
+{
+    ag__loop *loop = loop_of(expression, dtype);
+    if (n <= GRAIN) {
+        loop(n, out, in, options);
+        return;
+    }
+    arrays a = { .loop = loop, .options = options, .out = out, .out_item = is_test ? 1 : item_of(dtype), .item = item_of(dtype) };
+    for (int k = 0; k < AG_N_OPERANDS; k++) a.in[k] = in[k];
+    ag__parallel_for(n, GRAIN, arrays_part, &a);
 }
 
 /* ---- by blocks ---- */
@@ -201,10 +214,14 @@ static void blocks_part(void *user, int64_t begin, int64_t end)
 
 static void evaluate_blocks(const ag__evaluation *e, ag__loop *loop)
 {
-    blocks b = { .loop = loop, .options = e->options };
-    const ag_tensor *operand[AG_MAX_OPERANDS] = { e->out };
-    ag_dtype type[AG_MAX_OPERANDS] = { result_type(e) };
+    blocks b; /* large, and mostly not used: so not cleared */
+    b.loop = loop;
+    b.options = e->options;
+    const ag_tensor *operand[AG_MAX_OPERANDS];
+    ag_dtype type[AG_MAX_OPERANDS];
     int n = 1;
+    operand[0] = e->out;
+    type[0] = result_type(e);
     for (unsigned reads = e->reads; reads; reads &= reads - 1, n++) {
         int k = __builtin_ctz(reads);
         b.slot[n] = k;
@@ -229,10 +246,13 @@ static void evaluate_blocks(const ag__evaluation *e, ag__loop *loop)
 static bool evaluate_cpu(const ag__evaluation *e)
 {
     if (e->out->numel == 0) return true;
-    flat f = { e, loop_of(e->expression, e->dtype) };
-    if (!all_alike(e)) evaluate_blocks(e, f.loop);
-    else if (e->out->numel <= GRAIN) flat_part(&f, 0, e->out->numel);
-    else ag__parallel_for(e->out->numel, GRAIN, flat_part, &f);
+    if (!all_alike(e)) {
+        evaluate_blocks(e, loop_of(e->expression, e->dtype));
+        return true;
+    }
+    const void *in[AG_N_OPERANDS];
+    for (int k = 0; k < AG_N_OPERANDS; k++) in[k] = e->reads >> k & 1 ? e->operand[k]->data : e->out->data;
+    ag__evaluate_arrays(e->expression, e->dtype, e->is_test, e->out->numel, e->out->data, in, e->options);
     return true;
 }
 

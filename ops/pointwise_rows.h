@@ -47,6 +47,9 @@ typedef struct ag__evaluation {
     const double *options; /* AG_ROW_MAX_OPTIONS of them */
 } ag__evaluation;
 bool ag__evaluate(const char *op, const ag__evaluation *e);
+/* The same on the CPU for arrays of n elements of the right types (dtype, bool for IN_M); those not read are anything but NULL. */
+void ag__evaluate_arrays(int expression, ag_dtype dtype, bool is_test, int64_t n, char *out, const void *const in[AG_N_OPERANDS],
+                         const double *options);
 
 /* ---- expressions as text (pointwise_formula.c) ---- */
 

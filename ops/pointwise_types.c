@@ -27,7 +27,7 @@ static bool refuse(const ag_op *op, const void *args, ag_dtype dtype)
 }
 
 static bool is_fraction(double x) { return x != floor(x); } /* NaN, too; infinite is whole */
-static bool is_named(const ag_op *op, const char *name) { return !strcmp(op->name, name); }
+#define IS(op_, name_) ((op_)->row->value == AG_EXPRESSION_##name_##_value)
 
 /* The numbers of an op computed in integers. */
 static bool check_options(const ag_op *op, const void *args, const double *options, ag_dtype dtype)
@@ -39,9 +39,31 @@ static bool check_options(const ag_op *op, const void *args, const double *optio
             return ag__fail_call(op, args, "For integral input tensors, argument alpha must not be a floating point number.");
         if (row->integers == AG_INTEGERS_ordered_long && isinf(options[k])) continue; /* no limit */
         if (!ag__check_number(op, args, options[k], dtype)) return false;
-        if (is_named(op, "hardtanh") && dtype == AG_UINT8 && options[k] < 0)
+        if (IS(op, hardtanh) && dtype == AG_UINT8 && options[k] <= -1)
             return ag__fail_call(op, args, "cannot do hardtanh on an unsigned type with negative limits");
     }
+    return true;
+}
+
+/* What PyTorch refuses of single ops, whatever the promoted type. */
+static bool check_inputs(const ag_op *op, const void *args, ag_variable *const *in, const double *options)
+{
+    static const char *const c_name[AG_N_DTYPES] = { "float", "double", "long int", "int", "unsigned char", "bool" };
+    ag_dtype type[3];
+    for (int i = 0; i < op->row->n_in; i++) type[i] = (ag_dtype)in[i]->tensor.dtype;
+    if (IS(op, where) && type[0] != AG_BOOL && type[0] != AG_UINT8)
+        return ag__fail_call(op, args, "where expected condition to be a boolean tensor, but got a tensor with dtype %s", ag__scalar_type(type[0]));
+    if (IS(op, sub) && type[0] == AG_BOOL && type[1] == AG_BOOL)
+        return ag__fail_call(op, args, "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` "
+                                       "operator instead.");
+    if (IS(op, sub) && (type[0] == AG_BOOL || type[1] == AG_BOOL)) return refuse(op, args, AG_BOOL);
+    if (IS(op, clamp) && isinf(options[0]) && options[0] < 0 && isinf(options[1]) && options[1] > 0)
+        return ag__fail_call(op, args, "torch.clamp: At least one of 'min' or 'max' must not be None");
+    if (IS(op, addcdiv) && !ag__is_floating(type[1]) && !ag__is_floating(type[2]))
+        return ag__fail_call(op, args, "Integer division with addcdiv is no longer supported: give tensor1 or tensor2 a floating type");
+    for (int i = 1; IS(op, lerp) && i < 3; i++)
+        if (type[i] != type[0] && !in[i]->tensor.wrapped)
+            return ag__fail_call(op, args, "expected dtype %s for `%s` but got dtype %s", c_name[type[0]], op->args[i].name, c_name[type[i]]);
     return true;
 }
 
@@ -50,23 +72,17 @@ bool ag__row_type(const ag_op *op, const void *args, ag_variable *const *in, con
     const ag_pointwise *row = op->row;
     const ag_tensor *number[3];
     int n = 0;
-    bool any_bool = false, fraction = false;
-    for (int i = row->has_mask; i < row->n_in; i++) {
-        number[n++] = &in[i]->tensor;
-        any_bool = any_bool || in[i]->tensor.dtype == AG_BOOL;
-    }
-    if (row->has_mask && in[0]->tensor.dtype != AG_BOOL && in[0]->tensor.dtype != AG_UINT8)
-        return ag__fail_call(op, args, "where expected condition to be a boolean tensor, but got a tensor with dtype %s",
-                             ag__scalar_type((ag_dtype)in[0]->tensor.dtype));
-    if (is_named(op, "sub") && n == 2 && number[0]->dtype == AG_BOOL && number[1]->dtype == AG_BOOL)
-        return ag__fail_call(op, args, "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or "
-                                       "`logical_xor()` operator instead.");
-    if (is_named(op, "sub") && any_bool) return refuse(op, args, AG_BOOL);
-    if (is_named(op, "clamp") && isinf(options[0]) && options[0] < 0 && isinf(options[1]) && options[1] > 0)
-        return ag__fail_call(op, args, "torch.clamp: At least one of 'min' or 'max' must not be None");
-
+    bool fraction = false;
+    if (!check_inputs(op, args, in, options)) return false;
+    for (int i = row->has_mask; i < row->n_in; i++) number[n++] = &in[i]->tensor;
     *dtype = ag__result_type(n, number);
+    if (IS(op, lerp)) *dtype = (ag_dtype)number[0]->dtype;
     if (ag__is_floating(*dtype)) return true;
+    if (IS(op, pow) && in[1]->tensor.wrapped) { /* PyTorch looks at a plain exponent before it computes */
+        if (ag__load(in[1]->tensor.data, (ag_dtype)in[1]->tensor.dtype) < 0)
+            return ag__fail_call(op, args, "Integers to negative integer powers are not allowed.");
+        return true;
+    }
     for (int k = 0; k < row->n_options; k++) fraction = fraction || is_fraction(options[k]);
     switch ((ag_row_integers)row->integers) {
     case AG_INTEGERS_to_float:

@@ -107,7 +107,7 @@ static bool reduce_shape(ag_run *r, const char *op, reduction a)
     int ndim = ag__reduced_size(x, mask, a.keepdim, size);
     ag_dtype dtype = a.dtype == AG_DTYPE_DEFAULT ? ag__fold_dtype(AG_FOLD_SUM, (ag_dtype)x->dtype) : a.dtype;
     if ((int)dtype < 0 || dtype >= AG_N_DTYPES) return ag__fail_call(r->op, r->args, "there is no dtype %d", (int)dtype);
-    if (!ag__is_floating(dtype)) r->wants_grad = false;
+    if (r->wants_grad && !ag__is_floating(dtype)) return ag__fail(AG_EGRAPH, "%s: Autograd not support dtype: %s", op, ag__scalar_type(dtype));
     return ag__output(r, 0, ndim, size, dtype) != NULL;
 }
 
@@ -221,7 +221,8 @@ static ag_variable *share(ag_variable *g, ag_shape_list shape, ag_dims dim)
     ag_tensor x = { .ndim = (uint8_t)shape.n };
     if (!ag__dims_mask("mean", dim, x.ndim, &mask)) return NULL;
     memcpy(x.size, shape.at, (size_t)shape.n * sizeof *x.size);
-    return ag_expand(ag_div(g, ag_scalar_int64(count(&x, mask))), shape);
+    int64_t n = count(&x, mask);
+    return ag_expand(ag_div(g, ag_scalar_int64(n ? n : 1)), shape);
 }
 
 static bool mean_all_shape(ag_run *r) { return mean_shape(r, mean_all(r->args)); }

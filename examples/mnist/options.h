@@ -8,7 +8,7 @@ typedef struct {
     double lr, dropout;
     bool lr_given;
     uint64_t seed;
-    Device device;
+    ag_device device;
     ag_dtype dtype;
     int threads; /* 0: the library's choice */
     bool evaluate, quiet;

@@ -3,10 +3,11 @@
 #include "ops/cpu/isa.h"
 #include "ops/cpu/pointwise_kernel.h"
 
-/* An option as an integer; infinite is as far as it goes. The op has checked that it fits. */
-static inline int64_t whole(double p)
+/* An option as an integer of so many bits, which the op has checked to fit; infinite is as far as it goes. */
+static inline int64_t whole(double p, size_t bits, bool is_signed)
 {
-    return p >= 0x1p63 ? INT64_MAX : p > -0x1p63 ? (int64_t)p : INT64_MIN;
+    const int64_t most = (int64_t)((uint64_t)-1 >> (64 - bits + is_signed)), least = is_signed ? -most - 1 : 0;
+    return p == __builtin_inf() ? most : p == -__builtin_inf() ? least : p > -0x1p63 && p < 0x1p63 ? (int64_t)p : least;
 }
 
 /* The rows ask whether x < 0 of unsigned types, too. */

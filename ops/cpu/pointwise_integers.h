@@ -46,7 +46,7 @@ static inline __attribute__((always_inline, unused)) void REAL(ask)(int64_t n, b
 }
 
 // clang-format off
-#define AG_OPTION(name) UNUSED const real name = (real)whole(*options++);
+#define AG_OPTION(name) UNUSED const real name = (element)whole(*options++, 8 * sizeof(element), (element)-1 < 1);
 #define INTEGER(op, LIST, expression)                                                                                \
     static inline real REAL(op##_value_)(UNUSED real a, UNUSED real b, UNUSED real c, UNUSED bool m,                 \
                                          UNUSED const double *options)                                               \

@@ -39,6 +39,7 @@ typedef struct plan {
     int64_t n_kept, n_gone;      /* outputs; elements each */
     int64_t columns, column_out; /* the fastest kept dimension, taken out of `kept`: its size and step in the result; 0 columns: rows */
     int64_t tiles, pieces, piece;
+    bool short_rows; /* each output is one short row, and neighbours' totals lie side by side */
     char *out; /* pieces of n_kept totals */
 } plan;
 
@@ -108,6 +109,7 @@ static void make_plan(plan *p, const ag_tensor *x, uint32_t mask)
         p->tiles = (p->columns + TILE - 1) / TILE;
         p->kept.n--;
     }
+    p->short_rows = !p->columns && last >= 0 && p->kept.out[last] == 1 && p->gone.n == 1 && p->gone.step[0] == item && p->n_gone <= SHORT;
 }
 
 /* Few outputs of many elements are cut into pieces, so that several threads have something to do. */
@@ -281,10 +283,25 @@ static const char *place(const plan *p, int64_t unit, int64_t *out)
     return x;
 }
 
+static void fold_short_rows(const plan *p, int64_t begin, int64_t end)
+{
+    int last = p->kept.n - 1;
+    int64_t length = p->kept.size[last], stride = p->kept.step[last] / (int64_t)p->item;
+    for (int64_t unit = begin, n, out; unit < end; unit += n) {
+        const char *x = place(p, unit, &out);
+        n = length - unit % length < end - unit ? length - unit % length : end - unit;
+        p->folder->short_rows(p->out + out * (int64_t)p->wide, x, stride, n, p->n_gone);
+    }
+}
+
 /* Units of work: each piece of each tile of each output. */
 static void fold_units(void *user, int64_t begin, int64_t end)
 {
     const plan *p = user;
+    if (p->short_rows) {
+        fold_short_rows(p, begin, end);
+        return;
+    }
     for (int64_t unit = begin; unit < end; unit++) {
         int64_t piece = unit % p->pieces, rest = unit / p->pieces, tile = rest % p->tiles, out;
         const char *x = place(p, rest / p->tiles, &out);
@@ -350,6 +367,11 @@ static void search_rows(const search *s, const char *x, int64_t begin, int64_t e
     char buffer[BLOCK * WIDEST] __attribute__((aligned(64))), found[WIDEST] __attribute__((aligned(8)));
     for (int64_t i = begin, n; i < end; i += n) {
         const char *row = next_row(p, x, i, end, buffer, &n);
+        if (n == end - begin && n <= SHORT) {
+            p->folder->arg_row(best, at, row, n);
+            *at += begin;
+            return;
+        }
         p->folder->row(found, row, n);
         if (i > begin && !p->folder->beats(found, best)) continue;
         memcpy(best, found, p->item);

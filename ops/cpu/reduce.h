@@ -26,12 +26,16 @@ bool ag__reduce_arg(ag__fold fold, const ag_tensor *x, int dim, void *value, int
 typedef struct ag__folder {
     /* *total = the fold of x[0..n), n > 0 */
     void (*row)(void *total, const void *x, int64_t n);
+    /* total[i] = the fold of x[i * stride ... + n) for i < rows: for short rows. n > 0 */
+    void (*short_rows)(void *total, const void *x, int64_t stride, int64_t rows, int64_t n);
     /* total[j] = the fold of x[i * stride + j] over i < rows, for j < m; rows > 0 */
     void (*columns)(void *total, const void *x, int64_t stride, int64_t rows, int64_t m);
     /* total[j] = total[j] folded with more[j] */
     void (*combine)(void *total, const void *more, int64_t m);
     /* The first i < n with x[i] = *value, NaN being equal to NaN; it is there. (greatest and least only) */
     int64_t (*find)(const void *x, const void *value, int64_t n);
+    /* *best = the extreme of x[0..n) and *at its first index: for short rows. n > 0 */
+    void (*arg_row)(void *best, int64_t *at, const void *x, int64_t n);
     /* a comes before b: greater (less), or NaN where b is none. */
     bool (*beats)(const void *a, const void *b);
     /* As columns, going on from what is in best and at: rows are numbered from `first`. */

@@ -7,6 +7,17 @@ static bool FOLD(beats)(const void *a, const void *b)
     return BEATS(x, m);
 }
 
+static void FOLD(arg_row)(void *best, int64_t *at, const void *from, int64_t n)
+{
+    const real *x = from;
+    real m = x[0];
+    int64_t first = 0;
+    for (int64_t i = 1; i < n; i++)
+        if (BEATS(x[i], m)) m = x[i], first = i;
+    *(real *)best = m;
+    *at = first;
+}
+
 static void FOLD(arg_columns)(void *best, int64_t *at, const void *from, int64_t stride, int64_t first, int64_t rows, int64_t m)
 {
     const real *x = from;

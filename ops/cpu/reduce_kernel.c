@@ -35,10 +35,13 @@
 #undef whole
 #undef WHOLE
 
-#define TOTALS(fold, type) { .row = fold##_row_##type, .columns = fold##_columns_##type, .combine = fold##_combine_##type }
+#define TOTALS(fold, type)                                                                                   \
+    { .row = fold##_row_##type, .short_rows = fold##_short_rows_##type, .columns = fold##_columns_##type,             \
+      .combine = fold##_combine_##type }
 #define EXTREMES(fold, type)                                                                                         \
-    { .row = fold##_row_##type, .columns = fold##_columns_##type, .combine = fold##_combine_##type, .find = find_##type, \
-      .beats = fold##_beats_##type, .arg_columns = fold##_arg_columns_##type }
+    { .row = fold##_row_##type, .short_rows = fold##_short_rows_##type, .columns = fold##_columns_##type,             \
+      .combine = fold##_combine_##type, .find = find_##type, .arg_row = fold##_arg_row_##type, .beats = fold##_beats_##type, \
+      .arg_columns = fold##_arg_columns_##type }
 /* A bool is a byte of 0 or 1. */
 #define EACH_TYPE(ENTRY, fold)                                                                                       \
     { [AG_FLOAT32] = ENTRY(fold, f32), [AG_FLOAT64] = ENTRY(fold, f64), [AG_INT64] = ENTRY(fold, i64),                  \

@@ -34,6 +34,28 @@ static void FOLD(row)(void *total, const void *from, int64_t n)
     *(real *)total = lane[0];
 }
 
+/* Four rows at once, so that their additions need not wait for one another. */
+static void FOLD(short_rows)(void *total, const void *from, int64_t stride, int64_t rows, int64_t n)
+{
+    const real *x = from;
+    real *t = total;
+    for (; rows >= 4; rows -= 4, x += 4 * stride, t += 4) {
+        real a = x[0], b = x[stride], c = x[2 * stride], d = x[3 * stride];
+        for (int64_t i = 1; i < n; i++) {
+            a = WITH(a, x[i]);
+            b = WITH(b, x[stride + i]);
+            c = WITH(c, x[2 * stride + i]);
+            d = WITH(d, x[3 * stride + i]);
+        }
+        t[0] = a, t[1] = b, t[2] = c, t[3] = d;
+    }
+    for (; rows > 0; rows--, x += stride, t++) {
+        real a = x[0];
+        for (int64_t i = 1; i < n; i++) a = WITH(a, x[i]);
+        *t = a;
+    }
+}
+
 static void FOLD(columns)(void *total, const void *from, int64_t stride, int64_t rows, int64_t m)
 {
     const real *x = from;

@@ -134,8 +134,12 @@ bool array_guards_stand(const array *a)
     return stand;
 }
 
-int main(void)
+int main(int n_arguments, char **arguments)
 {
+    /* a test asks what the environment made of the library */
+    if (n_arguments == 2 && strcmp(arguments[1], "threads") == 0) return printf("%d\n", ag_get_num_threads()) < 0;
+    if (n_arguments == 2 && strcmp(arguments[1], "capability") == 0) return puts(ag_cpu_capability()) < 0;
+
     Suite *suite = suite_create("kernels");
     TCase *cases[] = { parallel_tests(), gemm_tests(), conv2d_tests(), pool_tests(), softmax_tests() };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

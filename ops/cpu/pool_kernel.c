@@ -1,0 +1,82 @@
+/* pool_kernel.c - the inner loops of max pooling (pool_template.h), for all types. */
+#include "ops/cpu/isa.h"
+#include "ops/cpu/pool.h"
+#include "ops/cpu/vector.h"
+
+#include <limits.h>
+
+static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* The positions of a window along an axis that meet the input: the first one's place, how many. */
+typedef struct {
+    int64_t at, n;
+} window;
+
+static inline window window_at(const ag__pool2d_shape *s, int axis, int64_t out)
+{
+    const int64_t start = out * s->stride[axis] - s->padding[axis], step = s->dilation[axis];
+    const int64_t outside = start < 0 ? (-start + step - 1) / step : 0;
+    const int64_t at = start + outside * step;
+    const int64_t room = s->size[axis] > at ? (s->size[axis] - 1 - at) / step + 1 : 0;
+    return (window){ at, smaller(s->kernel[axis] - outside, room) };
+}
+
+/* Elements 0, 2, 4, ... of what begins at p, out of a = the first register full and b = the one that begins at p +
+ * LANES - 1: nothing beyond the last one is touched. */
+// clang-format off
+#define AG_SECONDS_2(a, b)  __builtin_shufflevector(a, b, 0, 3)
+#define AG_SECONDS_4(a, b)  __builtin_shufflevector(a, b, 0, 2, 5, 7)
+#define AG_SECONDS_8(a, b)  __builtin_shufflevector(a, b, 0, 2, 4, 6, 9, 11, 13, 15)
+#define AG_SECONDS_16(a, b) __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25, 27, 29, 31)
+// clang-format on
+#if AG_VECTOR_BYTES == 64
+#define AG_SECONDS_f32 AG_SECONDS_16
+#define AG_SECONDS_f64 AG_SECONDS_8
+#elif AG_VECTOR_BYTES == 32
+#define AG_SECONDS_f32 AG_SECONDS_8
+#define AG_SECONDS_f64 AG_SECONDS_4
+#else
+#define AG_SECONDS_f32 AG_SECONDS_4
+#define AG_SECONDS_f64 AG_SECONDS_2
+#endif
+
+#define POOL_FLOATING
+
+#define real       float
+#define LOWEST     ((float)-__builtin_inf())
+#define REAL(name) AG_PASTE(name, _f32)
+#include "ops/cpu/pool_template.h"
+#undef real
+#undef LOWEST
+#undef REAL
+
+#define real       double
+#define LOWEST     (-__builtin_inf())
+#define REAL(name) AG_PASTE(name, _f64)
+#include "ops/cpu/pool_template.h"
+#undef real
+#undef LOWEST
+#undef REAL
+
+#undef POOL_FLOATING
+
+#define real       int64_t
+#define LOWEST     INT64_MIN
+#define REAL(name) AG_PASTE(name, _i64)
+#include "ops/cpu/pool_template.h"
+#undef real
+#undef LOWEST
+#undef REAL
+
+#define real       int32_t
+#define LOWEST     INT32_MIN
+#define REAL(name) AG_PASTE(name, _i32)
+#include "ops/cpu/pool_template.h"
+#undef real
+#undef LOWEST
+#undef REAL
+
+#define real       uint8_t
+#define LOWEST     0
+#define REAL(name) AG_PASTE(name, _u8)
+#include "ops/cpu/pool_template.h"

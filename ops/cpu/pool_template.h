@@ -1,0 +1,271 @@
+/* pool_template.h - read once for each type by pool_kernel.c, with real, LOWEST and REAL(name), and POOL_FLOATING for
+ * float and double.
+ *
+ * Registers hold neighbouring output columns of one plane, or the same pixel of neighbouring images where the batch is
+ * innermost. */
+
+/* One window, one element after the other. */
+static inline void REAL(one_window)(const ag__pool2d_job *job, const real *plane, int64_t oh, int64_t ow, real *value,
+                                    int64_t *index)
+{
+    const ag__pool2d_shape *s = &job->s;
+    const window down = window_at(s, 0, oh), across = window_at(s, 1, ow);
+    real most = LOWEST;
+    int64_t place = down.at * s->size[1] + across.at;
+    for (int64_t i = 0; i < down.n; i++) {
+        for (int64_t j = 0; j < across.n; j++) {
+            const int64_t row = down.at + i * s->dilation[0], column = across.at + j * s->dilation[1];
+            const real v = plane[row * job->in.stride[2] + column * job->in.stride[3]];
+#ifdef POOL_FLOATING
+            if (v > most || v != v) {
+#else
+            if (v > most) {
+#endif
+                most = v;
+                place = row * s->size[1] + column;
+            }
+        }
+    }
+    *value = most;
+    *index = place;
+}
+
+#ifdef POOL_FLOATING
+#define vec   REAL(vec)
+#define mask  REAL(mask)
+#define LANES REAL(LANES)
+typedef __typeof__(((mask){ 0 })[0]) REAL(place); /* an integer as wide as real */
+#define place_t REAL(place)
+
+AG_INLINE vec REAL(choose)(mask which, vec a, vec b) { return (vec)(((mask)a & which) | ((mask)b & ~which)); }
+
+/* An element more for each lane: the largest so far and where it was. */
+AG_INLINE void REAL(meet)(vec v, mask place, vec *most, mask *index)
+{
+    const mask larger = (v > *most) | (v != v);
+    *most = REAL(choose)(larger, v, *most);
+    *index = (place & larger) | (*index & ~larger);
+}
+
+/* The first n lanes; all of them if there is room. */
+AG_INLINE void REAL(write)(vec most, mask index, int64_t n, int64_t room, real *value, int64_t *indices)
+{
+    if (room >= LANES) {
+        REAL(store)(value, most);
+        for (int i = 0; indices && i < LANES; i++) indices[i] = index[i];
+    } else {
+        for (int i = 0; i < n; i++) value[i] = most[i];
+        for (int i = 0; indices && i < n; i++) indices[i] = index[i];
+    }
+}
+
+AG_INLINE vec REAL(every)(const real *p, int64_t stride)
+{
+    if (stride == 1) return REAL(load)(p);
+    if (stride == 2) {
+        const vec a = REAL(load)(p), b = REAL(load)(p + LANES - 1);
+        return AG_PASTE(AG_SECONDS, REAL())(a, b);
+    }
+    vec v = { 0 };
+    for (int i = 0; i < LANES; i++) v[i] = p[i * stride];
+    return v;
+}
+
+/* Output columns [begin, end) of a row whose windows lie inside the input's columns. Lanes beyond the end read further
+ * elements of the same tensor: `last` is where those end. Results of such lanes may be written where rows to come will
+ * write: `room` elements from the row's first one on belong to this plane. Returns the first column that was not done.
+ */
+AG_INLINE int64_t REAL(inside_of)(int64_t columns, int64_t step, const ag__pool2d_job *job, const real *plane,
+                                  const real *last, window down, int64_t begin, int64_t end, int64_t room, real *value,
+                                  int64_t *indices)
+{
+    const ag__pool2d_shape *s = &job->s;
+    const int64_t wide = s->size[1];
+    mask lanes;
+    for (int i = 0; i < LANES; i++) lanes[i] = i;
+    while (begin < end) {
+        const int64_t column = begin * step - s->padding[1];
+        const real *corner = plane + down.at * wide + column;
+        const real *furthest = corner + (down.n - 1) * s->dilation[0] * wide + (columns - 1) * s->dilation[1] +
+                               (LANES - 1) * step;
+        if (furthest >= last) return begin;
+        vec most = REAL(splat)(LOWEST);
+        const mask first = lanes * (place_t)step + (place_t)(down.at * wide + column);
+        mask index = first;
+        for (int64_t i = 0; i < down.n; i++) {
+            for (int64_t j = 0; j < columns; j++) {
+                const int64_t away = i * s->dilation[0] * wide + j * s->dilation[1];
+                REAL(meet)(REAL(every)(corner + away, step), first + (place_t)away, &most, &index);
+            }
+        }
+        const int64_t n = smaller(LANES, end - begin);
+        REAL(write)(most, index, n, room - begin, value + begin, indices ? indices + begin : NULL);
+        begin += n;
+    }
+    return begin;
+}
+
+static int64_t REAL(inside)(const ag__pool2d_job *job, const real *plane, const real *last, window down, int64_t begin,
+                            int64_t end, int64_t room, real *value, int64_t *indices)
+{
+    const int64_t columns = job->s.kernel[1], step = job->s.stride[1];
+    if (columns == 2 && step == 2)
+        return REAL(inside_of)(2, 2, job, plane, last, down, begin, end, room, value, indices);
+    return REAL(inside_of)(columns, step, job, plane, last, down, begin, end, room, value, indices);
+}
+#endif
+
+static void REAL(forward_planes)(const ag__pool2d_job *job, int64_t begin, int64_t end)
+{
+    const ag__pool2d_shape *s = &job->s;
+#ifdef POOL_FLOATING
+    /* columns of the output whose windows lie inside the input's columns */
+    const int64_t span = (s->kernel[1] - 1) * s->dilation[1],
+                  in_first = (s->padding[1] + s->stride[1] - 1) / s->stride[1];
+    const int64_t room = s->size[1] - 1 - span + s->padding[1];
+    const int64_t in_last = room < 0 ? 0 : smaller(room / s->stride[1] + 1, s->out_size[1]);
+    const bool fast = job->in_elements && job->out.stride[3] == 1 &&
+                      (!job->indices.data || job->indices.stride[3] == 1) && s->size[0] * s->size[1] < INT_MAX &&
+                      in_first < in_last;
+    const bool dense = job->out.stride[2] == s->out_size[1] &&
+                       (!job->indices.data || job->indices.stride[2] == s->out_size[1]);
+#endif
+    for (int64_t p = begin; p < end; p++) {
+        const int64_t n = p / s->channels, c = p % s->channels;
+        const real *plane = (const real *)job->in.data + n * job->in.stride[0] + c * job->in.stride[1];
+        for (int64_t oh = 0; oh < s->out_size[0]; oh++) {
+            real *value = (real *)job->out.data + n * job->out.stride[0] + c * job->out.stride[1] +
+                          oh * job->out.stride[2];
+            int64_t *indices = job->indices.data;
+            if (indices)
+                indices += n * job->indices.stride[0] + c * job->indices.stride[1] + oh * job->indices.stride[2];
+            int64_t done_first = -1, done_last = 0;
+#ifdef POOL_FLOATING
+            if (fast) {
+                done_first = in_first;
+                done_last = REAL(inside)(job, plane, (const real *)job->in.data + job->in_elements, window_at(s, 0, oh),
+                                         in_first, in_last, dense ? (s->out_size[0] - oh) * s->out_size[1] : in_last,
+                                         value, indices);
+            }
+#endif
+            for (int64_t ow = 0; ow < s->out_size[1]; ow++) {
+                if (ow >= done_first && ow < done_last) continue;
+                int64_t index;
+                REAL(one_window)(job, plane, oh, ow, value + ow * job->out.stride[3], &index);
+                if (indices) indices[ow * job->indices.stride[3]] = index;
+            }
+        }
+    }
+}
+
+#ifdef POOL_FLOATING
+
+/* Items: channel * OH + output row. Images are innermost in all three tensors. */
+static void REAL(forward_batch_last)(const ag__pool2d_job *job, int64_t begin, int64_t end)
+{
+    const ag__pool2d_shape *s = &job->s;
+    for (int64_t item = begin; item < end; item++) {
+        const int64_t c = item / s->out_size[0], oh = item % s->out_size[0];
+        const real *plane = (const real *)job->in.data + c * job->in.stride[1];
+        const window down = window_at(s, 0, oh);
+        for (int64_t ow = 0; ow < s->out_size[1]; ow++) {
+            const window across = window_at(s, 1, ow);
+            real *value = (real *)job->out.data + c * job->out.stride[1] + oh * job->out.stride[2] +
+                          ow * job->out.stride[3];
+            int64_t *indices = job->indices.data;
+            if (indices)
+                indices += c * job->indices.stride[1] + oh * job->indices.stride[2] + ow * job->indices.stride[3];
+            int64_t n = 0;
+            for (; n + LANES <= s->batch; n += LANES) {
+                vec most = REAL(splat)(LOWEST);
+                const mask zero = { 0 };
+                mask index = zero + (place_t)(down.at * s->size[1] + across.at);
+                for (int64_t i = 0; i < down.n; i++) {
+                    for (int64_t j = 0; j < across.n; j++) {
+                        const int64_t row = down.at + i * s->dilation[0], column = across.at + j * s->dilation[1];
+                        const vec v = REAL(load)(plane + row * job->in.stride[2] + column * job->in.stride[3] + n);
+                        REAL(meet)(v, zero + (place_t)(row * s->size[1] + column), &most, &index);
+                    }
+                }
+                REAL(write)(most, index, LANES, LANES, value + n, indices ? indices + n : NULL);
+            }
+            for (; n < s->batch; n++) {
+                int64_t index;
+                REAL(one_window)(job, plane + n, oh, ow, value + n, &index);
+                if (indices) indices[n] = index;
+            }
+        }
+    }
+}
+
+static void REAL(backward_planes)(const ag__pool2d_job *job, int64_t begin, int64_t end)
+{
+    const ag__pool2d_shape *s = &job->s;
+    const int64_t pixels = s->size[0] * s->size[1];
+    const bool dense = job->out.stride[3] == 1 && job->out.stride[2] == s->size[1];
+    for (int64_t p = begin; p < end; p++) {
+        const int64_t n = p / s->channels, c = p % s->channels;
+        real *plane = (real *)job->out.data + n * job->out.stride[0] + c * job->out.stride[1];
+        const real *gradient = (const real *)job->gradient.data + n * job->gradient.stride[0] +
+                               c * job->gradient.stride[1];
+        const int64_t *indices = (const int64_t *)job->old_indices.data + n * job->old_indices.stride[0] +
+                                 c * job->old_indices.stride[1];
+        if (dense) memset(plane, 0, (size_t)pixels * sizeof(real));
+        for (int64_t i = 0; !dense && i < pixels; i++)
+            plane[i / s->size[1] * job->out.stride[2] + i % s->size[1] * job->out.stride[3]] = 0;
+        for (int64_t oh = 0; oh < s->out_size[0]; oh++) {
+            for (int64_t ow = 0; ow < s->out_size[1]; ow++) {
+                const int64_t i = indices[oh * job->old_indices.stride[2] + ow * job->old_indices.stride[3]];
+                const real g = gradient[oh * job->gradient.stride[2] + ow * job->gradient.stride[3]];
+                if (i < 0 || i >= pixels) continue;
+                if (dense)
+                    plane[i] += g;
+                else
+                    plane[i / s->size[1] * job->out.stride[2] + i % s->size[1] * job->out.stride[3]] += g;
+            }
+        }
+    }
+}
+
+/* Items: channels. Images are innermost in all three tensors. */
+static void REAL(backward_batch_last)(const ag__pool2d_job *job, int64_t begin, int64_t end)
+{
+    const ag__pool2d_shape *s = &job->s;
+    const int64_t pixels = s->size[0] * s->size[1], *stride = job->out.stride;
+    const bool dense = stride[2] == s->size[1] * stride[3]; /* pixel i lies at i * stride[3] */
+    for (int64_t c = begin; c < end; c++) {
+        real *plane = (real *)job->out.data + c * stride[1];
+        const real *gradient = (const real *)job->gradient.data + c * job->gradient.stride[1];
+        const int64_t *indices = (const int64_t *)job->old_indices.data + c * job->old_indices.stride[1];
+        for (int64_t i = 0; i < pixels; i++)
+            memset(plane + i / s->size[1] * stride[2] + i % s->size[1] * stride[3], 0, (size_t)s->batch * sizeof(real));
+        for (int64_t o = 0; o < s->out_size[0] * s->out_size[1]; o++) {
+            const int64_t oh = o / s->out_size[1], ow = o % s->out_size[1];
+            const int64_t *index = indices + oh * job->old_indices.stride[2] + ow * job->old_indices.stride[3];
+            const real *g = gradient + oh * job->gradient.stride[2] + ow * job->gradient.stride[3];
+            for (int64_t n = 0; n < s->batch; n++) {
+                const int64_t i = index[n];
+                if (i < 0 || i >= pixels) continue;
+                if (dense)
+                    plane[i * stride[3] + n] += g[n];
+                else
+                    plane[i / s->size[1] * stride[2] + i % s->size[1] * stride[3] + n] += g[n];
+            }
+        }
+    }
+}
+
+#undef vec
+#undef mask
+#undef LANES
+#undef place_t
+#endif
+
+AG_ISA_TABLE(ag__pool2d_kernels, REAL(ag__pool2d)) = {
+    .forward_planes = REAL(forward_planes),
+#ifdef POOL_FLOATING
+    .forward_batch_last = REAL(forward_batch_last),
+    .backward_planes = REAL(backward_planes),
+    .backward_batch_last = REAL(backward_batch_last),
+#endif
+};
