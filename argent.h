@@ -12,6 +12,7 @@
 
 /* The tensor floor: types, devices, errors, memory, random numbers, threads. */
 #include <argent/args.h>
+#include <argent/capability.h>
 #include <argent/device.h>
 #include <argent/dtype.h>
 #include <argent/error.h>
@@ -29,6 +30,12 @@
 /* Operations. */
 #include <argent/compare.h>
 #include <argent/copy.h>
+#include <argent/conv.h>
+#include <argent/dropout.h>
+#include <argent/loss.h>
+#include <argent/matmul.h>
+#include <argent/pool.h>
+#include <argent/softmax.h>
 #include <argent/factory.h>
 #include <argent/index.h>
 #include <argent/join.h>
@@ -37,6 +44,10 @@
 #include <argent/reduce.h>
 #include <argent/view.h>
 
+#include <argent/module.h>
+#include <argent/layers.h>
+#include <argent/init.h>
+#include <argent/criterion.h>
 /* Data. */
 #include <argent/dataset.h>
 #include <argent/loader.h>

@@ -8,7 +8,9 @@ enum { FEW = 8 };
 bool ag__check_input(const ag_op *op, const char *argument, const ag_variable *x)
 {
     if (x && x != AG_NONE) return true;
-    return ag__fail(AG_EINVAL, x ? "%s: %s must not be None" : "%s: %s is NULL (left out, or the result of a call that failed)", op->name, argument);
+    return ag__fail(AG_EINVAL,
+                    x ? "%s: %s must not be None" : "%s: %s is NULL (left out, or the result of a call that failed)",
+                    op->name, argument);
 }
 
 /* How many inputs the arguments hold, lists spread out. */
@@ -17,8 +19,10 @@ static int64_t count_inputs(const ag_op *op, const void *args)
     int64_t n = 0;
     for (int i = 0; i < op->n_args; i++) {
         const void *field = (const char *)args + op->args[i].offset;
-        if (op->args[i].kind == AG_KIND_Tensor) n++;
-        else if (op->args[i].kind == AG_KIND_Tensors) n += ((const ag_list *)field)->n;
+        if (op->args[i].kind == AG_KIND_Tensor)
+            n++;
+        else if (op->args[i].kind == AG_KIND_Tensors)
+            n += ((const ag_list *)field)->n;
     }
     return n;
 }
@@ -54,8 +58,10 @@ static bool find_device(ag_run *r)
         if (!r->in[i]) continue;
         ag_device d = ag__device(r->in[i]);
         if (found && (d.type != r->device.type || d.index != r->device.index) && !(r->op->moves && i))
-            return ag__fail(AG_EDEVICE, "%s: Expected all tensors to be on the same device, but found at least two devices, %s and %s!", r->op->name,
-                            ag_device_name(r->device), ag_device_name(d));
+            return ag__fail(
+                AG_EDEVICE,
+                "%s: Expected all tensors to be on the same device, but found at least two devices, %s and %s!",
+                r->op->name, ag_device_name(r->device), ag_device_name(d));
         if (!found) r->device = d;
         found = true;
     }
@@ -76,10 +82,11 @@ ag_variable *ag__output_strided(ag_run *r, int k, int ndim, const int64_t *size,
     char is[AG_TEXT], wants[AG_TEXT];
     if (!fits)
         return ag__fail(AG_EINVAL, "%s_: output with shape %s doesn't match the broadcast shape %s", r->op->name,
-                        ag__shape_text(x->ndim, x->size, is, sizeof is), ag__shape_text(ndim, size, wants, sizeof wants));
+                        ag__shape_text(x->ndim, x->size, is, sizeof is),
+                        ag__shape_text(ndim, size, wants, sizeof wants));
     if (!ag__can_cast(dtype, (ag_dtype)x->dtype) || dtype != (ag_dtype)x->dtype)
-        return ag__fail(AG_EINVAL, "%s_: result type %s can't be cast to the desired output type %s", r->op->name, ag_dtype_name(dtype),
-                        ag_dtype_name((ag_dtype)x->dtype));
+        return ag__fail(AG_EINVAL, "%s_: result type %s can't be cast to the desired output type %s", r->op->name,
+                        ag_dtype_name(dtype), ag_dtype_name((ag_dtype)x->dtype));
     return r->out[0] = r->in[0];
 }
 ag_variable *ag__output(ag_run *r, int k, int ndim, const int64_t *size, ag_dtype dtype)

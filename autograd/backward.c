@@ -1,9 +1,10 @@
 /* backward.c - the walk back along the tape.
  *
- * Of the nodes that have a gradient the latest made runs next: whatever reads a value is made after it, so by then all its readers have
- * run. The nodes that wait form a heap by seq; in a chain it has one entry. A node's backward is written in ops; they run in a scope of
- * their own, recorded only for create_graph. What it gives for an input is summed down to the input's shape and cast to its type here, once
- * for all ops. The root's reference keeps every node before it alive, so the walk counts nothing.
+ * Of the nodes that have a gradient the latest made runs next: whatever reads a value is made after it, so by then all
+ * its readers have run. The nodes that wait form a heap by seq; in a chain it has one entry. A node's backward is
+ * written in ops; they run in a scope of their own, recorded only for create_graph. What it gives for an input is
+ * summed down to the input's shape and cast to its type here, once for all ops. The root's reference keeps every node
+ * before it alive, so the walk counts nothing.
  */
 #include "autograd/op.h"
 
@@ -79,7 +80,8 @@ static place *place_add(walk *w, uintptr_t to, bool *made)
         walk larger = *w;
         larger.max_places = w->max_places ? 2 * w->max_places : 256;
         larger.places = calloc((size_t)larger.max_places, sizeof *larger.places);
-        if (!larger.places) return ag__fail_memory("the nodes of a graph", (size_t)larger.max_places * sizeof *larger.places);
+        if (!larger.places)
+            return ag__fail_memory("the nodes of a graph", (size_t)larger.max_places * sizeof *larger.places);
         for (int64_t i = 0; i < w->max_places; i++)
             if (w->places[i].to) *place_slot(&larger, w->places[i].to) = w->places[i];
         free(w->places);
@@ -132,8 +134,10 @@ static bool search_from(search *s, ag_node *root)
         visit *v = &s->stack[s->n - 1];
         if (v->next < v->node->n_in) {
             uintptr_t to = v->node->edge[v->next++].to;
-            if (to & 1) v->needed |= place_slot(s->w, to)->to != 0;
-            else if (to) ok = search_push(s, (ag_node *)to);
+            if (to & 1)
+                v->needed |= place_slot(s->w, to)->to != 0;
+            else if (to)
+                ok = search_push(s, (ag_node *)to);
             continue;
         }
         if (v->needed) ok = place_add(s->w, (uintptr_t)v->node, &made) != NULL;
@@ -166,13 +170,18 @@ static bool is_needed(const walk *w, uintptr_t to) { return !w->n_inputs || plac
 /* ---- adding up ---- */
 
 /* Nobody else sees these numbers. */
-static bool is_private(const ag_variable *x) { return ag__refs(x) == 1 && x->tensor.storage->refs == 1 && !x->tensor.storage->external; }
+static bool is_private(const ag_variable *x)
+{
+    return ag__refs(x) == 1 && x->tensor.storage->refs == 1 && !x->tensor.storage->external;
+}
 
 /* A reference to g that is the caller's: the scope's hold where it has one. */
 static ag_variable *take(walk *w, ag_variable *g)
 {
-    if (ag__unhold(w->t, g)) ag__ref(g, AG_REFERENCE - AG_OWNER);
-    else ag__ref(g, AG_REFERENCE);
+    if (ag__unhold(w->t, g))
+        ag__ref(g, AG_REFERENCE - AG_OWNER);
+    else
+        ag__ref(g, AG_REFERENCE);
     return g;
 }
 
@@ -184,7 +193,8 @@ static bool add_up(walk *w, ag_variable **slot, ag_variable *g)
         *slot = take(w, g);
         return true;
     }
-    if (!w->create_graph && is_private(*slot) && !ag__overlaps_itself(&(*slot)->tensor)) return ag__add_into(t, *slot, g);
+    if (!w->create_graph && is_private(*slot) && !ag__overlaps_itself(&(*slot)->tensor))
+        return ag__add_into(t, *slot, g);
     ag_variable *sum = ag_add(*slot, g);
     if (!sum) return false;
     ag__unref(t, *slot, AG_REFERENCE);
@@ -196,7 +206,8 @@ static bool add_up(walk *w, ag_variable **slot, ag_variable *g)
 static ag_variable *copy_for(walk *w, const ag_variable *leaf, ag_variable *g)
 {
     if (w->create_graph || !ag__is_dense(leaf->tensor.ndim, leaf->tensor.size, leaf->tensor.stride)) return ag_clone(g);
-    ag_variable *copy = ag__new_strided(w->t, leaf->tensor.ndim, leaf->tensor.size, leaf->tensor.stride, (ag_dtype)g->tensor.dtype, ag__device(g));
+    ag_variable *copy = ag__new_strided(w->t, leaf->tensor.ndim, leaf->tensor.size, leaf->tensor.stride,
+                                        (ag_dtype)g->tensor.dtype, ag__device(g));
     return copy ? ag_copy_(copy, g) : NULL;
 }
 
@@ -209,7 +220,8 @@ static bool add_to_leaf(walk *w, ag_variable *leaf, ag_variable *g)
     ag_variable *old = leaf->grad, *dropped = NULL;
     if (!old) {
         ag_variable *mine = take(w, g);
-        bool as_it_is = !w->create_graph && is_private(mine) && !memcmp(mine->tensor.stride, leaf->tensor.stride, sizeof(int64_t) * leaf->tensor.ndim);
+        bool as_it_is = !w->create_graph && is_private(mine) &&
+                        !memcmp(mine->tensor.stride, leaf->tensor.stride, sizeof(int64_t) * leaf->tensor.ndim);
         dropped = as_it_is ? NULL : mine;
         if (as_it_is) {
             ag__ref(mine, AG_OWNER - AG_REFERENCE);
@@ -277,15 +289,19 @@ static ag_variable *fit(const ag_node *n, const ag_edge *e, ag_variable *g)
 
 /* ---- running a node ---- */
 
-static bool fail_modified(const ag_node *n, const ag_variable *x, uint32_t output_nr, uint32_t version, const char *made_by)
+static bool fail_modified(const ag_node *n, const ag_variable *x, uint32_t output_nr, uint32_t version,
+                          const char *made_by)
 {
     char shape[AG_TEXT];
-    return ag__fail(AG_EGRAPH,
-                    "one of the variables needed for gradient computation has been modified by an inplace operation: [%s %s], which is output %u of %s, "
-                    "is at version %u; expected version %u instead. Hint: the backtrace further above shows the operation that failed to compute its "
-                    "gradient. The variable in question was changed in there or anywhere later. Good luck! (%s needs it)",
-                    ag_dtype_name((ag_dtype)x->tensor.dtype), ag__shape_text(x->tensor.ndim, x->tensor.size, shape, sizeof shape), output_nr, made_by,
-                    x->tensor.storage->version, version, n->op->node);
+    return ag__fail(
+        AG_EGRAPH,
+        "one of the variables needed for gradient computation has been modified by an inplace operation: [%s %s], "
+        "which is output %u of %s, "
+        "is at version %u; expected version %u instead. Hint: the backtrace further above shows the operation that "
+        "failed to compute its "
+        "gradient. The variable in question was changed in there or anywhere later. Good luck! (%s needs it)",
+        ag_dtype_name((ag_dtype)x->tensor.dtype), ag__shape_text(x->tensor.ndim, x->tensor.size, shape, sizeof shape),
+        output_nr, made_by, x->tensor.storage->version, version, n->op->node);
 }
 
 /* What was saved, with the history that it had; NULL with an error. */
@@ -352,9 +368,12 @@ static bool node_backward(walk *w, ag_node *n, ag_variable *const *g)
     Thread *t = w->t;
     const ag_op *op = n->op;
     if (n->freed)
-        return ag__fail(AG_EGRAPH, "Trying to backward through the graph a second time (or directly access saved tensors after they have already been "
-                                   "freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify "
-                                   "retain_graph=True if you need to backward through the graph a second time or if you need to access saved tensors "
+        return ag__fail(AG_EGRAPH, "Trying to backward through the graph a second time (or directly access saved "
+                                   "tensors after they have already been "
+                                   "freed). Saved intermediate values of the graph are freed when you call .backward() "
+                                   "or autograd.grad(). Specify "
+                                   "retain_graph=True if you need to backward through the graph a second time or if "
+                                   "you need to access saved tensors "
                                    "after calling backward.");
     struct {
         ag_variable *in[FEW], *grad[FEW], *list[FEW];
@@ -388,8 +407,19 @@ static bool node_backward(walk *w, ag_node *n, ag_variable *const *g)
     _Alignas(16) char args[ARGS_BYTES];
     if (ok && n->args) fill_args(n, in, args, list);
     if (ok) {
-        ag_gradients b = { .t = t, .op = op, .args = args, .n_in = n_in, .in = in, .out = out, .g = g, .wanted = wanted, .grad = grad,
-                           .edge = n->edge, .out_size = n->out_size, .out_ndim = n->out_ndim, .create_graph = w->create_graph };
+        ag_gradients b = { .t = t,
+                           .op = op,
+                           .args = args,
+                           .n_in = n_in,
+                           .in = in,
+                           .out = out,
+                           .g = g,
+                           .wanted = wanted,
+                           .grad = grad,
+                           .edge = n->edge,
+                           .out_size = n->out_size,
+                           .out_ndim = n->out_ndim,
+                           .create_graph = w->create_graph };
         op->backward(&b);
         ok = !t->failed;
     }
@@ -438,12 +468,15 @@ static ag_variable *root_gradient(int64_t i, const ag_variable *root, ag_variabl
 {
     if (!given) return ag__fail(AG_EINVAL, "backward: gradient is NULL");
     if (given == AG_NONE) {
-        if (root->tensor.numel != 1) return ag__fail(AG_EGRAPH, "grad can be implicitly created only for scalar outputs");
+        if (root->tensor.numel != 1)
+            return ag__fail(AG_EGRAPH, "grad can be implicitly created only for scalar outputs");
         return ag_full(ag_shape(root), 1, .dtype = (ag_dtype)root->tensor.dtype, .device = ag__device(root));
     }
     if (!ag__same_sizes(&given->tensor, &root->tensor)) {
         char a[AG_TEXT], b[AG_TEXT];
-        return ag__fail(AG_EINVAL, "Mismatch in shape: grad_output[%lld] has a shape of torch.Size(%s) and output[%lld] has a shape of torch.Size(%s).",
+        return ag__fail(AG_EINVAL,
+                        "Mismatch in shape: grad_output[%lld] has a shape of torch.Size(%s) and output[%lld] has a "
+                        "shape of torch.Size(%s).",
                         (long long)i, ag__shape_text(given->tensor.ndim, given->tensor.size, a, sizeof a), (long long)i,
                         ag__shape_text(root->tensor.ndim, root->tensor.size, b, sizeof b));
     }
@@ -456,9 +489,11 @@ static bool walk_back(walk *w, ag_variable *const *roots, int64_t n_roots, ag_va
     for (int64_t i = 0; i < n_roots; i++) {
         if (!roots[i] || roots[i] == AG_NONE) return ag__fail(AG_EINVAL, "backward: output %lld is NULL", (long long)i);
         if (!roots[i]->requires_grad)
-            return ag__fail(AG_EGRAPH, "element %lld of tensors does not require grad and does not have a grad_fn", (long long)i);
+            return ag__fail(AG_EGRAPH, "element %lld of tensors does not require grad and does not have a grad_fn",
+                            (long long)i);
         if (ag__view_is_stale(roots[i]))
-            return ag__fail(AG_ENOTSUP, "backward: output %lld is a view whose base has since been changed in place", (long long)i);
+            return ag__fail(AG_ENOTSUP, "backward: output %lld is a view whose base has since been changed in place",
+                            (long long)i);
     }
     if (w->n_inputs && !mark_needed(w, roots, n_roots)) return false;
     ag_scope scope = ag_scope_begin();
@@ -466,7 +501,8 @@ static bool walk_back(walk *w, ag_variable *const *roots, int64_t n_roots, ag_va
     bool ok = true;
     for (int64_t i = 0; i < n_roots && ok; i++) {
         ag_variable *g = root_gradient(i, roots[i], gradients ? gradients[i] : AG_NONE);
-        if (roots[i]->grad_fn) ag__count_up(&roots[i]->grad_fn->refs); /* the graph outlives hooks and in-place ops on the root */
+        if (roots[i]->grad_fn)
+            ag__count_up(&roots[i]->grad_fn->refs); /* the graph outlives hooks and in-place ops on the root */
         ok = g && give(w, place_of(roots[i]), roots[i]->output_nr, g);
         if (!ok && roots[i]->grad_fn) ag__node_unref(t, roots[i]->grad_fn), n_roots = i;
     }
@@ -537,17 +573,26 @@ static bool hand_over(Thread *t, int64_t n, ag_variable **grads, bool ok)
 bool ag_autograd_grad_call(const struct ag_autograd_grad_args *a)
 {
     Thread *t = ag__thread();
-    if (!a->grads || a->inputs.n < 1) return ag__fail(AG_EINVAL, "autograd.grad: %s", a->grads ? "grad requires non-empty inputs." : "grads is NULL");
+    if (!a->grads || a->inputs.n < 1)
+        return ag__fail(AG_EINVAL, "autograd.grad: %s", a->grads ? "grad requires non-empty inputs." : "grads is NULL");
     for (int64_t i = 0; i < a->inputs.n; i++) a->grads[i] = NULL;
     if (!ag__may_change(t)) return false;
     if (a->grad_outputs.n && a->grad_outputs.n != a->outputs.n)
-        return ag__fail(AG_EINVAL, "got %lld tensors and %lld gradients", (long long)a->outputs.n, (long long)a->grad_outputs.n);
+        return ag__fail(AG_EINVAL, "got %lld tensors and %lld gradients", (long long)a->outputs.n,
+                        (long long)a->grad_outputs.n);
     for (int64_t i = 0; i < a->inputs.n; i++) {
-        if (!a->inputs.at[i] || a->inputs.at[i] == AG_NONE) return ag__fail(AG_EINVAL, "autograd.grad: input %lld is NULL", (long long)i);
-        if (!a->inputs.at[i]->requires_grad) return ag__fail(AG_EGRAPH, "One of the differentiated Tensors does not require grad");
+        if (!a->inputs.at[i] || a->inputs.at[i] == AG_NONE)
+            return ag__fail(AG_EINVAL, "autograd.grad: input %lld is NULL", (long long)i);
+        if (!a->inputs.at[i]->requires_grad)
+            return ag__fail(AG_EGRAPH, "One of the differentiated Tensors does not require grad");
     }
     bool retain = a->retain_graph < 0 ? a->create_graph : a->retain_graph != 0;
-    walk w = { .t = t, .create_graph = a->create_graph, .retain_graph = retain, .n_inputs = a->inputs.n, .inputs = a->inputs.at, .grads = a->grads };
+    walk w = { .t = t,
+               .create_graph = a->create_graph,
+               .retain_graph = retain,
+               .n_inputs = a->inputs.n,
+               .inputs = a->inputs.at,
+               .grads = a->grads };
     bool ok = walk_run(&w, a->outputs.at, a->outputs.n, a->grad_outputs.n ? a->grad_outputs.at : NULL);
     for (int64_t i = 0; i < a->inputs.n && ok; i++) {
         if (a->grads[i]) continue;
@@ -559,7 +604,8 @@ bool ag_autograd_grad_call(const struct ag_autograd_grad_args *a)
                 a->grads[i] = zeros;
             }
         } else if (!a->allow_unused) {
-            ok = ag__fail(AG_EGRAPH, "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if this is the "
+            ok = ag__fail(AG_EGRAPH, "One of the differentiated Tensors appears to not have been used in the graph. "
+                                     "Set allow_unused=True if this is the "
                                      "desired behavior.");
         }
     }

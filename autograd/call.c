@@ -22,7 +22,10 @@ enum { N_RECORDS = sizeof records / sizeof *records };
 
 static const ag_op *ops[N_RECORDS]; /* by name, once they have been sorted */
 static pthread_once_t sorted = PTHREAD_ONCE_INIT;
-static int by_name(const void *a, const void *b) { return strcmp((*(const ag_op *const *)a)->name, (*(const ag_op *const *)b)->name); }
+static int by_name(const void *a, const void *b)
+{
+    return strcmp((*(const ag_op *const *)a)->name, (*(const ag_op *const *)b)->name);
+}
 static void sort_ops(void)
 {
     for (int i = 0; i < N_RECORDS; i++) ops[i] = records[i]();
@@ -77,14 +80,22 @@ const ag_op *ag_op_find(const char *name)
 
 /* ---- the schema ---- */
 
-static const char *const kind_names[] = { "Tensor", "Tensor[]", "int", "float", "bool", "str", "int[2]", "int[]", "int[]", "dtype", "Device", "MemoryFormat", "Generator" };
+static const char *const kind_names[] = { "Tensor", "Tensor[]", "int",   "float",  "bool",         "str",      "int[2]",
+                                          "int[]",  "int[]",    "dtype", "Device", "MemoryFormat", "Generator" };
 
 /* A default as Python writes it. */
 static const char *fallback_name(const ag_arg *a)
 {
-    static const char *const names[][2] = { { "AG_NONE", "None" }, { "NULL", "None" }, { "AG_ALL", "None" }, { "false", "False" }, { "true", "True" },
-                                            { "AG_DTYPE_DEFAULT", "None" }, { "AG_ANY_DEVICE", "None" }, { "AG_CPU", "\"cpu\"" },
-                                            { "AG_PRESERVE_FORMAT", "preserve_format" }, { "AG_CONTIGUOUS_FORMAT", "contiguous_format" } };
+    static const char *const names[][2] = { { "AG_NONE", "None" },
+                                            { "NULL", "None" },
+                                            { "AG_ALL", "None" },
+                                            { "false", "False" },
+                                            { "true", "True" },
+                                            { "AG_DTYPE_DEFAULT", "None" },
+                                            { "AG_ANY_DEVICE", "None" },
+                                            { "AG_CPU", "\"cpu\"" },
+                                            { "AG_PRESERVE_FORMAT", "preserve_format" },
+                                            { "AG_CONTIGUOUS_FORMAT", "contiguous_format" } };
     for (size_t k = 0; k < sizeof names / sizeof *names; k++)
         if (!strcmp(a->fallback, names[k][0])) return names[k][1];
     return strcasestr(a->fallback, "inf") || strcasestr(a->fallback, "nan") ? "None" : a->fallback;
@@ -149,7 +160,9 @@ static bool refuse(binding *b, const char *format, ...)
 
 static const char *kind_of(const ag_value *v)
 {
-    static const char *const names[] = { "NoneType", "Tensor", "list of Tensors", "int", "float", "bool", "str", "tuple of ints", "torch.dtype", "torch.device", "Generator" };
+    static const char *const names[] = { "NoneType", "Tensor", "list of Tensors", "int",         "float",
+                                         "bool",     "str",    "tuple of ints",   "torch.dtype", "torch.device",
+                                         "Generator" };
     return names[v->kind];
 }
 
@@ -157,16 +170,27 @@ static const char *kind_of(const ag_value *v)
 static bool as_number(const ag_value *v, bool whole, double *f, int64_t *i)
 {
     switch (v->kind) {
-    case AG_VALUE_INT: *i = v->i; *f = (double)v->i; return true;
-    case AG_VALUE_BOOL: *i = v->b; *f = v->b; return true;
-    case AG_VALUE_FLOAT: *f = v->f; *i = 0; return !whole;
+    case AG_VALUE_INT:
+        *i = v->i;
+        *f = (double)v->i;
+        return true;
+    case AG_VALUE_BOOL:
+        *i = v->b;
+        *f = v->b;
+        return true;
+    case AG_VALUE_FLOAT:
+        *f = v->f;
+        *i = 0;
+        return !whole;
     case AG_VALUE_TENSOR:
-        if (!v->tensor || v->tensor == AG_NONE || v->tensor->tensor.numel != 1 || v->tensor->requires_grad) return false;
+        if (!v->tensor || v->tensor == AG_NONE || v->tensor->tensor.numel != 1 || v->tensor->requires_grad)
+            return false;
         if (whole && ag__is_floating((ag_dtype)v->tensor->tensor.dtype)) return false;
         *f = ag_item(v->tensor);
         *i = whole ? ag_item_int64(v->tensor) : 0;
         return true;
-    default: return false;
+    default:
+        return false;
     }
 }
 
@@ -197,43 +221,75 @@ static bool bind(binding *b, int k, const ag_value *v)
     bool ok = false;
     if (b->bound >> k & 1) return refuse(b, "%s() got multiple values for argument '%s'", b->op->name, a->name);
     b->bound |= (uint64_t)1 << k;
-    if (v->kind == AG_VALUE_NONE) return a->fallback ? true : refuse(b, "%s(): argument '%s' must not be None", b->op->name, a->name);
+    if (v->kind == AG_VALUE_NONE)
+        return a->fallback ? true : refuse(b, "%s(): argument '%s' must not be None", b->op->name, a->name);
     switch ((ag_kind)a->kind) {
     case AG_KIND_Tensor:
         ok = true;
-        if (v->kind == AG_VALUE_TENSOR) *(ag_variable **)field = v->tensor;
-        else if (v->kind == AG_VALUE_INT) *(ag_variable **)field = ag_scalar_int64(v->i);
-        else if (v->kind == AG_VALUE_FLOAT) *(ag_variable **)field = ag_scalar_double(v->f);
-        else if (v->kind == AG_VALUE_BOOL) *(ag_variable **)field = ag_scalar_bool(v->b);
-        else ok = false;
+        if (v->kind == AG_VALUE_TENSOR)
+            *(ag_variable **)field = v->tensor;
+        else if (v->kind == AG_VALUE_INT)
+            *(ag_variable **)field = ag_scalar_int64(v->i);
+        else if (v->kind == AG_VALUE_FLOAT)
+            *(ag_variable **)field = ag_scalar_double(v->f);
+        else if (v->kind == AG_VALUE_BOOL)
+            *(ag_variable **)field = ag_scalar_bool(v->b);
+        else
+            ok = false;
         break;
-    case AG_KIND_Tensors: if ((ok = v->kind == AG_VALUE_TENSORS)) *(ag_list *)field = v->tensors; break;
-    case AG_KIND_Int: if ((ok = as_number(v, true, &f, &i))) *(int64_t *)field = i; break;
-    case AG_KIND_Float: if ((ok = as_number(v, false, &f, &i))) *(double *)field = f; break;
-    case AG_KIND_Bool: if ((ok = v->kind == AG_VALUE_BOOL || v->kind == AG_VALUE_INT)) *(bool *)field = v->kind == AG_VALUE_BOOL ? v->b : v->i != 0; break;
-    case AG_KIND_Str: if ((ok = v->kind == AG_VALUE_STR)) *(const char **)field = v->s; break;
-    case AG_KIND_Size: ok = as_size(v, field); break;
-    case AG_KIND_Dims: ok = as_dims(v, field); break;
+    case AG_KIND_Tensors:
+        if ((ok = v->kind == AG_VALUE_TENSORS)) *(ag_list *)field = v->tensors;
+        break;
+    case AG_KIND_Int:
+        if ((ok = as_number(v, true, &f, &i))) *(int64_t *)field = i;
+        break;
+    case AG_KIND_Float:
+        if ((ok = as_number(v, false, &f, &i))) *(double *)field = f;
+        break;
+    case AG_KIND_Bool:
+        if ((ok = v->kind == AG_VALUE_BOOL || v->kind == AG_VALUE_INT))
+            *(bool *)field = v->kind == AG_VALUE_BOOL ? v->b : v->i != 0;
+        break;
+    case AG_KIND_Str:
+        if ((ok = v->kind == AG_VALUE_STR)) *(const char **)field = v->s;
+        break;
+    case AG_KIND_Size:
+        ok = as_size(v, field);
+        break;
+    case AG_KIND_Dims:
+        ok = as_dims(v, field);
+        break;
     case AG_KIND_Shape:
         ok = v->kind == AG_VALUE_INTS || v->kind == AG_VALUE_INT;
-        if (v->kind == AG_VALUE_INTS) *(ag_shape_list *)field = v->ints;
-        else if (ok) b->numbers[0] = v->i, *(ag_shape_list *)field = ag_sizes_of(1, b->numbers);
+        if (v->kind == AG_VALUE_INTS)
+            *(ag_shape_list *)field = v->ints;
+        else if (ok)
+            b->numbers[0] = v->i, *(ag_shape_list *)field = ag_sizes_of(1, b->numbers);
         break;
-    case AG_KIND_Dtype: if ((ok = v->kind == AG_VALUE_DTYPE)) *(ag_dtype *)field = v->dtype; break;
+    case AG_KIND_Dtype:
+        if ((ok = v->kind == AG_VALUE_DTYPE)) *(ag_dtype *)field = v->dtype;
+        break;
     case AG_KIND_Device:
         if (v->kind == AG_VALUE_STR) return ag_device_parse(v->s, field);
         if ((ok = v->kind == AG_VALUE_DEVICE)) *(ag_device *)field = v->device;
         break;
-    case AG_KIND_Format: if ((ok = v->kind == AG_VALUE_INT)) *(ag_memory_format *)field = (ag_memory_format)v->i; break;
-    case AG_KIND_Generator: if ((ok = v->kind == AG_VALUE_GENERATOR)) *(ag_generator **)field = v->generator; break;
+    case AG_KIND_Format:
+        if ((ok = v->kind == AG_VALUE_INT)) *(ag_memory_format *)field = (ag_memory_format)v->i;
+        break;
+    case AG_KIND_Generator:
+        if ((ok = v->kind == AG_VALUE_GENERATOR)) *(ag_generator **)field = v->generator;
+        break;
     }
-    return ok || refuse(b, "%s(): argument '%s' (position %d) must be %s, not %s", b->op->name, a->name, k + 1, kind_names[a->kind], kind_of(v));
+    return ok || refuse(b, "%s(): argument '%s' (position %d) must be %s, not %s", b->op->name, a->name, k + 1,
+                        kind_names[a->kind], kind_of(v));
 }
 
 /* An argument by its name, or by the name PyTorch's methods and old spellings give it. */
 static int find_argument(const ag_op *op, const char *name)
 {
-    static const char *const other_names[][2] = { { "self", "input" }, { "axis", "dim" }, { "keepdims", "keepdim" }, { "size", "shape" }, { "x", "input" } };
+    static const char *const other_names[][2] = {
+        { "self", "input" }, { "axis", "dim" }, { "keepdims", "keepdim" }, { "size", "shape" }, { "x", "input" }
+    };
     for (int k = 0; k < op->n_args; k++)
         if (!strcmp(op->args[k].name, name)) return k;
     for (size_t i = 0; i < sizeof other_names / sizeof *other_names; i++)
@@ -247,7 +303,8 @@ static bool bind_numbers(binding *b, int k, int n, const ag_value *values)
 {
     if (n > MAX_NUMBERS) return refuse(b, "%s(): too many sizes", b->op->name);
     for (int i = 0; i < n; i++) {
-        if (values[i].kind != AG_VALUE_INT) return refuse(b, "%s() takes %d positional arguments but %d were given", b->op->name, b->op->n_args, k + n);
+        if (values[i].kind != AG_VALUE_INT)
+            return refuse(b, "%s() takes %d positional arguments but %d were given", b->op->name, b->op->n_args, k + n);
         b->numbers[i] = values[i].i;
     }
     b->bound |= (uint64_t)1 << k;
@@ -258,16 +315,19 @@ static bool bind_numbers(binding *b, int k, int n, const ag_value *values)
 static bool bind_all(binding *b, int n, const ag_value *positional, int n_named, const ag_named_value *named)
 {
     const ag_op *op = b->op;
-    if (op->args_size > sizeof b->args || op->n_args > 64) return refuse(b, "%s: too many arguments for a call by name", op->name);
+    if (op->args_size > sizeof b->args || op->n_args > 64)
+        return refuse(b, "%s: too many arguments for a call by name", op->name);
     memcpy(b->args, op->defaults, op->args_size);
     b->bound = 0;
     for (int i = 0; i < n; i++) {
-        bool shape_by_numbers = i < op->n_args && op->args[i].kind == AG_KIND_Shape && positional[i].kind == AG_VALUE_INT && n - i > 1;
+        bool shape_by_numbers = i < op->n_args && op->args[i].kind == AG_KIND_Shape &&
+                                positional[i].kind == AG_VALUE_INT && n - i > 1;
         if (shape_by_numbers) {
             if (!bind_numbers(b, i, n - i, positional + i)) return false;
             break;
         }
-        if (i >= op->n_args) return refuse(b, "%s() takes %d positional arguments but %d were given", op->name, op->n_args, n);
+        if (i >= op->n_args)
+            return refuse(b, "%s() takes %d positional arguments but %d were given", op->name, op->n_args, n);
         if (!bind(b, i, &positional[i])) return false;
     }
     for (int i = 0; i < n_named; i++) {
@@ -276,11 +336,13 @@ static bool bind_all(binding *b, int n, const ag_value *positional, int n_named,
         if (!bind(b, k, &named[i].value)) return false;
     }
     for (int k = 0; k < op->n_args; k++)
-        if (!op->args[k].fallback && !(b->bound >> k & 1)) return refuse(b, "%s() missing a required argument: '%s'", op->name, op->args[k].name);
+        if (!op->args[k].fallback && !(b->bound >> k & 1))
+            return refuse(b, "%s() missing a required argument: '%s'", op->name, op->args[k].name);
     return true;
 }
 
-int ag_call(const char *name, int n, const ag_value *positional, int n_named, const ag_named_value *named, ag_variable **out, int room)
+int ag_call(const char *name, int n, const ag_value *positional, int n_named, const ag_named_value *named,
+            ag_variable **out, int room)
 {
     if (!name || !out) return ag__fail(AG_EINVAL, "call: %s is NULL", name ? "out" : "the name"), 0;
     const char *short_name = bare(name);
@@ -288,7 +350,8 @@ int ag_call(const char *name, int n, const ag_value *positional, int n_named, co
     binding b;
     char first_reason[REASON] = "";
     bool known = false;
-    for (int inplace = 0; inplace < 2; inplace++) { /* by its whole name; then as the in-place form of what stands before the _ */
+    for (int inplace = 0; inplace < 2;
+         inplace++) { /* by its whole name; then as the in-place form of what stands before the _ */
         if (inplace && (length < 2 || short_name[--length] != '_')) break;
         int index = 0;
         for (const ag_op *op; (op = next_of(&index, short_name, length));) {
@@ -301,14 +364,19 @@ int ag_call(const char *name, int n, const ag_value *positional, int n_named, co
                 continue;
             }
             ag_variable *results[AG_MAX_OUTPUTS];
-            if (op->n_out > room) return ag__fail(AG_EINVAL, "%s: it has %d results, and there is room for %d", op->name, op->n_out, room), 0;
+            if (op->n_out > room)
+                return ag__fail(AG_EINVAL, "%s: it has %d results, and there is room for %d", op->name, op->n_out,
+                                room),
+                       0;
             const void *caller = __builtin_return_address(0);
             bool ok = inplace ? ag__apply_inplace(op, b.args, results, caller) : ag__apply(op, b.args, results, caller);
             for (int k = 0; k < op->n_out && ok; k++) out[k] = results[k];
             return ok ? op->n_out : 0;
         }
     }
-    if (!known) ag__fail(AG_ENOTSUP, "there is no op '%s'", name);
-    else ag__fail(AG_EINVAL, "%s", *first_reason ? first_reason : "the arguments do not bind");
+    if (!known)
+        ag__fail(AG_ENOTSUP, "there is no op '%s'", name);
+    else
+        ag__fail(AG_EINVAL, "%s", *first_reason ? first_reason : "the arguments do not bind");
     return 0;
 }

@@ -1,4 +1,5 @@
-/* gradcheck.c - Jacobians twice: by backward, a row an output element; by central differences, a column an input element. */
+/* gradcheck.c - Jacobians twice: by backward, a row an output element; by central differences, a column an input
+ * element. */
 #include <argent/gradcheck.h>
 
 #include "autograd/node.h"
@@ -18,7 +19,9 @@ typedef struct checker {
     ag_gradcheck_result *result;
 } checker;
 
-static const ag_gradcheck_result nothing_found = { .input = -1, .output = -1, .element = -1, .output_element = -1, .analytic = NAN, .numeric = NAN };
+static const ag_gradcheck_result nothing_found = {
+    .input = -1, .output = -1, .element = -1, .output_element = -1, .analytic = NAN, .numeric = NAN
+};
 
 /* The verdict is no, for this reason. */
 static bool found(const checker *c, int input, int output, const char *message)
@@ -59,8 +62,10 @@ static char *element(const ag_variable *x, int64_t i)
 static double get(const ag_variable *x, int64_t i) { return ag__load(element(x, i), (ag_dtype)x->tensor.dtype); }
 static void set(ag_variable *x, int64_t i, double value) { ag__store(element(x, i), (ag_dtype)x->tensor.dtype, value); }
 
-/* d every output element / d element j of x by central differences, into column[]: output o's elements are start[o] to start[o + 1]. */
-static bool numeric_column(const checker *c, ag_variable *x, int64_t j, int n_outputs, const int64_t *start, double *column)
+/* d every output element / d element j of x by central differences, into column[]: output o's elements are start[o] to
+ * start[o + 1]. */
+static bool numeric_column(const checker *c, ag_variable *x, int64_t j, int n_outputs, const int64_t *start,
+                           double *column)
 {
     double at = get(x, j);
     bool ok = true;
@@ -69,20 +74,25 @@ static bool numeric_column(const checker *c, ag_variable *x, int64_t j, int n_ou
         ag_variable *y[AG_GRADCHECK_OUTPUTS];
         set(x, j, side ? at + c->eps : at - c->eps);
         ok = call(c, y) == n_outputs;
-        set(x, j, at);
         for (int o = 0; o < n_outputs && ok; o++) {
-            if (y[o]->tensor.numel != start[o + 1] - start[o]) return cannot(c, "an output changes its shape from call to call");
+            if (y[o]->tensor.numel != start[o + 1] - start[o]) {
+                ok = cannot(c, "an output changes its shape from call to call");
+                break;
+            }
             for (int64_t k = start[o]; k < start[o + 1]; k++) {
                 double value = get(y[o], k - start[o]);
                 column[k] = side ? (value - column[k]) / (2 * c->eps) : value;
             }
         }
+        set(x, j, at); /* only now: an output may be a view of x */
     }
     return ok;
 }
 
-/* Row k of the Jacobian of output y, for every checked input: d y[k] / d inputs[i], NULL where there is none. grads belong to the scope. */
-static bool analytic_row(const checker *c, ag_variable *y, double factor, int64_t k, int n, ag_variable *const *checked, ag_variable **grads)
+/* Row k of the Jacobian of output y, for every checked input: d y[k] / d inputs[i], NULL where there is none. grads
+ * belong to the scope. */
+static bool analytic_row(const checker *c, ag_variable *y, double factor, int64_t k, int n, ag_variable *const *checked,
+                         ag_variable **grads)
 {
     if (!y->requires_grad) {
         for (int i = 0; i < n; i++) grads[i] = NULL;
@@ -91,13 +101,14 @@ static bool analytic_row(const checker *c, ag_variable *y, double factor, int64_
     ag_variable *one = ag_zeros(ag_shape(y), .dtype = (ag_dtype)y->tensor.dtype, .device = ag__device(y));
     if (!one) return cannot(c, "out of memory");
     set(one, k, factor);
-    bool ok = ag_autograd_grad(AG_LIST(y), ag_list_from(n, checked), grads, .grad_outputs = AG_LIST(one), .retain_graph = true, .allow_unused = true);
+    bool ok = ag_autograd_grad(AG_LIST(y), ag_list_from(n, checked), grads, .grad_outputs = AG_LIST(one),
+                               .retain_graph = true, .allow_unused = true);
     return ok || cannot(c, "backward failed");
 }
 
 /* The whole comparison, with the outputs y of one call. numeric: start[n_outputs] numbers an input element. */
-static bool compare(const checker *c, int n_outputs, ag_variable *const *y, const int64_t *start, int n, ag_variable *const *checked,
-                    const int *number_of, const int64_t *first, const double *numeric)
+static bool compare(const checker *c, int n_outputs, ag_variable *const *y, const int64_t *start, int n,
+                    ag_variable *const *checked, const int *number_of, const int64_t *first, const double *numeric)
 {
     ag_variable *stack_grads[2][16], **grads = stack_grads[0], **again = stack_grads[1];
     if (n > 16) return cannot(c, "more than 16 inputs that require a gradient");
@@ -114,12 +125,16 @@ static bool compare(const checker *c, int n_outputs, ag_variable *const *y, cons
                     double a = grads[i] ? get(grads[i], j) : 0, b = numeric[(first[i] + j) * rows + k];
                     double second = again[i] ? get(again[i], j) : 0;
                     if (!(fabs(a - second) <= c->nondet_tol) && !(isnan(a) && isnan(second)))
-                        return found(c, number_of[i], o, "Backward is not reentrant, i.e., running backward with same input and grad_output multiple times "
-                                                         "gives different values, although analytical gradient matches numerical gradient.");
+                        return found(
+                            c, number_of[i], o,
+                            "Backward is not reentrant, i.e., running backward with same input and grad_output "
+                            "multiple times "
+                            "gives different values, although analytical gradient matches numerical gradient.");
                     if (fabs(a - b) <= c->atol + c->rtol * fabs(b)) continue;
                     char text[400];
                     snprintf(text, sizeof text,
-                             "Jacobian mismatch for output %d with respect to input %d: d output[%lld] / d input[%lld] is %.10g by backward and %.10g by "
+                             "Jacobian mismatch for output %d with respect to input %d: d output[%lld] / d input[%lld] "
+                             "is %.10g by backward and %.10g by "
                              "finite differences (eps %g, atol %g, rtol %g)",
                              o, number_of[i], (long long)(k - start[o]), (long long)j, a, b, c->eps, c->atol, c->rtol);
                     if (c->result) {
@@ -136,7 +151,8 @@ static bool compare(const checker *c, int n_outputs, ag_variable *const *y, cons
 }
 
 /* A gradient of zeros comes out as zeros. */
-static bool check_zeros(const checker *c, int n_outputs, ag_variable *const *y, int n, ag_variable *const *checked, const int *number_of)
+static bool check_zeros(const checker *c, int n_outputs, ag_variable *const *y, int n, ag_variable *const *checked,
+                        const int *number_of)
 {
     ag_variable *grads[16];
     for (int o = 0; o < n_outputs; o++) {
@@ -164,15 +180,19 @@ static bool check(checker *c, bool check_undefined_grad)
         if (!is_checked(x)) continue;
         if (ag__device(x).type != AG_DEVICE_CPU) return cannot(c, "inputs must be on the CPU");
         if (ag__overlaps_itself(&x->tensor))
-            return cannot(c, "an input has a dimension with stride 0. gradcheck only supports inputs that are non-overlapping to be able to compute the "
-                             "numerical gradients correctly. You should call .contiguous on the input before passing it to gradcheck.");
+            return cannot(c, "an input has a dimension with stride 0. gradcheck only supports inputs that are "
+                             "non-overlapping to be able to compute the "
+                             "numerical gradients correctly. You should call .contiguous on the input before passing "
+                             "it to gradcheck.");
         if (n == 16) return cannot(c, "more than 16 inputs that require a gradient");
         checked[n] = x;
         number_of[n++] = i;
         columns += x->tensor.numel;
         first[n] = columns;
     }
-    if (!n) return cannot(c, "expects at least one input tensor to require gradient, but none of the them have requires_grad=True.");
+    if (!n)
+        return cannot(
+            c, "expects at least one input tensor to require gradient, but none of the them have requires_grad=True.");
 
     AG_SCOPE;
     AG_ENABLE_GRAD;
@@ -222,11 +242,13 @@ static int gradients(ag_variable *const *x, int n, ag_variable **out, void *user
         if (!y[o]) return -1;
         if (y[o]->requires_grad) differentiable[n_differentiable++] = y[o];
     }
-    if (n_differentiable != n - s->n_inputs) return ag__fail(AG_EINVAL, "gradgradcheck: the function's outputs change from call to call"), -1;
+    if (n_differentiable != n - s->n_inputs)
+        return ag__fail(AG_EINVAL, "gradgradcheck: the function's outputs change from call to call"), -1;
     for (int i = 0; i < s->n_inputs; i++)
         if (is_checked(x[i])) wanted[n_wanted++] = x[i];
     if (!ag_autograd_grad(ag_list_from(n_differentiable, differentiable), ag_list_from(n_wanted, wanted), grads,
-                          .grad_outputs = ag_list_from(n_differentiable, x + s->n_inputs), .create_graph = true, .allow_unused = true))
+                          .grad_outputs = ag_list_from(n_differentiable, x + s->n_inputs), .create_graph = true,
+                          .allow_unused = true))
         return -1;
     for (int i = 0; i < n_wanted; i++)
         if (grads[i] && n_out < AG_GRADCHECK_OUTPUTS) out[n_out++] = grads[i];
@@ -272,7 +294,8 @@ bool ag_gradgradcheck_call(const struct ag_gradgradcheck_args *a)
     int n = (int)a->inputs.n;
     memcpy(all, a->inputs.at, (size_t)n * sizeof *all);
     if (a->grad_outputs.n) {
-        if (a->grad_outputs.n > AG_GRADCHECK_OUTPUTS) return cannot(&first, "more grad_outputs than AG_GRADCHECK_OUTPUTS");
+        if (a->grad_outputs.n > AG_GRADCHECK_OUTPUTS)
+            return cannot(&first, "more grad_outputs than AG_GRADCHECK_OUTPUTS");
         for (int64_t k = 0; k < a->grad_outputs.n; k++) all[n++] = a->grad_outputs.at[k];
     } else {
         ag_variable *y[AG_GRADCHECK_OUTPUTS];
@@ -282,7 +305,8 @@ bool ag_gradgradcheck_call(const struct ag_gradgradcheck_args *a)
         if (!generator) return cannot(&first, "out of memory");
         bool ok = true;
         for (int o = 0; o < n_y && ok; o++)
-            if (y[o]->requires_grad) ok = (all[n++] = draw_like(generator, y[o], a->gen_non_contig_grad_outputs)) != NULL;
+            if (y[o]->requires_grad)
+                ok = (all[n++] = draw_like(generator, y[o], a->gen_non_contig_grad_outputs)) != NULL;
         ag_generator_free(generator);
         if (!ok) return cannot(&first, "out of memory");
     }

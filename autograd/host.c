@@ -1,4 +1,5 @@
-/* host.c - numbers between Variables and the program's own memory: item, data, from arrays, and numbers as 0-dim Variables. */
+/* host.c - numbers between Variables and the program's own memory: item, data, from arrays, and numbers as 0-dim
+ * Variables. */
 #include "autograd/node.h"
 
 #include <inttypes.h>
@@ -25,7 +26,8 @@ static const char *only_element(const ag_variable *x)
 {
     if (is_missing("item", x)) return NULL;
     if (x->tensor.numel != 1)
-        return ag__fail(AG_EINVAL, "item: a Tensor with %" PRId64 " elements cannot be converted to Scalar", x->tensor.numel);
+        return ag__fail(AG_EINVAL, "item: a Tensor with %" PRId64 " elements cannot be converted to Scalar",
+                        x->tensor.numel);
     return on_host("item", x) ? x->tensor.data : NULL;
 }
 
@@ -81,12 +83,15 @@ bool ag_copy_to(const ag_variable *x, void *out, ag_dtype dtype)
 static int64_t check_shape(const char *op, ag_shape_list shape, ag_dtype dtype)
 {
     char text[AG_TEXT];
-    if ((int)dtype < 0 || dtype >= AG_N_DTYPES) return ag__fail(AG_EINVAL, "%s: there is no dtype %d", op, (int)dtype), -1;
+    if ((int)dtype < 0 || dtype >= AG_N_DTYPES)
+        return ag__fail(AG_EINVAL, "%s: there is no dtype %d", op, (int)dtype), -1;
     if (shape.n < 0 || shape.n > AG_MAX_DIMS)
-        return ag__fail(AG_EINVAL, "%s: a Variable has at most %d dimensions, not %" PRId64, op, AG_MAX_DIMS, shape.n), -1;
+        return ag__fail(AG_EINVAL, "%s: a Variable has at most %d dimensions, not %" PRId64, op, AG_MAX_DIMS, shape.n),
+               -1;
     int64_t numel = ag__numel_of((int)shape.n, shape.at);
     if (numel < 0)
-        ag__fail(AG_EINVAL, "%s: shape %s is not possible: sizes must not be negative, and their product must fit in memory", op,
+        ag__fail(AG_EINVAL,
+                 "%s: shape %s is not possible: sizes must not be negative, and their product must fit in memory", op,
                  ag__shape_text((int)shape.n, shape.at, text, sizeof text));
     return numel;
 }
@@ -111,18 +116,21 @@ static int64_t reach(ag_shape_list shape, const int64_t *stride)
     for (int64_t d = 0; d < shape.n; d++) {
         int64_t step;
         if (shape.at[d] == 0) return 0;
-        if (stride[d] < 0 || __builtin_mul_overflow(stride[d], shape.at[d] - 1, &step) || __builtin_add_overflow(reach, step, &reach) ||
-            reach > INT64_MAX / 8) {
+        if (stride[d] < 0 || __builtin_mul_overflow(stride[d], shape.at[d] - 1, &step) ||
+            __builtin_add_overflow(reach, step, &reach) || reach > INT64_MAX / 8) {
             char text[AG_TEXT];
-            return ag__fail(AG_EINVAL, "from_blob: strides %s are not possible: they must not be negative, nor reach beyond memory",
-                            ag__shape_text((int)shape.n, stride, text, sizeof text)), -1;
+            return ag__fail(
+                       AG_EINVAL,
+                       "from_blob: strides %s are not possible: they must not be negative, nor reach beyond memory",
+                       ag__shape_text((int)shape.n, stride, text, sizeof text)),
+                   -1;
         }
     }
     return reach;
 }
 
-ag_variable *ag_from_blob(void *data, ag_shape_list shape, ag_shape_list strides, ag_dtype dtype, void (*deleter)(void *data, void *user),
-                          void *user)
+ag_variable *ag_from_blob(void *data, ag_shape_list shape, ag_shape_list strides, ag_dtype dtype,
+                          void (*deleter)(void *data, void *user), void *user)
 {
     Thread *t = ag__thread();
     int64_t contiguous[AG_MAX_DIMS], nothing = 0, elements = -1;
@@ -131,19 +139,23 @@ ag_variable *ag_from_blob(void *data, ag_shape_list shape, ag_shape_list strides
     ag_variable *x = NULL;
     if (numel >= 0) {
         ag__contiguous_strides((int)shape.n, shape.at, contiguous);
-        if (!data && numel) ag__fail(AG_EINVAL, "from_blob: data is NULL");
+        if (!data && numel)
+            ag__fail(AG_EINVAL, "from_blob: data is NULL");
         else if (strides.n && strides.n != shape.n)
-            ag__fail(AG_EINVAL, "from_blob: mismatch in length of strides (%" PRId64 ") and shape (%" PRId64 ")", strides.n, shape.n);
+            ag__fail(AG_EINVAL, "from_blob: mismatch in length of strides (%" PRId64 ") and shape (%" PRId64 ")",
+                     strides.n, shape.n);
         else if ((uintptr_t)data % ag_dtype_size(dtype))
             ag__fail(AG_EINVAL, "from_blob: data must be aligned to its elements of %zu bytes", ag_dtype_size(dtype));
-        else elements = reach(shape, stride);
+        else
+            elements = reach(shape, stride);
     }
     if (elements >= 0) x = ag__new(t, 1, &nothing, dtype, AG_CPU); /* its storage gives way to the caller's memory */
     if (!x) {
         if (deleter) deleter(data, user);
         return NULL;
     }
-    ag_storage *storage = ag__storage_external(t, data, elements * (int64_t)ag_dtype_size(dtype), AG_CPU, deleter, user);
+    ag_storage *storage = ag__storage_external(t, data, elements * (int64_t)ag_dtype_size(dtype), AG_CPU, deleter,
+                                               user);
     if (!storage) return NULL;
     ag__storage_drop(t, x->tensor.storage);
     x->tensor.storage = storage;
@@ -162,8 +174,8 @@ ag_variable *ag_from_blob(void *data, ag_shape_list shape, ag_shape_list strides
 
 /* ---- numbers as Variables ---- */
 
-/* The thread keeps the last ones, by hash. Each call also hands the number to the innermost scope, so that one which is pushed out of its
- * place is still there for whoever was given it. */
+/* The thread keeps the last ones, by hash. Each call also hands the number to the innermost scope, so that one which is
+ * pushed out of its place is still there for whoever was given it. */
 static ag_variable *number(uint64_t bits, ag_dtype dtype, const void *caller)
 {
     Thread *t = ag__thread();

@@ -9,7 +9,10 @@
 /* ---- locks for .grad: leaves may be shared by threads that run backward at once ---- */
 enum { N_LEAF_LOCKS = 64 };
 static pthread_mutex_t leaf_locks[N_LEAF_LOCKS] = { [0 ... N_LEAF_LOCKS - 1] = PTHREAD_MUTEX_INITIALIZER };
-static pthread_mutex_t *leaf_lock(const ag_variable *leaf) { return &leaf_locks[(uintptr_t)leaf / AG_OBJECT_BYTES % N_LEAF_LOCKS]; }
+static pthread_mutex_t *leaf_lock(const ag_variable *leaf)
+{
+    return &leaf_locks[(uintptr_t)leaf / AG_OBJECT_BYTES % N_LEAF_LOCKS];
+}
 void ag__leaf_lock(ag_variable *leaf)
 {
     if (!__libc_single_threaded) pthread_mutex_lock(leaf_lock(leaf));
@@ -35,14 +38,16 @@ static size_t args_bytes(const ag_op *op, const void *args)
     size_t bytes = (op->args_size + 7u) & ~(size_t)7;
     for (int i = 0; i < op->n_args; i++) {
         const char *field = (const char *)args + op->args[i].offset;
-        if (op->args[i].kind == AG_KIND_Shape) bytes += (size_t)((const ag_shape_list *)(const void *)field)->n * sizeof(int64_t);
+        if (op->args[i].kind == AG_KIND_Shape)
+            bytes += (size_t)((const ag_shape_list *)(const void *)field)->n * sizeof(int64_t);
         if (op->args[i].kind == AG_KIND_Str && *(const char *const *)(const void *)field)
             bytes += (strlen(*(const char *const *)(const void *)field) + 8) & ~(size_t)7;
     }
     return bytes;
 }
 
-/* The call's arguments, its borrowed lists copied; its Variables are put in when backward runs. Returns what comes after. */
+/* The call's arguments, its borrowed lists copied; its Variables are put in when backward runs. Returns what comes
+ * after. */
 static char *copy_args(const ag_op *op, const void *args, char *to)
 {
     char *tail = to + ((op->args_size + 7u) & ~(size_t)7);
@@ -70,12 +75,15 @@ bool ag__view_is_stale(const ag_variable *x) { return x->base && history(x->base
 
 static bool fail_stale(const ag_op *op)
 {
-    return ag__fail(AG_ENOTSUP, "%s: an input is a view whose base has since been changed in place by an operation that is differentiated; "
-                                "make the view again after the change, or change a clone()", op->name);
+    return ag__fail(
+        AG_ENOTSUP,
+        "%s: an input is a view whose base has since been changed in place by an operation that is differentiated; "
+        "make the view again after the change, or change a clone()",
+        op->name);
 }
 
-bool ag__record(Thread *t, const ag_op *op, int n_in, ag_variable *const *in, int n_out, ag_variable *const *out, uint32_t keeps,
-                const void *args, const void *caller)
+bool ag__record(Thread *t, const ag_op *op, int n_in, ag_variable *const *in, int n_out, ag_variable *const *out,
+                uint32_t keeps, const void *args, const void *caller)
 {
     const ag_tensor *y = &out[0]->tensor;
     size_t bytes = sizeof(ag_node) + (size_t)n_in * sizeof(ag_edge) + (size_t)n_out * sizeof(ag_result);
@@ -119,7 +127,8 @@ bool ag__record(Thread *t, const ag_op *op, int n_in, ag_variable *const *in, in
         e->device = ag__device(x);
         if (!ag__same_sizes(&x->tensor, y)) {
             e->size = (const int64_t *)(void *)tail;
-            for (int d = 0; d < x->tensor.ndim; d++, tail += sizeof(int64_t)) *(int64_t *)(void *)tail = x->tensor.size[d];
+            for (int d = 0; d < x->tensor.ndim; d++, tail += sizeof(int64_t))
+                *(int64_t *)(void *)tail = x->tensor.size[d];
         }
         if (x->requires_grad) {
             if (x->grad_fn) {
@@ -176,7 +185,8 @@ bool ag__record(Thread *t, const ag_op *op, int n_in, ag_variable *const *in, in
 ag_variable *ag__snapshot(Thread *t, ag_variable *x)
 {
     ag_variable *v = ag__new_strided(t, x->tensor.ndim, x->tensor.size,
-                                     ag__is_dense(x->tensor.ndim, x->tensor.size, x->tensor.stride) ? x->tensor.stride : NULL,
+                                     ag__is_dense(x->tensor.ndim, x->tensor.size, x->tensor.stride) ? x->tensor.stride
+                                                                                                    : NULL,
                                      (ag_dtype)x->tensor.dtype, ag__device(x));
     if (!v) return NULL;
     ag_mode mode = ag_grad_mode_begin(false);
@@ -217,10 +227,28 @@ void ag__node_bury(Thread *t, ag_node *n)
         if (results[k].grad) ag__unref(t, results[k].grad, AG_REFERENCE);
     for (uint32_t i = 0; i < n->n_in; i++) {
         uintptr_t to = n->edge[i].to;
-        if (to & 1) ag__unref(t, (ag_variable *)(to & ~(uintptr_t)1), AG_REFERENCE);
-        else if (to) ag__node_unref(t, (ag_node *)to);
+        if (to & 1)
+            ag__unref(t, (ag_variable *)(to & ~(uintptr_t)1), AG_REFERENCE);
+        else if (to)
+            ag__node_unref(t, (ag_node *)to);
     }
     ag__block_put(t, n, n->size_class);
+}
+
+bool ag_next_function(const ag_node *node, int i, ag_next *next)
+{
+    *next = (ag_next){ NULL, NULL, 0, NULL };
+    if (!node || i < 0 || (uint32_t)i >= node->n_in) return false;
+    const ag_edge *e = &node->edge[i];
+    if (e->to & 1) {
+        next->leaf = (ag_variable *)(e->to & ~(uintptr_t)1);
+        next->name = "AccumulateGrad";
+    } else if (e->to) {
+        next->node = (ag_node *)e->to;
+        next->output_nr = (int)e->output_nr;
+        next->name = next->node->op->node;
+    }
+    return true;
 }
 
 /* ---- retain_grad ---- */
@@ -248,15 +276,23 @@ bool ag_retain_grad(ag_variable *x)
 bool ag__check_inplace(Thread *t, const char *op, ag_variable *x, bool wants_grad)
 {
     if (!ag__may_change(t)) return false;
-    if (x->tensor.wrapped) return ag__fail(AG_EINVAL, "%s: a number from ag_scalar is shared, so it cannot change; use ag_full", op);
+    if (x->tensor.wrapped)
+        return ag__fail(AG_EINVAL, "%s: a number from ag_scalar is shared, so it cannot change; use ag_full", op);
     if (ag__overlaps_itself(&x->tensor))
-        return ag__fail(AG_EINVAL, "%s: unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
-                                   "Please clone() the tensor before performing the operation.", op);
+        return ag__fail(AG_EINVAL,
+                        "%s: unsupported operation: more than one element of the written-to tensor refers to a single "
+                        "memory location. "
+                        "Please clone() the tensor before performing the operation.",
+                        op);
     if (t->grad_off) return true;
     if (x->requires_grad && !x->grad_fn)
         return ag__fail(AG_EGRAPH, "a leaf Variable that requires grad is being used in an in-place operation.");
     if (!x->base || !(wants_grad || x->base->requires_grad || x->requires_grad)) return true;
     if (x->base->requires_grad && !x->base->grad_fn)
-        return ag__fail(AG_EGRAPH, "a view of a leaf Variable that requires grad is being used in an in-place operation.");
-    return ag__fail(AG_ENOTSUP, "%s: changing a view in place is not differentiated yet; change a clone(), or the Variable it is a view of", op);
+        return ag__fail(AG_EGRAPH,
+                        "a view of a leaf Variable that requires grad is being used in an in-place operation.");
+    return ag__fail(
+        AG_ENOTSUP,
+        "%s: changing a view in place is not differentiated yet; change a clone(), or the Variable it is a view of",
+        op);
 }

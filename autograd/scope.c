@@ -44,12 +44,15 @@ void ag_scope_end(ag_scope *scope)
 {
     Thread *t = ag__thread();
     if (t->scope_depth <= scope->depth) return; /* closed already, with one round it */
-    if (t->scope_depth > scope->depth + 1) t->grad_off = scope->grad_off; /* a jump skipped the ends of inner scopes and modes */
+    if (t->scope_depth > scope->depth + 1)
+        t->grad_off = scope->grad_off; /* a jump skipped the ends of inner scopes and modes */
     int64_t kept = scope->start, top = t->n_held;
     for (int64_t i = kept; i < top; i++) {
         uintptr_t entry = (uintptr_t)t->held[i];
-        if (entry & 1) t->held[kept++] = entry_of(entry); /* the enclosing scope's from now on */
-        else ag__unref(t, (ag_variable *)entry, AG_OWNER);
+        if (entry & 1)
+            t->held[kept++] = entry_of(entry); /* the enclosing scope's from now on */
+        else
+            ag__unref(t, (ag_variable *)entry, AG_OWNER);
     }
     t->n_held = kept;
     t->scope_start = scope->outer;

@@ -16,13 +16,16 @@ struct ag_variable ag_none_ = { .refs = AG_OWNER };
 /* ---- making ---- */
 
 /* Geometry first, then storage: nothing is held if either fails. */
-static ag_variable *variable_new(Thread *t, int ndim, const int64_t *size, const int64_t *stride, ag_dtype dtype, ag_device device)
+static ag_variable *variable_new(Thread *t, int ndim, const int64_t *size, const int64_t *stride, ag_dtype dtype,
+                                 ag_device device)
 {
     int64_t numel = ag__numel_of(ndim, size), bytes;
     if (numel < 0 || __builtin_mul_overflow(numel, (int64_t)ag_dtype_size(dtype), &bytes)) {
         char text[AG_TEXT];
-        return ag__fail(AG_EINVAL, "a Variable of shape %s is not possible: sizes must not be negative, and their product must fit in memory",
-                        ag__shape_text(ndim, size, text, sizeof text));
+        return ag__fail(
+            AG_EINVAL,
+            "a Variable of shape %s is not possible: sizes must not be negative, and their product must fit in memory",
+            ag__shape_text(ndim, size, text, sizeof text));
     }
     ag_variable *v = ag__object_get(t);
     if (!v) return NULL;
@@ -61,7 +64,8 @@ ag_variable *ag__new(Thread *t, int ndim, const int64_t *size, ag_dtype dtype, a
 {
     return variable_new(t, ndim, size, NULL, dtype, device);
 }
-ag_variable *ag__new_strided(Thread *t, int ndim, const int64_t *size, const int64_t *stride, ag_dtype dtype, ag_device device)
+ag_variable *ag__new_strided(Thread *t, int ndim, const int64_t *size, const int64_t *stride, ag_dtype dtype,
+                             ag_device device)
 {
     return variable_new(t, ndim, size, stride, dtype, device);
 }
@@ -90,7 +94,8 @@ ag_variable *ag__alias(Thread *t, const ag_variable *x)
     return v ? ag__hold(t, v) : NULL;
 }
 
-ag_variable *ag__view_of(Thread *t, const ag_variable *x, int ndim, const int64_t *size, const int64_t *stride, int64_t offset)
+ag_variable *ag__view_of(Thread *t, const ag_variable *x, int ndim, const int64_t *size, const int64_t *stride,
+                         int64_t offset)
 {
     ag_variable *v = ag__alias_owned(t, x, AG_OWNER);
     if (!v) return NULL;
@@ -118,7 +123,8 @@ void ag__node_free_later(Thread *t, ag_node *n)
     t->dead_nodes = n;
 }
 
-/* The last owner of x is gone and a graph still holds it: nobody can read x.grad any more, and it may be what holds that graph. */
+/* The last owner of x is gone and a graph still holds it: nobody can read x.grad any more, and it may be what holds
+ * that graph. */
 void ag__leaf_abandoned(Thread *t, ag_variable *x)
 {
     ag_variable *grad = ag__take_grad(x);
@@ -160,8 +166,14 @@ void ag__bury(Thread *t)
 static inline bool is_there(const ag_variable *x) { return x && x != AG_NONE; }
 
 int ag_dim(const ag_variable *x) { return x ? x->tensor.ndim : 0; }
-ag_shape_list ag_shape(const ag_variable *x) { return x ? ag_sizes_of(x->tensor.ndim, x->tensor.size) : ag_sizes_of(0, NULL); }
-ag_shape_list ag_stride(const ag_variable *x) { return x ? ag_sizes_of(x->tensor.ndim, x->tensor.stride) : ag_sizes_of(0, NULL); }
+ag_shape_list ag_shape(const ag_variable *x)
+{
+    return x ? ag_sizes_of(x->tensor.ndim, x->tensor.size) : ag_sizes_of(0, NULL);
+}
+ag_shape_list ag_stride(const ag_variable *x)
+{
+    return x ? ag_sizes_of(x->tensor.ndim, x->tensor.stride) : ag_sizes_of(0, NULL);
+}
 int64_t ag_numel(const ag_variable *x) { return is_there(x) ? x->tensor.numel : 0; }
 ag_dtype ag_dtype_of(const ag_variable *x) { return is_there(x) ? (ag_dtype)x->tensor.dtype : AG_DTYPE_DEFAULT; }
 ag_device ag_device_of(const ag_variable *x) { return is_there(x) ? ag__device(x) : AG_ANY_DEVICE; }
@@ -181,7 +193,10 @@ int64_t ag_size(const ag_variable *x, int64_t dim)
 }
 int64_t ag_version(const ag_variable *x) { return is_there(x) ? x->tensor.storage->version : 0; }
 bool ag_is_view(const ag_variable *x) { return x && x->base; }
-bool ag_shares_storage(const ag_variable *a, const ag_variable *b) { return is_there(a) && is_there(b) && a->tensor.storage == b->tensor.storage; }
+bool ag_shares_storage(const ag_variable *a, const ag_variable *b)
+{
+    return is_there(a) && is_there(b) && a->tensor.storage == b->tensor.storage;
+}
 
 bool ag_requires_grad(const ag_variable *x) { return x && x->requires_grad; }
 bool ag_is_leaf(const ag_variable *x) { return is_there(x) && !x->grad_fn; }
@@ -198,10 +213,14 @@ ag_variable *ag_requires_grad_set(ag_variable *x, bool on)
     if (!ag__may_change(t)) return NULL;
     if (x->requires_grad == on) return x;
     if (x->grad_fn)
-        return ag__fail(AG_EGRAPH, "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a subgraph "
+        return ag__fail(AG_EGRAPH, "you can only change requires_grad flags of leaf variables. If you want to use a "
+                                   "computed variable in a subgraph "
                                    "that doesn't require differentiation use var_no_grad = var.detach().");
-    if (x->tensor.wrapped) return ag__fail(AG_EINVAL, "requires_grad_: a number from ag_scalar is shared, so it cannot change; use ag_full");
-    if (on && !ag__is_floating(ag_dtype_of(x))) return ag__fail(AG_EINVAL, "only Tensors of floating point dtype can require gradients");
+    if (x->tensor.wrapped)
+        return ag__fail(AG_EINVAL,
+                        "requires_grad_: a number from ag_scalar is shared, so it cannot change; use ag_full");
+    if (on && !ag__is_floating(ag_dtype_of(x)))
+        return ag__fail(AG_EINVAL, "only Tensors of floating point dtype can require gradients");
     x->requires_grad = on;
     return x;
 }
@@ -210,15 +229,18 @@ ag_variable *ag_requires_grad_on(ag_variable *x) { return ag_requires_grad_set(x
 bool ag_set_grad(ag_variable *x, ag_variable *g)
 {
     Thread *t = ag__thread();
-    if (!x || x == AG_NONE || !g) return ag__fail(AG_EINVAL, "grad: %s is NULL", x && x != AG_NONE ? "the gradient" : "the Variable");
+    if (!x || x == AG_NONE || !g)
+        return ag__fail(AG_EINVAL, "grad: %s is NULL", x && x != AG_NONE ? "the gradient" : "the Variable");
     if (!ag__may_change(t)) return false;
     if (g == AG_NONE) {
         g = NULL;
     } else if (g == x) {
         return ag__fail(AG_EINVAL, "can't assign Variable as its own grad");
-    } else if (g->tensor.dtype != x->tensor.dtype || !ag__same_sizes(&g->tensor, &x->tensor) || ag__device(g).type != ag__device(x).type) {
+    } else if (g->tensor.dtype != x->tensor.dtype || !ag__same_sizes(&g->tensor, &x->tensor) ||
+               ag__device(g).type != ag__device(x).type) {
         char is[AG_TEXT], wants[AG_TEXT];
-        return ag__fail(AG_EINVAL, "assigned grad has data of a different shape, type or device (grad: %s, Variable: %s)",
+        return ag__fail(AG_EINVAL,
+                        "assigned grad has data of a different shape, type or device (grad: %s, Variable: %s)",
                         ag__tensor_text(&g->tensor, is, sizeof is), ag__tensor_text(&x->tensor, wants, sizeof wants));
     } else {
         ag__ref(g, AG_OWNER);
@@ -245,9 +267,12 @@ ag_variable *ag_detach_(ag_variable *x)
     if (!x || x == AG_NONE) return ag__fail(AG_EINVAL, "detach_: input is %s", x ? "None" : "NULL");
     if (!ag__may_change(t)) return NULL;
     if (x->base)
-        return ag__fail(AG_EGRAPH, "Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) for training, and "
-                                   "gradient_as_bucket_view is set as True, gradients are views of DDP buckets, and hence detach_() cannot be "
-                                   "called on these gradients.");
+        return ag__fail(
+            AG_EGRAPH,
+            "Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) for "
+            "training, and "
+            "gradient_as_bucket_view is set as True, gradients are views of DDP buckets, and hence detach_() cannot be "
+            "called on these gradients.");
     if (x->retains_grad && x->grad_fn) ag__retain_forget(x);
     ag_node *n = x->grad_fn;
     x->grad_fn = NULL;
@@ -275,8 +300,10 @@ size_t ag_repr(const ag_variable *x, char *text, size_t room)
         }
         return n;
     }
-    if (x->grad_fn) snprintf(suffix, sizeof suffix, "grad_fn=<%s>", x->grad_fn->op->node);
-    else if (x->requires_grad) strcpy(suffix, "requires_grad=True");
+    if (x->grad_fn)
+        snprintf(suffix, sizeof suffix, "grad_fn=<%s>", x->grad_fn->op->node);
+    else if (x->requires_grad)
+        strcpy(suffix, "requires_grad=True");
     return ag__tensor_print(text, room, &x->tensor, *suffix ? suffix : NULL);
 }
 
@@ -299,9 +326,10 @@ void ag_show(const ag_variable *x)
     ag_print(x, stderr);
     if (!x || x == AG_NONE) return;
     char text[AG_TEXT];
-    fprintf(stderr, "  %s, %s, version %" PRIu32 ", %s%s, %d references\n", ag__tensor_text(&x->tensor, text, sizeof text),
-            x->tensor.contiguous ? "contiguous" : "strided", x->tensor.storage->version, x->requires_grad ? "requires grad" : "no grad",
-            x->grad ? ", has .grad" : "", (int)ag__refs(x));
+    fprintf(stderr, "  %s, %s, version %" PRIu32 ", %s%s, %d references\n",
+            ag__tensor_text(&x->tensor, text, sizeof text), x->tensor.contiguous ? "contiguous" : "strided",
+            x->tensor.storage->version, x->requires_grad ? "requires grad" : "no grad", x->grad ? ", has .grad" : "",
+            (int)ag__refs(x));
 }
 
 /* ---- what is alive ---- */
@@ -319,7 +347,8 @@ static void count_living(void *object, void *user)
     c->n++;
     if (!c->file) return;
     char text[AG_TEXT];
-    fprintf(c->file, "%s, made by %s", ag__tensor_text(&v->tensor, text, sizeof text), v->made_by ? v->made_by : "the library");
+    fprintf(c->file, "%s, made by %s", ag__tensor_text(&v->tensor, text, sizeof text),
+            v->made_by ? v->made_by : "the library");
     if (v->caller) ag__print_address(c->file, v->caller);
     fprintf(c->file, ", %d references\n", (int)ag__refs(v));
 }

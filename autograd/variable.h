@@ -55,6 +55,15 @@ AG_API bool ag_set_grad(ag_variable *x, ag_variable *g);
 /* The node that made x, NULL for a leaf. Borrowed from x. */
 AG_API ag_node *ag_grad_fn(const ag_variable *x);
 AG_API const char *ag_node_name(const ag_node *node);     /* "MulBackward0" */
+/* What is behind input i of a node (grad_fn.next_functions): a node and which of its outputs; or a leaf, where the name is PyTorch's for what
+ * adds to its .grad, "AccumulateGrad"; or nothing (all NULL), where no gradient is wanted. false past the last input. Borrowed. */
+typedef struct ag_next {
+    ag_node *node;
+    ag_variable *leaf;
+    int output_nr;
+    const char *name;
+} ag_next;
+AG_API bool ag_next_function(const ag_node *node, int i, ag_next *next);
 AG_API int ag_output_nr(const ag_variable *x);            /* which of its node's outputs x is */
 /* x's numbers without its history: shares the storage and its version, never requires a gradient. ag_detach_ cuts x itself off. */
 AG_API ag_variable *ag_detach(ag_variable *x);

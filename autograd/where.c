@@ -20,7 +20,8 @@ static const char *last_part(const char *path)
 static bool print_line(FILE *file, const void *address)
 {
     static char *debug_path;
-    static const Dwfl_Callbacks callbacks = { .find_elf = dwfl_linux_proc_find_elf, .find_debuginfo = dwfl_standard_find_debuginfo,
+    static const Dwfl_Callbacks callbacks = { .find_elf = dwfl_linux_proc_find_elf,
+                                              .find_debuginfo = dwfl_standard_find_debuginfo,
                                               .debuginfo_path = &debug_path };
     Dwfl *dwfl = dwfl_begin(&callbacks);
     if (!dwfl) return false;
@@ -51,6 +52,8 @@ void ag__print_address(FILE *file, const void *address)
 {
     if (print_line(file, address)) return;
     Dl_info info;
-    if (dladdr(address, &info) && info.dli_sname) fprintf(file, " in %s", info.dli_sname);
-    else fprintf(file, " at %p", address);
+    if (dladdr(address, &info) && info.dli_sname)
+        fprintf(file, " in %s", info.dli_sname);
+    else
+        fprintf(file, " at %p", address);
 }

@@ -9,9 +9,11 @@
 #include "mnist/options.h"
 #include "mnist/progress.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* With a ReLU on the logits some seeds cut a class off for good; this one learns all ten. */
 enum { DEFAULT_SEED = 1, CLASSES = 10 };
@@ -25,13 +27,14 @@ typedef struct {
 static Variable *cnn_forward(Module *self, Variable *x) /* (N,1,28,28) -> (N,10) */
 {
     Cnn *net = (Cnn *)self;
-    x = ag_forward(net->conv1, x);             /* (N,10,24,24) */
-    x = ag_forward(net->conv2, x);             /* (N,20,20,20) */
-    x = ag_forward(net->maxpool, x);           /* (N,20,10,10) */
+    x = ag_forward(net->conv1, x);   /* (N,10,24,24) */
+    x = ag_forward(net->conv2, x);   /* (N,20,20,20) */
+    x = ag_forward(net->maxpool, x); /* (N,20,10,10) */
     x = ag_forward(net->drop, x);
-    x = ag_view(x, AG_SHAPE(-1, 20 * 10 * 10)); /* all feature maps side by side, for the fully connected layers */
-    x = ag_forward(net->fc3, x);               /* (N,100) */
-    x = ag_forward(net->fc4, x);               /* (N,10) */
+    /* All feature maps side by side, to pass into the fully connected layers. */
+    x = ag_view(x, AG_SHAPE(-1, 20 * 10 * 10));
+    x = ag_forward(net->fc3, x); /* (N,100) */
+    x = ag_forward(net->fc4, x); /* (N,10) */
     return x;
 }
 
@@ -83,24 +86,84 @@ static void print_missing_classes(const int64_t predictions[CLASSES], bool train
     if (any) printf(".\n");
 }
 
-static void evaluate(Cnn *the_net, DataLoader *test_loader, const Options *options, bool trained)
+/* Everything a training consists of. */
+typedef struct {
+    Options options;
+    Cnn *the_net;
+    Module *loss_function;
+    Optimizer *optimizer;
+    DataLoader *train_loader, *test_loader;
+    Place place; /* where it stands */
+    FILE *log;
+} Training;
+
+static void evaluate(Training *t)
 {
     AG_NO_GRAD;
-    ag_eval(the_net);
+    ag_eval(t->the_net);
     int64_t correct = 0, total = 0, predictions[CLASSES] = { 0 };
-    for (Batch batch; ag_data_next(test_loader, &batch);) {
+    for (Batch batch; ag_data_next(t->test_loader, &batch);) {
         AG_SCOPE;
-        Variable *images = ag_to(batch.inputs, options->device, .dtype = options->dtype);
-        Variable *outputs = ag_forward(the_net, images);
+        Variable *images = ag_to(batch.inputs, t->options.device, .dtype = t->options.dtype);
+        Variable *outputs = ag_forward(t->the_net, images);
         Variable *predicted = ag_to(ag_max_dim(outputs, 1).indices, AG_CPU);
         total += ag_size(batch.targets, 0);
         correct += ag_item_int64(ag_sum(ag_eq(predicted, batch.targets)));
         const int64_t *classes = ag_data(predicted);
         for (int64_t i = 0; i < ag_numel(predicted); i++) predictions[classes[i]]++;
     }
-    ag_train(the_net);
+    ag_train(t->the_net);
     printf("Accuracy of the network on the %" PRId64 " test images: %.2f %%\n", total, 100.0 * (double)correct / (double)total);
-    print_missing_classes(predictions, trained);
+    print_missing_classes(predictions, t->place.step > 0);
+}
+
+/* After a step: a line in the log, a line every 300 minibatches, the progress bar. */
+static void report_step(Training *t, const Batch *batch, Variable *loss)
+{
+    if (t->log) fprintf(t->log, "%" PRId64 " %.*g\n", t->place.step, t->options.dtype == AG_FLOAT64 ? 17 : 9, ag_item(loss));
+    if (t->options.quiet) return;
+    if (batch->index % 300 == 0) {
+        progress_clear();
+        printf("At epoch %" PRId64 ", minibatch %" PRId64 ". Loss: %.4f.\n", t->place.epoch, batch->index, ag_item(loss));
+    }
+    progress_show("training", batch->index + 1, ag_data_loader_size(t->train_loader));
+}
+
+/* The rest of epoch place.epoch, or as much of it as there is time for until Ctrl-C. */
+static void train_epoch(Training *t)
+{
+    double start = timer();
+    if (t->place.batch == 0) ag_get_rng_state(t->place.epoch_state);
+    for (Batch batch; !interrupted() && ag_data_next(t->train_loader, &batch);) {
+        AG_SCOPE; /* what a step makes dies with it */
+
+        Variable *the_batch = ag_to(batch.inputs, t->options.device, .dtype = t->options.dtype);
+        Variable *labels = ag_to(batch.targets, t->options.device);
+
+        ag_optim_zero_grad(t->optimizer);
+
+        Variable *output = ag_forward(t->the_net, the_batch);
+
+        Variable *loss = ag_criterion(t->loss_function, output, labels);
+
+        ag_backward(loss);
+
+        ag_optim_step(t->optimizer);
+
+        report_step(t, &batch, loss);
+        t->place.batch++;
+        t->place.step++;
+    }
+    double end = timer();
+    progress_clear();
+    if (t->place.batch < ag_data_loader_size(t->train_loader)) {
+        printf("Stopped in epoch %" PRId64 ", after %" PRId64 " minibatches.\n", t->place.epoch, t->place.batch);
+        return;
+    }
+    printf("Epoch %" PRId64 " finished! It took: %.4f seconds\n", t->place.epoch, end - start);
+    t->place.batch = 0;
+    t->place.epoch++;
+    if (t->options.evaluate) evaluate(t);
 }
 
 /* What the library could not do ends this program, with the sentence that says why. */
@@ -124,101 +187,65 @@ static Dataset *first(Dataset *dataset, int64_t n)
     return subset;
 }
 
-static void log_loss(FILE *log, int64_t step, Variable *loss)
+static FILE *open_log(const char *path)
 {
-    if (log) fprintf(log, "%" PRId64 " %.*g\n", step, ag_dtype_of(loss) == AG_FLOAT64 ? 17 : 9, ag_item(loss));
+    FILE *log = path ? fopen(path, "w") : NULL;
+    if (path && !log) {
+        fprintf(stderr, "mnist_cnn: cannot write %s: %s\n", path, strerror(errno));
+        exit(1);
+    }
+    return log;
 }
 
 int main(int argc, char **argv)
 {
-    Options options = options_parse(argc, argv, (Options){ .epochs = 25, .batch_size = 64, .limit = -1, .lr = 0.01,
-                                                           .dropout = 0.25, .seed = DEFAULT_SEED, .device = AG_CPU,
-                                                           .dtype = AG_FLOAT32, .evaluate = true, .data = "./data" });
+    Training t = { .options = { .epochs = 25, .batch_size = 64, .limit = INT64_MAX, .lr = 0.01, .dropout = 0.25, .seed = DEFAULT_SEED,
+                                .device = AG_CPU, .dtype = AG_FLOAT32, .evaluate = true, .data = "./data" } };
+    t.options = options_parse(argc, argv, t.options);
     setvbuf(stdout, NULL, _IOLBF, 0);
     ag_set_error_handler(give_up, NULL);
-    if (options.threads) ag_set_num_threads(options.threads);
-    ag_manual_seed(options.seed);
+    if (t.options.threads) ag_set_num_threads(t.options.threads);
+    ag_manual_seed(t.options.seed);
 
     /* Normalize the pixel values to [-1,1] with mean 0. This is really important! */
     Transform *transform = ag_transforms_compose(ag_transforms_to_tensor(), ag_transforms_normalize(0.5, 0.5));
-    Dataset *training_data = ag_datasets_mnist(.root = options.data, .train = true, .transform = transform, .download = true);
-    Dataset *testing_data = ag_datasets_mnist(.root = options.data, .train = false, .transform = transform, .download = true);
 
-    int64_t n_training = ag_dataset_size(training_data);
-    if (options.limit > 0 && options.limit < n_training) n_training = options.limit;
-    Dataset *training_subset = first(training_data, n_training);
-    DataLoader *train_loader = ag_data_loader(training_subset, .batch_size = options.batch_size, .shuffle = true);
-    DataLoader *test_loader = ag_data_loader(testing_data, .batch_size = ag_dataset_size(testing_data), .shuffle = false);
+    Dataset *training_data = ag_datasets_mnist(.root = t.options.data, .train = true, .transform = transform, .download = true);
+    Dataset *testing_data = ag_datasets_mnist(.root = t.options.data, .train = false, .transform = transform, .download = true);
 
-    /* MNIST digits are grayscale. Weights are made in float32, as PyTorch makes them, and then converted. */
-    Cnn *the_net = cnn(1, options.dropout);
-    ag_module_to(the_net, options.device, .dtype = options.dtype);
-    if (!options.quiet) print_network(the_net);
+    int64_t n = ag_dataset_size(training_data);
+    Dataset *used_data = first(training_data, t.options.limit < n ? t.options.limit : n);
+    t.train_loader = ag_data_loader(used_data, .batch_size = t.options.batch_size, .shuffle = true);
+    t.test_loader = ag_data_loader(testing_data, .batch_size = ag_dataset_size(testing_data), .shuffle = false);
 
-    Module *loss_function = ag_nn_cross_entropy_loss();
-    Optimizer *optimizer = ag_optim_sgd(ag_parameters(the_net), .lr = options.lr);
+    t.the_net = cnn(1, t.options.dropout); /* MNIST digits are grayscale. */
+    ag_module_to(t.the_net, t.options.device, .dtype = t.options.dtype); /* made in float32, as PyTorch makes them */
+    if (!t.options.quiet) print_network(t.the_net);
 
-    Place place = { 0 };
-    if (options.load) checkpoint_load(options.load, &the_net->base, optimizer, train_loader, &place);
-    if (options.load && options.lr_given) ag_optim_set_lr(optimizer, options.lr);
-    FILE *log = options.log ? fopen(options.log, "w") : NULL;
-    if (options.log && !log) {
-        perror(options.log);
-        return 1;
-    }
-    if (options.epochs == 0 || (options.evaluate && place.epoch >= options.epochs))
-        evaluate(the_net, test_loader, &options, place.step > 0);
+    t.loss_function = ag_nn_cross_entropy_loss();
+    t.optimizer = ag_optim_sgd(ag_parameters(t.the_net), .lr = t.options.lr);
 
+    if (t.options.load) checkpoint_load(t.options.load, &t.the_net->base, t.optimizer, t.train_loader, &t.place);
+    if (t.options.load && t.options.lr_given) ag_optim_set_lr(t.optimizer, t.options.lr);
+    t.log = open_log(t.options.log);
     catch_interrupts();
-    int64_t n_batches = ag_data_loader_size(train_loader);
-    for (int64_t epoch = place.epoch; epoch < options.epochs && !interrupted(); epoch++) {
-        double start = timer();
-        if (place.batch == 0) ag_get_rng_state(place.epoch_state);
-        for (Batch batch; !interrupted() && ag_data_next(train_loader, &batch);) {
-            AG_SCOPE;
-            Variable *the_batch = ag_to(batch.inputs, options.device, .dtype = options.dtype);
-            Variable *labels = ag_to(batch.targets, options.device);
 
-            ag_optim_zero_grad(optimizer);
-
-            Variable *output = ag_forward(the_net, the_batch);
-
-            Variable *loss = ag_criterion(loss_function, output, labels);
-
-            ag_backward(loss);
-
-            ag_optim_step(optimizer);
-
-            log_loss(log, place.step, loss);
-            if (batch.index % 300 == 0 && !options.quiet) {
-                progress_clear();
-                printf("At epoch %" PRId64 ", minibatch %" PRId64 ". Loss: %.4f.\n", epoch, batch.index, ag_item(loss));
-            }
-            if (!options.quiet) progress_show("training", batch.index + 1, n_batches);
-            place.batch = batch.index + 1;
-            place.step++;
-        }
-        progress_clear();
-        double end = timer();
-        if (place.batch == n_batches) {
-            printf("Epoch %" PRId64 " finished! It took: %.4f seconds\n", epoch, end - start);
-            if (options.evaluate) evaluate(the_net, test_loader, &options, true);
-            place.batch = 0;
-            place.epoch = epoch + 1;
-        } else {
-            printf("Stopped in epoch %" PRId64 ", after minibatch %" PRId64 ".\n", epoch, place.batch - 1);
-        }
-        if (options.save) checkpoint_save(options.save, &the_net->base, optimizer, &place);
+    if (t.place.epoch >= t.options.epochs) {
+        if (t.options.evaluate) evaluate(&t);
+        if (t.options.save) checkpoint_save(t.options.save, &t.the_net->base, t.optimizer, &t.place);
     }
-    if (options.save && place.step == 0) checkpoint_save(options.save, &the_net->base, optimizer, &place);
+    while (t.place.epoch < t.options.epochs && !interrupted()) {
+        train_epoch(&t);
+        if (t.options.save) checkpoint_save(t.options.save, &t.the_net->base, t.optimizer, &t.place);
+    }
 
-    if (log && fclose(log)) perror(options.log);
-    ag_optim_free(optimizer);
-    ag_module_free(loss_function);
-    ag_module_free(the_net);
-    ag_data_loader_free(test_loader);
-    ag_data_loader_free(train_loader);
-    ag_dataset_free(training_subset);
+    if (t.log) fclose(t.log);
+    ag_optim_free(t.optimizer);
+    ag_module_free(t.loss_function);
+    ag_module_free(t.the_net);
+    ag_data_loader_free(t.test_loader);
+    ag_data_loader_free(t.train_loader);
+    ag_dataset_free(used_data);
     ag_dataset_free(testing_data);
     ag_dataset_free(training_data);
     ag_transform_free(transform);

@@ -16,6 +16,7 @@
 #include "tensor/fail.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

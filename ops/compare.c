@@ -10,11 +10,13 @@
 static bool check_pair(const char *op, const ag_variable *a, const ag_variable *b)
 {
     if (!a || a == AG_NONE || !b || b == AG_NONE)
-        return ag__fail(AG_EINVAL, "%s: %s is %s", op, !a || a == AG_NONE ? "input" : "other", !a || !b ? "NULL" : "None");
+        return ag__fail(AG_EINVAL, "%s: %s is %s", op, !a || a == AG_NONE ? "input" : "other",
+                        !a || !b ? "NULL" : "None");
     ag_device on = ag__device(a), other = ag__device(b);
     if (on.type != other.type || on.index != other.index)
-        return ag__fail(AG_EDEVICE, "%s: Expected all tensors to be on the same device, but found at least two devices, %s and %s!", op,
-                        ag_device_name(on), ag_device_name(other));
+        return ag__fail(AG_EDEVICE,
+                        "%s: Expected all tensors to be on the same device, but found at least two devices, %s and %s!",
+                        op, ag_device_name(on), ag_device_name(other));
     if (on.type != AG_DEVICE_CPU) return ag__fail(AG_ENOTSUP, "%s: there is no kernel for %s", op, ag_device_name(on));
     return true;
 }
@@ -40,8 +42,10 @@ static void equal_row(void *user, char *const *data, const int64_t *stride, int6
     if (__atomic_load_n(&e->differ, __ATOMIC_RELAXED)) return;
     for (int64_t i = 0; i < count && same; i++) {
         const char *a = data[0] + i * stride[0], *b = data[1] + i * stride[1];
-        if (e->type[0] == AG_FLOAT32 && e->type[1] == AG_FLOAT32) same = *(const float *)(const void *)a == *(const float *)(const void *)b;
-        else same = same_number(a, e->type[0], b, e->type[1]);
+        if (e->type[0] == AG_FLOAT32 && e->type[1] == AG_FLOAT32)
+            same = *(const float *)(const void *)a == *(const float *)(const void *)b;
+        else
+            same = same_number(a, e->type[0], b, e->type[1]);
     }
     if (!same) __atomic_store_n(&e->differ, true, __ATOMIC_RELAXED);
 }
@@ -89,12 +93,16 @@ bool ag_allclose_call(const struct ag_allclose_args *args)
     const ag_variable *input = args->input, *other = args->other;
     if (!check_pair("allclose", input, other)) return false;
     if (input->tensor.dtype != other->tensor.dtype)
-        return ag__fail(AG_EINVAL, "allclose: %s did not match %s", ag__scalar_type(ag_dtype_of(input)), ag__scalar_type(ag_dtype_of(other)));
-    if (!(args->rtol >= 0)) return ag__fail(AG_EINVAL, "allclose: rtol must be greater than or equal to zero, but got %g", args->rtol);
-    if (!(args->atol >= 0)) return ag__fail(AG_EINVAL, "allclose: atol must be greater than or equal to zero, but got %g", args->atol);
+        return ag__fail(AG_EINVAL, "allclose: %s did not match %s", ag__scalar_type(ag_dtype_of(input)),
+                        ag__scalar_type(ag_dtype_of(other)));
+    if (!(args->rtol >= 0))
+        return ag__fail(AG_EINVAL, "allclose: rtol must be greater than or equal to zero, but got %g", args->rtol);
+    if (!(args->atol >= 0))
+        return ag__fail(AG_EINVAL, "allclose: atol must be greater than or equal to zero, but got %g", args->atol);
     int ndim;
     ag_tensor common = input->tensor; /* the shape both broadcast to; its elements are not looked at */
-    if (!ag__broadcast("allclose", 2, (const ag_tensor *const[]){ &input->tensor, &other->tensor }, &ndim, common.size)) return false;
+    if (!ag__broadcast("allclose", 2, (const ag_tensor *const[]){ &input->tensor, &other->tensor }, &ndim, common.size))
+        return false;
     common.ndim = (uint8_t)ndim;
     common.numel = ag__numel_of(ndim, common.size);
     common.contiguous = true;

@@ -16,6 +16,7 @@ static bool lies_so(const ag_tensor *x, ag_memory_format format)
 {
     int64_t stride[AG_MAX_DIMS];
     if (format == AG_PRESERVE_FORMAT) return true;
+    if (format == AG_BATCH_LAST && x->ndim < 2) return false; /* the copy then says why not */
     if (format == AG_CONTIGUOUS_FORMAT || x->numel == 0) return x->contiguous;
     ag__format_strides(x->ndim, x->size, format, stride);
     for (int d = 0; d < x->ndim; d++)
@@ -28,7 +29,8 @@ static bool clone_shape(ag_run *r)
     const struct ag_clone_args *a = r->args;
     const ag_tensor *x = &a->input->tensor;
     int64_t stride[AG_MAX_DIMS];
-    return ag__fresh_strides(r->op, a, x, a->memory_format, stride) && ag__output_strided(r, 0, x->ndim, x->size, stride, (ag_dtype)x->dtype) != NULL;
+    return ag__fresh_strides(r->op, a, x, a->memory_format, stride) &&
+           ag__output_strided(r, 0, x->ndim, x->size, stride, (ag_dtype)x->dtype) != NULL;
 }
 static bool copy_cpu(ag_run *r)
 {
@@ -44,14 +46,16 @@ static bool contiguous_compose(const void *args, ag_variable **out)
 {
     const struct ag_contiguous_args *a = args;
     if (a->memory_format == AG_PRESERVE_FORMAT)
-        return ag__fail_call(ag__op_contiguous(), a, "preserve memory format is unsupported by the contiguous operator");
+        return ag__fail_call(ag__op_contiguous(), a,
+                             "preserve memory format is unsupported by the contiguous operator");
     bool so = lies_so(&a->input->tensor, a->memory_format);
     return (out[0] = so ? a->input : ag_clone(a->input, .memory_format = a->memory_format)) != NULL;
 }
 
 /* ---- to ---- */
 
-#define AG_ARGS__to_copy(must, may) must(Tensor, input) must(Device, device) must(Dtype, dtype) must(Format, memory_format)
+#define AG_ARGS__to_copy(must, may) \
+    must(Tensor, input) must(Device, device) must(Dtype, dtype) must(Format, memory_format)
 AG_STRUCT(_to_copy, AG_ARGS__to_copy)
 
 static bool to_copy_shape(ag_run *r)
@@ -68,7 +72,8 @@ static void to_copy_backward(ag_gradients *b)
 {
     b->grad[0] = ag_to(b->g[0], .device = b->edge[0].device, .dtype = (ag_dtype)b->edge[0].dtype);
 }
-AG_RECORD(_to_copy, AG_ARGS__to_copy, .node = "ToCopyBackward0", .shape = to_copy_shape, .kernel = { copy_cpu }, .backward = to_copy_backward)
+AG_RECORD(_to_copy, AG_ARGS__to_copy, .node = "ToCopyBackward0", .shape = to_copy_shape, .kernel = { copy_cpu },
+          .backward = to_copy_backward)
 
 static bool to_compose(const void *args, ag_variable **out);
 AG_OP(to, .compose = to_compose)
@@ -77,10 +82,13 @@ static bool to_compose(const void *args, ag_variable **out)
     const struct ag_to_args *a = args;
     const ag_tensor *x = &a->input->tensor;
     ag_device is = ag__device(a->input);
-    struct ag__to_copy_args copy = { .input = a->input, .device = a->device, .dtype = a->dtype, .memory_format = a->memory_format };
+    struct ag__to_copy_args copy = {
+        .input = a->input, .device = a->device, .dtype = a->dtype, .memory_format = a->memory_format
+    };
     if (a->device.type == AG_DEVICE_DEFAULT) copy.device = is;
     if (a->dtype == AG_DTYPE_DEFAULT) copy.dtype = (ag_dtype)x->dtype;
-    if ((int)copy.dtype < 0 || copy.dtype >= AG_N_DTYPES) return ag__fail_call(ag__op_to(), a, "there is no dtype %d", (int)copy.dtype);
+    if ((int)copy.dtype < 0 || copy.dtype >= AG_N_DTYPES)
+        return ag__fail_call(ag__op_to(), a, "there is no dtype %d", (int)copy.dtype);
     bool same = copy.dtype == (ag_dtype)x->dtype && copy.device.type == is.type && copy.device.index == is.index;
     if (same && !a->copy && lies_so(x, a->memory_format)) return (out[0] = a->input) != NULL;
     return ag__apply(ag__op__to_copy(), &copy, out, __builtin_return_address(0));
@@ -116,11 +124,13 @@ static bool copy__shape(ag_run *r)
     if (ndim != y->ndim || memcmp(size, y->size, (size_t)ndim * sizeof *size) != 0) {
         char is[AG_TEXT], wants[AG_TEXT];
         return ag__fail_call(r->op, r->args, "output with shape %s doesn't match the broadcast shape %s",
-                             ag__shape_text(y->ndim, y->size, is, sizeof is), ag__shape_text(ndim, size, wants, sizeof wants));
+                             ag__shape_text(y->ndim, y->size, is, sizeof is),
+                             ag__shape_text(ndim, size, wants, sizeof wants));
     }
     if (ag__overlap(y, x) == 2)
         return ag__fail_call(r->op, r->args,
-                             "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory "
+                             "unsupported operation: some elements of the input tensor and the written-to tensor refer "
+                             "to a single memory "
                              "location. Please clone() the tensor before performing the operation.");
     if (!ag__is_floating((ag_dtype)y->dtype)) r->wants_grad = false;
     return true;
@@ -135,15 +145,16 @@ static void copy__backward(ag_gradients *b)
     if (b->wanted[0]) b->grad[0] = ag_zeros_like(b->g[0]);
     if (b->wanted[1]) b->grad[1] = ag_to(b->g[0], .device = b->edge[1].device);
 }
-AG_OP_PLAIN(copy_, .node = "CopyBackwards", .inplace_only = true, .moves = true, .shape = copy__shape, .kernel = { copy__cpu },
-            .backward = copy__backward)
+AG_OP_PLAIN(copy_, .node = "CopyBackwards", .inplace_only = true, .moves = true, .shape = copy__shape,
+            .kernel = { copy__cpu }, .backward = copy__backward)
 
 static void zeros_backward(ag_gradients *b) { b->grad[0] = ag_zeros_like(b->g[0]); }
 
 #define AG_ARGS_fill_(must, may) must(Tensor, input) must(Float, value)
 static bool fill__shape(ag_run *r);
 static bool fill__cpu(ag_run *r);
-AG_OP_PLAIN(fill_, .node = "FillBackward2", .inplace_only = true, .shape = fill__shape, .kernel = { fill__cpu }, .backward = zeros_backward)
+AG_OP_PLAIN(fill_, .node = "FillBackward2", .inplace_only = true, .shape = fill__shape, .kernel = { fill__cpu },
+            .backward = zeros_backward)
 static bool fill__shape(ag_run *r)
 {
     const struct ag_fill__args *a = r->args;
@@ -163,7 +174,8 @@ static bool zero__cpu(ag_run *r)
     ag__fill_elements(&r->in[0]->tensor, 0);
     return true;
 }
-AG_OP_PLAIN(zero_, .node = "ZeroBackward0", .inplace_only = true, .shape = zero__shape, .kernel = { zero__cpu }, .backward = zeros_backward)
+AG_OP_PLAIN(zero_, .node = "ZeroBackward0", .inplace_only = true, .shape = zero__shape, .kernel = { zero__cpu },
+            .backward = zeros_backward)
 
 /* ---- where a mask says so ---- */
 
@@ -171,8 +183,8 @@ AG_OP_PLAIN(zero_, .node = "ZeroBackward0", .inplace_only = true, .shape = zero_
 static bool masked_fill_shape(ag_run *r);
 static bool masked_fill_cpu(ag_run *r);
 static void masked_fill_backward(ag_gradients *b);
-AG_OP_PLAIN(masked_fill, .node = "MaskedFillBackward0", .inplace = true, .shape = masked_fill_shape, .kernel = { masked_fill_cpu },
-            .backward = masked_fill_backward, .keeps = { AG_KEEP_IN(1) })
+AG_OP_PLAIN(masked_fill, .node = "MaskedFillBackward0", .inplace = true, .shape = masked_fill_shape,
+            .kernel = { masked_fill_cpu }, .backward = masked_fill_backward, .keeps = { AG_KEEP_IN(1) })
 AG_INPLACE_PLAIN(masked_fill)
 
 static bool masked_fill_shape(ag_run *r)
@@ -181,8 +193,10 @@ static bool masked_fill_shape(ag_run *r)
     const ag_tensor *x = &a->input->tensor, *mask = &a->mask->tensor;
     int ndim;
     int64_t size[AG_MAX_DIMS];
+    static const char *const type[AG_N_DTYPES] = { "float", "double", "long int", "int", "unsigned char", "bool" };
     if (mask->dtype != AG_BOOL)
-        return ag__fail_call(r->op, a, "masked_fill_ only supports boolean masks, but got mask with dtype %s", ag__scalar_type((ag_dtype)mask->dtype));
+        return ag__fail_call(r->op, a, "masked_fill_ only supports boolean masks, but got mask with dtype %s",
+                             type[mask->dtype]);
     return ag__check_number(r->op, a, a->value, (ag_dtype)x->dtype) &&
            ag__broadcast("masked_fill", 2, (const ag_tensor *const[]){ mask, x }, &ndim, size) &&
            ag__output(r, 0, ndim, size, (ag_dtype)x->dtype) != NULL;

@@ -10,12 +10,12 @@ AG_BEGIN_DECLS
 
 /* A copy; its layout is input's (AG_PRESERVE_FORMAT), row-major or batch-last. */
 #define AG_ARGS_clone(must, may) must(Tensor, input) may(Format, memory_format, AG_PRESERVE_FORMAT)
-#define ag_clone(...) AG_CALL(clone, __VA_ARGS__)
+#define ag_clone(...)            AG_CALL(clone, __VA_ARGS__)
 AG_DECLARE(clone)
 
 /* input itself if its elements lie in that order already, else a copy that does. */
 #define AG_ARGS_contiguous(must, may) must(Tensor, input) may(Format, memory_format, AG_CONTIGUOUS_FORMAT)
-#define ag_contiguous(...) AG_CALL(contiguous, __VA_ARGS__)
+#define ag_contiguous(...)            AG_CALL(contiguous, __VA_ARGS__)
 AG_DECLARE(contiguous)
 
 /* input's elements become src's, which broadcasts and is converted to input's type and device. Returns input. */
@@ -26,12 +26,9 @@ AG_API ag_variable *ag_copy_(ag_variable *input, ag_variable *src);
  *     ag_to(x, AG_CUDA)      ag_to(x, .dtype = AG_FLOAT64)      ag_to(x, .memory_format = AG_BATCH_LAST)
  *
  * A type or a layout goes by its name. */
-#define AG_ARGS_to(must, may)                                                                                        \
-    must(Tensor, input)                                                                                              \
-    may(Device, device, { AG_DEVICE_DEFAULT, 0 })                                                                               \
-    may(Dtype, dtype, AG_DTYPE_DEFAULT)                                                                              \
-    may(Bool, copy, false)                                                                                           \
-    may(Format, memory_format, AG_PRESERVE_FORMAT)
+#define AG_ARGS_to(must, may)                                                                                         \
+    must(Tensor, input) may(Device, device, AG_ANY_DEVICE) may(Dtype, dtype, AG_DTYPE_DEFAULT) may(Bool, copy, false) \
+        may(Format, memory_format, AG_PRESERVE_FORMAT)
 #define ag_to(...) AG_CALL(to, __VA_ARGS__)
 AG_DECLARE(to)
 /* ag_to(x, .dtype = ...): float32, float64, int64, int32. */
@@ -44,7 +41,8 @@ AG_API ag_variable *ag_int(ag_variable *input);
 AG_API ag_variable *ag_fill_(ag_variable *input, double value);
 AG_API ag_variable *ag_zero_(ag_variable *input);
 
-/* input with `value` where mask (bool, broadcasts) is true. ag_masked_fill_ changes input, to which the mask must broadcast. */
+/* input with `value` where mask (bool, broadcasts) is true. ag_masked_fill_ changes input, to which the mask must
+ * broadcast. */
 AG_API ag_variable *ag_masked_fill(ag_variable *input, ag_variable *mask, double value);
 AG_API ag_variable *ag_masked_fill_(ag_variable *input, ag_variable *mask, double value);
 

@@ -1,4 +1,5 @@
-/* extremes.c - the greatest and the least, which element they are, and logsumexp, which needs the greatest. See reduce.h. */
+/* extremes.c - the greatest and the least, which element they are, and logsumexp, which needs the greatest. See
+ * reduce.h. */
 #include "autograd/op.h"
 #include "ops/check.h"
 #include "ops/cpu/reduce.h"
@@ -13,25 +14,30 @@
 #include <inttypes.h>
 #include <math.h>
 
-/* There is no greatest of nothing. dim AG_ALL: of everything. */
-static bool check_not_empty(ag_run *r, const char *op, const ag_tensor *x, ag_dims dim)
+/* There is no greatest of nothing. dim AG_ALL: of everything. PyTorch names a dimension as it was given in some ops
+ * (`as_given`), in others counted from the start. */
+static bool check_not_empty(ag_run *r, const char *op, const ag_tensor *x, ag_dims dim, bool as_given)
 {
     int64_t dims[AG_MAX_DIMS];
     int n = ag__dims_of(dim, dims);
     if (x->numel > 0) return true;
     if (n < 0)
         return ag__fail_call(r->op, r->args,
-                             "%s(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' "
-                             "argument.", op);
+                             "%s(): Expected reduction dim to be specified for input.numel() == 0. Specify the "
+                             "reduction dim with the 'dim' "
+                             "argument.",
+                             op);
     for (int k = 0; k < n; k++) {
         int64_t d = dims[k] < 0 ? dims[k] + x->ndim : dims[k];
         if (d >= 0 && d < x->ndim && x->size[d] == 0)
-            return ag__fail_call(r->op, r->args, "%s(): Expected reduction dim %" PRId64 " to have non-zero size.", op, dims[k]);
+            return ag__fail_call(r->op, r->args, "%s(): Expected reduction dim %" PRId64 " to have non-zero size.", op,
+                                 as_given ? dims[k] : d);
     }
     return true;
 }
 
-/* g shared out among the elements of x that equal y, the extreme of their row (broadcast already): g / how many, at each of them. */
+/* g shared out among the elements of x that equal y, the extreme of their row (broadcast already): g / how many, at
+ * each of them. */
 static ag_variable *share(ag_variable *g, ag_variable *x, ag_variable *y, ag_dims dim)
 {
     ag_variable *equal = ag_eq(x, y);
@@ -43,7 +49,7 @@ static ag_variable *share(ag_variable *g, ag_variable *x, ag_variable *y, ag_dim
 static bool whole_shape(ag_run *r, const char *op)
 {
     const ag_tensor *x = &r->in[0]->tensor;
-    return check_not_empty(r, op, x, AG_ALL) && ag__output(r, 0, 0, NULL, (ag_dtype)x->dtype) != NULL;
+    return check_not_empty(r, op, x, AG_ALL, false) && ag__output(r, 0, 0, NULL, (ag_dtype)x->dtype) != NULL;
 }
 /* If the extreme is NaN, the elements that are NaN share. */
 static void whole_backward(ag_gradients *b)
@@ -76,7 +82,8 @@ static bool some_shape(ag_run *r, const ag_variable *input, ag_dims dim, bool ke
     const ag_tensor *x = &input->tensor;
     uint32_t mask;
     int64_t size[AG_MAX_DIMS];
-    if (!ag__dims_mask(r->op->name, dim, x->ndim, &mask) || !check_not_empty(r, r->op->name, x, dim)) return false;
+    if (!ag__dims_mask(r->op->name, dim, x->ndim, &mask) || !check_not_empty(r, r->op->name, x, dim, true))
+        return false;
     int ndim = ag__reduced_size(x, mask, keepdim, size);
     return ag__output(r, 0, ndim, size, (ag_dtype)x->dtype) != NULL;
 }
@@ -208,7 +215,8 @@ static bool arg_shape(ag_run *r, const ag_variable *input, ag_dims dim, bool kee
     uint32_t mask;
     if (x->dtype == AG_BOOL) return ag__fail_call(r->op, r->args, "does not support bool input");
     if (ag__dims_of(dim, dims) > 1) return ag__fail_call(r->op, r->args, "one dimension at a time, or all of them");
-    if (!ag__dims_mask(r->op->name, dim, x->ndim, &mask) || !check_not_empty(r, r->op->name, x, dim)) return false;
+    if (!ag__dims_mask(r->op->name, dim, x->ndim, &mask) || !check_not_empty(r, r->op->name, x, dim, false))
+        return false;
     int ndim = ag__reduced_size(x, mask, keepdim, size);
     return ag__output(r, 0, ndim, size, AG_INT64) != NULL;
 }
@@ -268,8 +276,9 @@ static void logsumexp_backward(ag_gradients *b)
 {
     const struct ag_logsumexp_args *a = b->args;
     ag_shape_list shape = ag__in_shape(b, 0);
-    ag_variable *g = ag__unreduce(b->g[0], shape, a->dim, a->keepdim), *y = ag__unreduce(b->out[0], shape, a->dim, a->keepdim);
+    ag_variable *g = ag__unreduce(b->g[0], shape, a->dim, a->keepdim),
+                *y = ag__unreduce(b->out[0], shape, a->dim, a->keepdim);
     b->grad[0] = ag_mul(g, ag_exp(ag_sub(a->input, y)));
 }
-AG_OP(logsumexp, .node = "LogsumexpBackward0", .shape = logsumexp_shape, .kernel = { logsumexp_cpu }, .backward = logsumexp_backward,
-      .keeps = { AG_KEEP_IN(0) | AG_KEEP_OUT(0) })
+AG_OP(logsumexp, .node = "LogsumexpBackward0", .shape = logsumexp_shape, .kernel = { logsumexp_cpu },
+      .backward = logsumexp_backward, .keeps = { AG_KEEP_IN(0) | AG_KEEP_OUT(0) })

@@ -1,4 +1,5 @@
-/* factory.c - see factory.h. Every factory is an op without gradient inputs: shape() makes the leaf, the kernel fills it. */
+/* factory.c - see factory.h. Every factory is an op without gradient inputs: shape() makes the leaf, the kernel fills
+ * it. */
 #include "autograd/op.h"
 #include "ops/check.h"
 #include "ops/fresh.h"
@@ -17,27 +18,41 @@ bool ag__check_number(const ag_op *op, const void *args, double value, ag_dtype 
     static const char *const type[AG_N_DTYPES] = { "float", "double", "int64_t", "int", "uint8_t", "bool" };
     bool fits = true;
     switch (dtype) {
-    case AG_FLOAT32: fits = !isfinite(value) || fabs(value) <= FLT_MAX; break;
-    case AG_INT64: fits = value >= -0x1p63 && value < 0x1p63; break;
-    case AG_INT32: fits = value > -0x1.00000002p31 && value < 0x1p31; break;
-    case AG_UINT8: fits = value > -256 && value < 256; break;
-    default: break;
+    case AG_FLOAT32:
+        fits = !isfinite(value) || fabs(value) <= FLT_MAX;
+        break;
+    case AG_INT64:
+        fits = value >= -0x1p63 && value < 0x1p63;
+        break;
+    case AG_INT32:
+        fits = value > -0x1.00000002p31 && value < 0x1p31;
+        break;
+    case AG_UINT8:
+        fits = value > -256 && value < 256 && (value >= 0 || value == trunc(value));
+        break;
+    default:
+        break;
     }
     return fits || ag__fail_call(op, args, "value cannot be converted to type %s without overflow", type[dtype]);
 }
 
 static bool check_format(const ag_op *op, const void *args, int64_t ndim, ag_memory_format format)
 {
-    if ((int)format < AG_PRESERVE_FORMAT || format > AG_BATCH_LAST) return ag__fail_call(op, args, "there is no memory format %d", (int)format);
-    return format != AG_BATCH_LAST || ndim > 1 || ag__fail_call(op, args, "batch-last wants at least two dimensions, not %" PRId64, ndim);
+    if ((int)format < AG_PRESERVE_FORMAT || format > AG_BATCH_LAST)
+        return ag__fail_call(op, args, "there is no memory format %d", (int)format);
+    return format != AG_BATCH_LAST || ndim > 1 ||
+           ag__fail_call(op, args, "batch-last wants at least two dimensions, not %" PRId64, ndim);
 }
 
 bool ag__fresh_strides(const ag_op *op, const void *args, const ag_tensor *x, ag_memory_format format, int64_t *stride)
 {
     if (!check_format(op, args, x->ndim, format)) return false;
-    if (format != AG_PRESERVE_FORMAT) ag__format_strides(x->ndim, x->size, format, stride);
-    else if (ag__is_dense(x->ndim, x->size, x->stride)) memcpy(stride, x->stride, x->ndim * sizeof *stride);
-    else ag__result_strides(x->ndim, x->size, 1, &x, stride);
+    if (format != AG_PRESERVE_FORMAT)
+        ag__format_strides(x->ndim, x->size, format, stride);
+    else if (ag__is_dense(x->ndim, x->size, x->stride))
+        memcpy(stride, x->stride, x->ndim * sizeof *stride);
+    else
+        ag__result_strides(x->ndim, x->size, 1, &x, stride);
     return true;
 }
 
@@ -60,11 +75,13 @@ static bool make(ag_run *r, int64_t ndim, const int64_t *size, const int64_t *st
         }
     if (ndim < 0 || ndim > AG_MAX_DIMS)
         return ag__fail_call(r->op, r->args, "a Variable has at most %d dimensions, not %" PRId64, AG_MAX_DIMS, ndim);
-    if ((int)o.dtype < 0 || o.dtype >= AG_N_DTYPES) return ag__fail_call(r->op, r->args, "there is no dtype %d", (int)o.dtype);
+    if ((int)o.dtype < 0 || o.dtype >= AG_N_DTYPES)
+        return ag__fail_call(r->op, r->args, "there is no dtype %d", (int)o.dtype);
     if (o.requires_grad && !ag__is_floating(o.dtype))
         return ag__fail_call(r->op, r->args, "Only Tensors of floating point and complex dtype can require gradients");
     r->device = o.device.type == AG_DEVICE_DEFAULT ? AG_CPU : o.device;
-    ag_variable *out = stride ? ag__output_strided(r, 0, (int)ndim, size, stride, o.dtype) : ag__output(r, 0, (int)ndim, size, o.dtype);
+    ag_variable *out = stride ? ag__output_strided(r, 0, (int)ndim, size, stride, o.dtype)
+                              : ag__output(r, 0, (int)ndim, size, o.dtype);
     if (!out) return false;
     out->requires_grad = o.requires_grad;
     return true;
@@ -184,7 +201,8 @@ static range range_of(const struct ag_arange_args *a)
     }
     if (g.dtype == AG_DTYPE_DEFAULT)
         g.dtype = is_whole(g.start) && is_whole(g.end) && is_whole(g.step) ? AG_INT64 : ag_get_default_dtype();
-    if (g.dtype == AG_INT64) { /* how many there are is counted in int64, too; in narrower integers PyTorch only steps */
+    if (g.dtype ==
+        AG_INT64) { /* how many there are is counted in int64, too; in narrower integers PyTorch only steps */
         g.start = trunc(g.start);
         g.end = trunc(g.end);
         g.step = trunc(g.step);
@@ -198,7 +216,8 @@ static bool arange_shape(ag_run *r)
     range g = range_of(a);
     if (g.dtype == AG_BOOL) return ag__fail_call(r->op, a, "\"arange_cpu\" not implemented for 'Bool'");
     if (!(g.step > 0 || g.step < 0)) return ag__fail_call(r->op, a, "step must be nonzero");
-    if (!isfinite(g.start) || !isfinite(g.end)) return ag__fail_call(r->op, a, "unsupported range: %g -> %g", g.start, g.end);
+    if (!isfinite(g.start) || !isfinite(g.end))
+        return ag__fail_call(r->op, a, "unsupported range: %g -> %g", g.start, g.end);
     if (g.step > 0 ? g.end < g.start : g.end > g.start)
         return ag__fail_call(r->op, a, "upper bound and lower bound inconsistent with step sign");
     double n = ceil((g.end - g.start) / g.step);
@@ -225,7 +244,8 @@ static bool arange_cpu(ag_run *r)
         first = ag__to_int64(g.start);
         by = ag__to_int64(g.step);
         for (int64_t i = 0; i < n; i++)
-            ag__store_int64(y->data + i * (int64_t)ag__itemsize(y), g.dtype, (int64_t)((uint64_t)first + (uint64_t)by * (uint64_t)i));
+            ag__store_int64(y->data + i * (int64_t)ag__itemsize(y), g.dtype,
+                            (int64_t)((uint64_t)first + (uint64_t)by * (uint64_t)i));
     }
     return true;
 }

@@ -16,15 +16,21 @@ static const int64_t *checked(ag_run *r, const ag_variable *index, int64_t n, in
     const int64_t *at = (const int64_t *)(const void *)plain->data;
     for (int64_t i = 0; i < plain->numel; i++)
         if (at[i] < 0 || at[i] >= n)
-            return ag__fail_call(r->op, r->args, "index %" PRId64 " is out of bounds for dimension %d with size %" PRId64, at[i], dim, n);
+            return ag__fail_call(r->op, r->args,
+                                 "index %" PRId64 " is out of bounds for dimension %d with size %" PRId64, at[i], dim,
+                                 n);
     return at;
 }
 
-static bool is_index(const ag_variable *index) { return index->tensor.dtype == AG_INT64 || index->tensor.dtype == AG_INT32; }
+static bool is_index(const ag_variable *index)
+{
+    return index->tensor.dtype == AG_INT64 || index->tensor.dtype == AG_INT32;
+}
 
 /* ---- gather ---- */
 
-/* Counting through the index's sizes in row-major order: where element (i0, i1, ...) lies in one tensor, along dim left out. */
+/* Counting through the index's sizes in row-major order: where element (i0, i1, ...) lies in one tensor, along dim left
+ * out. */
 typedef struct beside {
     int ndim;
     const int64_t *size;
@@ -53,8 +59,8 @@ static inline void next_beside(beside *b)
 static bool gather_shape(ag_run *r);
 static bool gather_cpu(ag_run *r);
 static void gather_backward(ag_gradients *b);
-AG_OP_PLAIN(gather, .node = "GatherBackward0", .shape = gather_shape, .kernel = { gather_cpu }, .backward = gather_backward,
-            .keeps = { AG_KEEP_IN(1) })
+AG_OP_PLAIN(gather, .node = "GatherBackward0", .shape = gather_shape, .kernel = { gather_cpu },
+            .backward = gather_backward, .keeps = { AG_KEEP_IN(1) })
 
 static bool gather_shape(ag_run *r)
 {
@@ -68,8 +74,10 @@ static bool gather_shape(ag_run *r)
         return ag__fail_call(r->op, a, "Index tensor must have the same number of dimensions as input tensor");
     for (int d = 0; d < x->ndim && d < index->ndim; d++)
         if (d != dim && index->size[d] > x->size[d])
-            return ag__fail_call(r->op, a, "Size does not match at dimension %d expected index %s to be no larger than self %s apart from dimension %d", d,
-                                 ag__shape_text(index->ndim, index->size, is, sizeof is),
+            return ag__fail_call(r->op, a,
+                                 "Size does not match at dimension %d expected index %s to be no larger than self %s "
+                                 "apart from dimension %d",
+                                 d, ag__shape_text(index->ndim, index->size, is, sizeof is),
                                  ag__shape_text(x->ndim, x->size, wants, sizeof wants), dim);
     return ag__output(r, 0, index->ndim, index->size, (ag_dtype)x->dtype) != NULL;
 }
@@ -83,7 +91,8 @@ static bool gather_cpu(ag_run *r)
     if (!at && r->t->failed) return false;
     beside b;
     begin_beside(&b, y, x->ndim ? dim : 0, x, y);
-    for (int64_t i = 0; i < y->numel; i++, next_beside(&b)) memcpy(y->data + b.place[1], x->data + b.place[0] + at[i] * step, (size_t)item);
+    for (int64_t i = 0; i < y->numel; i++, next_beside(&b))
+        memcpy(y->data + b.place[1], x->data + b.place[0] + at[i] * step, (size_t)item);
     return true;
 }
 static void gather_backward(ag_gradients *b)
@@ -119,8 +128,10 @@ static bool gather_back_cpu(ag_run *r)
     for (int64_t i = 0; i < g->numel; i++, next_beside(&b)) {
         char *to = y->data + b.place[0] + at[i] * step;
         const char *from = g->data + b.place[1];
-        if (y->dtype == AG_FLOAT32) *(float *)(void *)to += *(const float *)(const void *)from;
-        else *(double *)(void *)to += *(const double *)(const void *)from;
+        if (y->dtype == AG_FLOAT32)
+            *(float *)(void *)to += *(const float *)(const void *)from;
+        else
+            *(double *)(void *)to += *(const double *)(const void *)from;
     }
     return true;
 }
@@ -184,7 +195,8 @@ static bool index_select_cpu(ag_run *r)
     for (int d = 0; d < dim; d++) outer *= x->size[d];
     for (int d = dim + 1; d < x->ndim; d++) inner *= x->size[d];
     for (int64_t k = 0; k < outer; k++)
-        for (int64_t i = 0; i < n; i++) memcpy(y->data + (k * n + i) * inner, x->data + (k * x->size[dim] + at[i]) * inner, (size_t)inner);
+        for (int64_t i = 0; i < n; i++)
+            memcpy(y->data + (k * n + i) * inner, x->data + (k * x->size[dim] + at[i]) * inner, (size_t)inner);
     return true;
 }
 static void index_select_backward(ag_gradients *b)
@@ -193,12 +205,13 @@ static void index_select_backward(ag_gradients *b)
     b->grad[0] = ag__index_select_backward(b->g[0], ag__in_shape(b, 0), a->dim, a->index);
 }
 
-#define AG_ARGS__index_select_backward(must, may) must(Tensor, grad) must(Shape, sizes) must(Int, dim) must(Tensor, index)
+#define AG_ARGS__index_select_backward(must, may) \
+    must(Tensor, grad) must(Shape, sizes) must(Int, dim) must(Tensor, index)
 static bool index_select_back_shape(ag_run *r);
 static bool index_select_back_cpu(ag_run *r);
 static void index_select_back_backward(ag_gradients *b);
-AG_OP_PLAIN(_index_select_backward, .node = "IndexAddBackward0", .shape = index_select_back_shape, .kernel = { index_select_back_cpu },
-            .backward = index_select_back_backward, .keeps = { AG_KEEP_IN(1) })
+AG_OP_PLAIN(_index_select_backward, .node = "IndexAddBackward0", .shape = index_select_back_shape,
+            .kernel = { index_select_back_cpu }, .backward = index_select_back_backward, .keeps = { AG_KEEP_IN(1) })
 
 static bool index_select_back_shape(ag_run *r)
 {
@@ -221,8 +234,10 @@ static bool index_select_back_cpu(ag_run *r)
         for (int64_t i = 0; i < n; i++) {
             int64_t to = (k * length + at[i]) * inner, from = (k * n + i) * inner;
             for (int64_t j = 0; j < inner; j++) {
-                if (y->dtype == AG_FLOAT32) ((float *)(void *)y->data)[to + j] += ((const float *)(const void *)g->data)[from + j];
-                else ((double *)(void *)y->data)[to + j] += ((const double *)(const void *)g->data)[from + j];
+                if (y->dtype == AG_FLOAT32)
+                    ((float *)(void *)y->data)[to + j] += ((const float *)(const void *)g->data)[from + j];
+                else
+                    ((double *)(void *)y->data)[to + j] += ((const double *)(const void *)g->data)[from + j];
             }
         }
     return true;

@@ -2,6 +2,7 @@
 #include "autograd/op.h"
 #include "ops/check.h"
 
+#include <argent/factory.h>
 #include <argent/join.h>
 #include <argent/view.h>
 
@@ -52,7 +53,8 @@ static bool cat_shape(ag_run *r)
     if (r->n_in == 0) return ag__fail_call(r->op, a, "expected a non-empty list of Tensors");
     for (int i = 0; i < r->n_in; i++) {
         const ag_tensor *x = &r->in[i]->tensor;
-        if (x->ndim == 0) return ag__fail_call(r->op, a, "zero-dimensional tensor (at position %d) cannot be concatenated", i);
+        if (x->ndim == 0)
+            return ag__fail_call(r->op, a, "zero-dimensional tensor (at position %d) cannot be concatenated", i);
         if (!model && !is_passed_over(x->ndim, x->size)) model = x;
     }
     bool nothing = !model; /* then any dimension will do */
@@ -66,14 +68,16 @@ static bool cat_shape(ag_run *r)
         const ag_tensor *x = &r->in[i]->tensor;
         if (is_passed_over(x->ndim, x->size)) continue;
         if (x->ndim != model->ndim)
-            return ag__fail_call(r->op, a, "Tensors must have same number of dimensions: got %d and %d", model->ndim, x->ndim);
+            return ag__fail_call(r->op, a, "Tensors must have same number of dimensions: got %d and %d", model->ndim,
+                                 x->ndim);
         for (int d = 0; d < x->ndim; d++)
             if (d != dim && x->size[d] != model->size[d])
                 return ag__fail_call(r->op, a,
-                                     "Sizes of tensors must match except in dimension %d. Expected size %" PRId64 " but got size %" PRId64
-                                     " for tensor number %d in the list.",
+                                     "Sizes of tensors must match except in dimension %d. Expected size %" PRId64
+                                     " but got size %" PRId64 " for tensor number %d in the list.",
                                      dim, model->size[d], x->size[d], i);
-        if (__builtin_add_overflow(size[dim], x->size[dim], &size[dim])) return ag__fail_call(r->op, a, "the result is too large");
+        if (__builtin_add_overflow(size[dim], x->size[dim], &size[dim]))
+            return ag__fail_call(r->op, a, "the result is too large");
     }
     ag_dtype dtype = common_type(r);
     if (!ag__is_floating(dtype)) r->wants_grad = false;
@@ -103,7 +107,10 @@ static void cat_backward(ag_gradients *b)
     int64_t at = 0;
     for (int i = 0; i < b->n_in; i++) {
         ag_shape_list size = ag__in_shape(b, i);
-        if (is_passed_over((int)size.n, size.at)) continue;
+        if (is_passed_over((int)size.n, size.at)) {
+            if (b->wanted[i]) b->grad[i] = ag_zeros(size, .dtype = (ag_dtype)b->g[0]->tensor.dtype);
+            continue;
+        }
         if (b->wanted[i]) b->grad[i] = ag_narrow(b->g[0], dim, at, size.at[dim]);
         at += size.at[dim];
     }
@@ -124,7 +131,8 @@ static bool stack_shape(ag_run *r)
         const ag_tensor *x = &r->in[i]->tensor;
         char first[AG_TEXT], other[AG_TEXT];
         if (!ag__same_sizes(x, model))
-            return ag__fail_call(r->op, a, "stack expects each tensor to be equal size, but got %s at entry 0 and %s at entry %d",
+            return ag__fail_call(r->op, a,
+                                 "stack expects each tensor to be equal size, but got %s at entry 0 and %s at entry %d",
                                  ag__shape_text(model->ndim, model->size, first, sizeof first),
                                  ag__shape_text(x->ndim, x->size, other, sizeof other), i);
     }

@@ -1,7 +1,7 @@
 /* reduce.c - sums, means and products; any and all. See reduce.h; the greatest and least are in extremes.c. */
+#include "ops/cpu/reduce.h"
 #include "autograd/op.h"
 #include "ops/check.h"
-#include "ops/cpu/reduce.h"
 #include "ops/reduce_shape.h"
 
 #include <argent/copy.h>
@@ -106,8 +106,10 @@ static bool reduce_shape(ag_run *r, const char *op, reduction a)
     if (!ag__dims_mask(op, a.dim, x->ndim, &mask)) return false;
     int ndim = ag__reduced_size(x, mask, a.keepdim, size);
     ag_dtype dtype = a.dtype == AG_DTYPE_DEFAULT ? ag__fold_dtype(AG_FOLD_SUM, (ag_dtype)x->dtype) : a.dtype;
-    if ((int)dtype < 0 || dtype >= AG_N_DTYPES) return ag__fail_call(r->op, r->args, "there is no dtype %d", (int)dtype);
-    if (r->wants_grad && !ag__is_floating(dtype)) return ag__fail(AG_EGRAPH, "%s: Autograd not support dtype: %s", op, ag__scalar_type(dtype));
+    if ((int)dtype < 0 || dtype >= AG_N_DTYPES)
+        return ag__fail_call(r->op, r->args, "there is no dtype %d", (int)dtype);
+    if (r->wants_grad && !ag__is_floating(dtype))
+        return ag__fail(AG_EGRAPH, "%s: Autograd not support dtype: %s", op, ag__scalar_type(dtype));
     return ag__output(r, 0, ndim, size, dtype) != NULL;
 }
 
@@ -139,7 +141,8 @@ static int64_t count(const ag_tensor *x, uint32_t mask)
 static bool sum_all_shape(ag_run *r) { return reduce_shape(r, "sum", sum_all(r->args)); }
 static bool sum_all_cpu(ag_run *r) { return reduce_cpu(r, AG_FOLD_SUM, sum_all(r->args)); }
 static void sum_all_backward(ag_gradients *b) { b->grad[0] = ag_expand(b->g[0], ag__in_shape(b, 0)); }
-AG_RECORD(_sum_all, AG_ARGS__sum_all, .node = "SumBackward0", .shape = sum_all_shape, .kernel = { sum_all_cpu }, .backward = sum_all_backward)
+AG_RECORD(_sum_all, AG_ARGS__sum_all, .node = "SumBackward0", .shape = sum_all_shape, .kernel = { sum_all_cpu },
+          .backward = sum_all_backward)
 
 static bool sum_dim_shape(ag_run *r) { return reduce_shape(r, "sum", sum_dim(r->args)); }
 static bool sum_dim_cpu(ag_run *r) { return reduce_cpu(r, AG_FOLD_SUM, sum_dim(r->args)); }
@@ -149,7 +152,8 @@ static void sum_dim_backward(ag_gradients *b)
     ag_shape_list shape = ag__in_shape(b, 0);
     b->grad[0] = ag_expand(ag__unreduce(b->g[0], shape, a->dim, a->keepdim), shape);
 }
-AG_RECORD(_sum_dim, AG_ARGS__sum_dim, .node = "SumBackward1", .shape = sum_dim_shape, .kernel = { sum_dim_cpu }, .backward = sum_dim_backward)
+AG_RECORD(_sum_dim, AG_ARGS__sum_dim, .node = "SumBackward1", .shape = sum_dim_shape, .kernel = { sum_dim_cpu },
+          .backward = sum_dim_backward)
 
 static bool sum_compose(const void *args, ag_variable **out)
 {
@@ -181,11 +185,17 @@ static bool sum_to_size_compose(const void *args, ag_variable **out)
         char to[AG_TEXT], is[AG_TEXT];
         int shown = a->size.n < 0 ? 0 : a->size.n > AG_MAX_DIMS ? AG_MAX_DIMS : (int)a->size.n;
         return ag__fail_call(ag__op_sum_to_size(), a, "size {%s} is not expandable to size {%s}.",
-                             ag__shape_text(shown, a->size.at, to, sizeof to), ag__shape_text(x->ndim, x->size, is, sizeof is));
+                             ag__shape_text(shown, a->size.at, to, sizeof to),
+                             ag__shape_text(x->ndim, x->size, is, sizeof is));
     }
     ag_variable *y = a->input;
-    if (mask) y = ag_sum(y, .dim = ag__dims_from_mask(mask));
-    if (inner) y = ag_sum(y, .dim = ag__dims_from_mask(inner >> lead), .keepdim = true);
+    if (n == 0 && x->ndim > 0) return (out[0] = ag_sum(y)) != NULL;
+    if (mask && !inner && !y->requires_grad) { /* the usual case in a backward, in one step */
+        y = ag_sum(y, .dim = ag__dims_from_mask(mask));
+    } else {
+        if (mask | inner) y = ag_sum(y, .dim = ag__dims_from_mask(mask | inner), .keepdim = true);
+        if (mask) y = ag_view(y, a->size);
+    }
     return (out[0] = y) != NULL;
 }
 
@@ -196,8 +206,10 @@ static bool mean_shape(ag_run *r, reduction a)
     bool told = a.dtype != AG_DTYPE_DEFAULT;
     ag_dtype dtype = told ? a.dtype : ag_dtype_of(a.input);
     if ((int)dtype >= 0 && dtype < AG_N_DTYPES && !ag__is_floating(dtype))
-        return ag__fail_call(r->op, r->args, "could not infer output dtype. %s dtype must be either a floating point or complex dtype. Got: %s",
-                             told ? "Optional" : "Input", ag__scalar_type(dtype));
+        return ag__fail_call(
+            r->op, r->args,
+            "could not infer output dtype. %s dtype must be either a floating point or complex dtype. Got: %s",
+            told ? "Optional" : "Input", ag__scalar_type(dtype));
     return reduce_shape(r, "mean", a);
 }
 static bool mean_cpu(ag_run *r, reduction a)
@@ -209,8 +221,10 @@ static bool mean_cpu(ag_run *r, reduction a)
     float *narrow = (float *)(void *)y->data, n_narrow = (float)n;
     double *wide = (double *)(void *)y->data;
     for (int64_t i = 0; i < y->numel; i++) {
-        if (y->dtype == AG_FLOAT32) narrow[i] /= n_narrow;
-        else wide[i] /= n;
+        if (y->dtype == AG_FLOAT32)
+            narrow[i] /= n_narrow;
+        else
+            wide[i] /= n;
     }
     return true;
 }
@@ -247,7 +261,9 @@ static bool mean_compose(const void *args, ag_variable **out)
     const struct ag_mean_args *a = args;
     const void *caller = __builtin_return_address(0);
     const struct ag__mean_all_args all = { .input = a->input, .dtype = a->dtype };
-    const struct ag__mean_dim_args some = { .input = a->input, .dim = a->dim, .keepdim = a->keepdim, .dtype = a->dtype };
+    const struct ag__mean_dim_args some = {
+        .input = a->input, .dim = a->dim, .keepdim = a->keepdim, .dtype = a->dtype
+    };
     if (a->dim == AG_ALL && !a->keepdim) return ag__apply(ag__op__mean_all(), &all, out, caller);
     return ag__apply(ag__op__mean_dim(), &some, out, caller);
 }
@@ -280,14 +296,20 @@ static ag_variable *products_of_others(ag_variable *x, int64_t dim)
 }
 
 /* The type a product is computed in. */
-static ag_variable *in_product_type(ag_variable *x, ag_dtype dtype) { return dtype == AG_DTYPE_DEFAULT ? x : ag_to(x, .dtype = dtype); }
+static ag_variable *in_product_type(ag_variable *x, ag_dtype dtype)
+{
+    return dtype == AG_DTYPE_DEFAULT ? x : ag_to(x, .dtype = dtype);
+}
 
 static bool prod_all_shape(ag_run *r) { return reduce_shape(r, "prod", prod_all(r->args)); }
 static bool prod_all_cpu(ag_run *r) { return reduce_cpu(r, AG_FOLD_PROD, prod_all(r->args)); }
 static void prod_all_backward(ag_gradients *b)
 {
     const struct ag__prod_all_args *a = b->args;
-    if (a->input->tensor.numel == 0) return;
+    if (a->input->tensor.numel == 0) {
+        b->grad[0] = ag_mul(b->g[0], a->input); /* no elements, but a history */
+        return;
+    }
     ag_variable *flat = ag_reshape(in_product_type(a->input, a->dtype), AG_SHAPE(-1));
     b->grad[0] = ag_mul(b->g[0], ag_reshape(products_of_others(flat, 0), ag__in_shape(b, 0)));
 }
@@ -308,9 +330,10 @@ static void prod_dim_backward(ag_gradients *b)
     ag_shape_list shape = ag__in_shape(b, 0);
     int64_t dims[AG_MAX_DIMS];
     int n = ag__dims_of(a->dim, dims);
-    if (a->input->tensor.numel == 0) return;
     ag_variable *x = in_product_type(a->input, a->dtype), *g = ag__unreduce(b->g[0], shape, a->dim, a->keepdim);
-    if (n < 0 || shape.n == 0) /* all of them, kept with size 1 */
+    if (a->input->tensor.numel == 0) /* no elements, but a history */
+        b->grad[0] = ag_mul(g, x);
+    else if (n < 0 || shape.n == 0) /* all of them, kept with size 1 */
         b->grad[0] = ag_mul(g, ag_reshape(products_of_others(ag_reshape(x, AG_SHAPE(-1)), 0), shape));
     else
         b->grad[0] = ag_mul(g, products_of_others(x, dims[0] < 0 ? dims[0] + shape.n : dims[0]));
@@ -323,7 +346,9 @@ static bool prod_compose(const void *args, ag_variable **out)
     const struct ag_prod_args *a = args;
     const void *caller = __builtin_return_address(0);
     const struct ag__prod_all_args all = { .input = a->input, .dtype = a->dtype };
-    const struct ag__prod_dim_args some = { .input = a->input, .dim = a->dim, .keepdim = a->keepdim, .dtype = a->dtype };
+    const struct ag__prod_dim_args some = {
+        .input = a->input, .dim = a->dim, .keepdim = a->keepdim, .dtype = a->dtype
+    };
     if (a->dim == AG_ALL && !a->keepdim) return ag__apply(ag__op__prod_all(), &all, out, caller);
     return ag__apply(ag__op__prod_dim(), &some, out, caller);
 }
@@ -342,7 +367,8 @@ static bool test_shape(ag_run *r, const ag_variable *input, ag_dims dim, bool ke
 }
 static bool test_cpu(ag_run *r, const ag_variable *input, ag_dims dim, bool every)
 {
-    const ag_tensor *x = ag__plain(r->t, input, input->tensor.ndim, input->tensor.size, AG_BOOL), *y = &r->out[0]->tensor;
+    const ag_tensor *x = ag__plain(r->t, input, input->tensor.ndim, input->tensor.size, AG_BOOL),
+                    *y = &r->out[0]->tensor;
     uint32_t mask;
     if (!x || !ag__dims_mask(r->op->name, dim, x->ndim, &mask)) return false;
     if (count(x, mask) > 0) return ag__reduce(every ? AG_FOLD_MIN : AG_FOLD_MAX, x, mask, y->data);

@@ -1,4 +1,5 @@
-/* view.c - views of all elements: other shapes and other orders of the dimensions. See view.h; views of a part are in view_part.c. */
+/* view.c - views of all elements: other shapes and other orders of the dimensions. See view.h; views of a part are in
+ * view_part.c. */
 #include "autograd/op.h"
 #include "ops/check.h"
 
@@ -28,9 +29,10 @@ static bool view_shape(ag_run *r)
     if (!check_ndim(r->op, a, a->size.n)) return false;
     if (!ag__infer_size("view", a->size, a->input->tensor.numel, size)) return false;
     if (!ag__view_strides(&a->input->tensor, (int)a->size.n, size, stride))
-        return ag__fail_call(r->op, a,
-                             "view size is not compatible with input tensor's size and stride (at least one dimension spans across two "
-                             "contiguous subspaces). Use .reshape(...) instead.");
+        return ag__fail_call(
+            r->op, a,
+            "view size is not compatible with input tensor's size and stride (at least one dimension spans across two "
+            "contiguous subspaces). Use .reshape(...) instead.");
     return ag__output_view(r, (int)a->size.n, size, stride, 0);
 }
 
@@ -46,8 +48,8 @@ static bool unsafe_view_shape(ag_run *r)
     return r->out[0] != NULL;
 }
 static bool nothing_to_do(ag_run *r) { return r->out[0] != NULL; }
-AG_RECORD(_unsafe_view, AG_ARGS__unsafe_view, .node = "UnsafeViewBackward0", .shape = unsafe_view_shape, .kernel = { nothing_to_do },
-          .backward = view_backward)
+AG_RECORD(_unsafe_view, AG_ARGS__unsafe_view, .node = "UnsafeViewBackward0", .shape = unsafe_view_shape,
+          .kernel = { nothing_to_do }, .backward = view_backward)
 
 /* What reshape calls a view of something that is not contiguous. */
 #define AG_ARGS__reshape_alias(must, may) must(Tensor, input) must(Shape, size)
@@ -59,7 +61,8 @@ static bool reshape_alias_shape(ag_run *r)
     return ag__view_strides(&a->input->tensor, (int)a->size.n, a->size.at, stride) &&
            ag__output_view(r, (int)a->size.n, a->size.at, stride, 0);
 }
-AG_RECORD(_reshape_alias, AG_ARGS__reshape_alias, .node = "ReshapeAliasBackward0", .shape = reshape_alias_shape, .backward = view_backward)
+AG_RECORD(_reshape_alias, AG_ARGS__reshape_alias, .node = "ReshapeAliasBackward0", .shape = reshape_alias_shape,
+          .backward = view_backward)
 
 /* input under these sizes, all known. */
 static ag_variable *view_or_copy(ag_variable *input, int ndim, const int64_t *size)
@@ -72,7 +75,8 @@ static ag_variable *view_or_copy(ag_variable *input, int ndim, const int64_t *si
         const struct ag__reshape_alias_args args = { .input = input, .size = sizes };
         return ag__apply1(ag__op__reshape_alias(), &args, caller);
     }
-    const struct ag__unsafe_view_args args = { .input = ag_clone(input, .memory_format = AG_CONTIGUOUS_FORMAT), .size = sizes };
+    const struct ag__unsafe_view_args args = { .input = ag_clone(input, .memory_format = AG_CONTIGUOUS_FORMAT),
+                                               .size = sizes };
     return args.input ? ag__apply1(ag__op__unsafe_view(), &args, caller) : NULL;
 }
 
@@ -112,16 +116,20 @@ static bool flatten_compose(const void *args, ag_variable **out)
 {
     const struct ag_flatten_args *a = args;
     const ag_tensor *x = &a->input->tensor;
-    int first = ag__wrap_dim("flatten", a->start_dim, x->ndim), last = first < 0 ? -1 : ag__wrap_dim("flatten", a->end_dim, x->ndim);
+    int first = ag__wrap_dim("flatten", a->start_dim, x->ndim),
+        last = first < 0 ? -1 : ag__wrap_dim("flatten", a->end_dim, x->ndim);
     if (last < 0) return false;
-    if (first > last) return ag__fail_call(ag__op_flatten(), a, "flatten() has invalid args: start_dim cannot come after end_dim");
+    if (first > last)
+        return ag__fail_call(ag__op_flatten(), a, "flatten() has invalid args: start_dim cannot come after end_dim");
     int64_t size[AG_MAX_DIMS], one = 1;
     if (x->ndim == 0) return (out[0] = view_or_copy(a->input, 1, &one)) != NULL;
     if (first == last) return (out[0] = a->input) != NULL;
     int n = 0;
     for (int d = 0; d < x->ndim; d++) {
-        if (d <= first || d > last) size[n++] = x->size[d];
-        else size[n - 1] *= x->size[d];
+        if (d <= first || d > last)
+            size[n++] = x->size[d];
+        else
+            size[n - 1] *= x->size[d];
     }
     return (out[0] = view_or_copy(a->input, n, size)) != NULL;
 }
@@ -143,14 +151,17 @@ static bool unflatten_compose(const void *args, ag_variable **out)
     int inferred = -1, parts = (int)a->sizes.n;
     int64_t known = 1;
     for (int k = 0; k < parts; k++) {
-        if (a->sizes.at[k] == -1 && inferred < 0) inferred = k;
-        else known *= a->sizes.at[k];
+        if (a->sizes.at[k] == -1 && inferred < 0)
+            inferred = k;
+        else
+            known *= a->sizes.at[k];
     }
     bool fits = known >= 0 && (inferred < 0 ? known == rest : known > 0 && rest % known == 0);
     if (!fits) {
         char text[AG_TEXT];
-        return ag__fail_call(op, a, "Provided sizes %s don't multiply up to the size of dim %d (%" PRId64 ") in the input tensor",
-                             ag__shape_text(parts, a->sizes.at, text, sizeof text), dim, rest);
+        return ag__fail_call(
+            op, a, "Provided sizes %s don't multiply up to the size of dim %d (%" PRId64 ") in the input tensor",
+            ag__shape_text(parts, a->sizes.at, text, sizeof text), dim, rest);
     }
     memcpy(size, x->size, (size_t)dim * sizeof *size);
     for (int k = 0; k < parts; k++) size[dim + k] = k == inferred ? rest / known : a->sizes.at[k];
@@ -194,7 +205,8 @@ static bool t_shape(ag_run *r)
 {
     const ag_variable *input = r->in[0];
     if (input->tensor.ndim > 2)
-        return ag__fail_call(r->op, r->args, "t() expects a tensor with <= 2 dimensions, but self is %dD", input->tensor.ndim);
+        return ag__fail_call(r->op, r->args, "t() expects a tensor with <= 2 dimensions, but self is %dD",
+                             input->tensor.ndim);
     return exchange(r, &input->tensor, 0, input->tensor.ndim == 2 ? 1 : 0);
 }
 static void t_backward(ag_gradients *b) { b->grad[0] = ag_t(b->g[0]); }
@@ -209,10 +221,11 @@ static bool permute_shape(ag_run *r)
     const struct ag_permute_args *a = r->args;
     const ag_tensor *x = &a->input->tensor;
     if (a->dims.n != x->ndim)
-        return ag__fail_call(r->op, a,
-                             "number of dimensions in the tensor input does not match the length of the desired ordering of dimensions "
-                             "i.e. input.dim() = %d is not equal to len(dims) = %" PRId64,
-                             x->ndim, a->dims.n);
+        return ag__fail_call(
+            r->op, a,
+            "number of dimensions in the tensor input does not match the length of the desired ordering of dimensions "
+            "i.e. input.dim() = %d is not equal to len(dims) = %" PRId64,
+            x->ndim, a->dims.n);
     int64_t size[AG_MAX_DIMS], stride[AG_MAX_DIMS];
     unsigned seen = 0;
     for (int k = 0; k < x->ndim; k++) {
@@ -258,8 +271,8 @@ static bool movedim_compose(const void *args, ag_variable **out)
 /* ---- dimensions of size 1 ---- */
 
 /* One record for each of PyTorch's overloads, whose nodes bear different names. */
-#define AG_ARGS__squeeze_all(must, may) must(Tensor, input)
-#define AG_ARGS__squeeze_dim(must, may) must(Tensor, input) must(Dims, dim)
+#define AG_ARGS__squeeze_all(must, may)  must(Tensor, input)
+#define AG_ARGS__squeeze_dim(must, may)  must(Tensor, input) must(Dims, dim)
 #define AG_ARGS__squeeze_dims(must, may) must(Tensor, input) must(Dims, dim)
 AG_STRUCT(_squeeze_all, AG_ARGS__squeeze_all)
 AG_STRUCT(_squeeze_dim, AG_ARGS__squeeze_dim)
@@ -289,9 +302,12 @@ static bool squeeze_dims_shape(ag_run *r)
     uint32_t mask;
     return ag__dims_mask("squeeze", a->dim, a->input->tensor.ndim, &mask) && squeeze(r, &a->input->tensor, mask);
 }
-AG_RECORD(_squeeze_all, AG_ARGS__squeeze_all, .node = "SqueezeBackward0", .shape = squeeze_all_shape, .backward = view_backward)
-AG_RECORD(_squeeze_dim, AG_ARGS__squeeze_dim, .node = "SqueezeBackward1", .shape = squeeze_dim_shape, .backward = view_backward)
-AG_RECORD(_squeeze_dims, AG_ARGS__squeeze_dims, .node = "SqueezeBackward2", .shape = squeeze_dims_shape, .backward = view_backward)
+AG_RECORD(_squeeze_all, AG_ARGS__squeeze_all, .node = "SqueezeBackward0", .shape = squeeze_all_shape,
+          .backward = view_backward)
+AG_RECORD(_squeeze_dim, AG_ARGS__squeeze_dim, .node = "SqueezeBackward1", .shape = squeeze_dim_shape,
+          .backward = view_backward)
+AG_RECORD(_squeeze_dims, AG_ARGS__squeeze_dims, .node = "SqueezeBackward2", .shape = squeeze_dims_shape,
+          .backward = view_backward)
 
 static bool squeeze_compose(const void *args, ag_variable **out);
 AG_OP(squeeze, .compose = squeeze_compose)
@@ -305,7 +321,8 @@ static bool squeeze_compose(const void *args, ag_variable **out)
     const struct ag__squeeze_dims_args several = { .input = a->input, .dim = a->dim };
     const void *caller = __builtin_return_address(0);
     if (n < 0) return ag__apply(ag__op__squeeze_all(), &all, out, caller);
-    return n == 1 ? ag__apply(ag__op__squeeze_dim(), &one, out, caller) : ag__apply(ag__op__squeeze_dims(), &several, out, caller);
+    return n == 1 ? ag__apply(ag__op__squeeze_dim(), &one, out, caller)
+                  : ag__apply(ag__op__squeeze_dims(), &several, out, caller);
 }
 
 #define AG_ARGS_unsqueeze(must, may) must(Tensor, input) must(Int, dim)
@@ -341,16 +358,18 @@ static bool expand_shape(ag_run *r)
     const ag_tensor *x = &a->input->tensor;
     int ndim = (int)a->size.n;
     if (ndim < x->ndim)
-        return ag__fail_call(r->op, a,
-                             "the number of sizes provided (%d) must be greater or equal to the number of dimensions in the tensor (%d)",
-                             ndim, x->ndim);
+        return ag__fail_call(
+            r->op, a,
+            "the number of sizes provided (%d) must be greater or equal to the number of dimensions in the tensor (%d)",
+            ndim, x->ndim);
     int64_t size[AG_MAX_DIMS], stride[AG_MAX_DIMS];
     for (int d = ndim - 1, from = x->ndim - 1; d >= 0; d--, from--) {
         int64_t has = from >= 0 ? x->size[from] : 1, wants = a->size.at[d];
         if (wants == -1) {
             if (from < 0)
-                return ag__fail_call(r->op, a,
-                                     "The expanded size of the tensor (-1) isn't allowed in a leading, non-existing dimension %d", d);
+                return ag__fail_call(
+                    r->op, a,
+                    "The expanded size of the tensor (-1) isn't allowed in a leading, non-existing dimension %d", d);
             wants = has;
         }
         size[d] = wants;
@@ -365,7 +384,8 @@ static bool expand_shape(ag_run *r)
         stride[d] = 0;
     }
     if (ag__numel_of(ndim, size) < 0)
-        return ag__fail_call(r->op, a, "%s has more elements than can be counted", ag__shape_text(ndim, size, target, sizeof target));
+        return ag__fail_call(r->op, a, "%s has more elements than can be counted",
+                             ag__shape_text(ndim, size, target, sizeof target));
     return ag__output_view(r, ndim, size, stride, 0);
 }
 

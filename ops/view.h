@@ -1,7 +1,7 @@
 /* view.h - the same elements under another shape: views, which share their input's memory and cost no copy.
  *
- * A change in place of one is a change of the other. Dimensions may count from the end (-1 is the last one). Gradients of any order.
- * Errors: AG_EINVAL with PyTorch's sentences.
+ * A change in place of one is a change of the other. Dimensions may count from the end (-1 is the last one). Gradients
+ * of any order. Errors: AG_EINVAL with PyTorch's sentences.
  */
 #ifndef ARGENT_VIEW_H
 #define ARGENT_VIEW_H
@@ -9,8 +9,9 @@
 
 AG_BEGIN_DECLS
 
-/* The elements of `input` in row-major order under the shape `size`; one -1 stands for what is left. An error where the strides do not
- * allow a view (view), or a copy then (reshape). A batch-last (N,C,H,W) flattens to (N, C*H*W) as a view. */
+/* The elements of `input` in row-major order under the shape `size`; one -1 stands for what is left. An error where the
+ * strides do not allow a view (view), or a copy then (reshape). A batch-last (N,C,H,W) flattens to (N, C*H*W) as a
+ * view. */
 AG_API ag_variable *ag_view(ag_variable *input, ag_shape_list size);
 AG_API ag_variable *ag_reshape(ag_variable *input, ag_shape_list shape);
 AG_API ag_variable *ag_view_as(ag_variable *input, ag_variable *other);
@@ -18,7 +19,7 @@ AG_API ag_variable *ag_reshape_as(ag_variable *input, ag_variable *other);
 
 /* Dimensions start_dim to end_dim become one; a 0-dim Variable becomes (1). A view where possible. */
 #define AG_ARGS_flatten(must, may) must(Tensor, input) may(Int, start_dim, 0) may(Int, end_dim, -1)
-#define ag_flatten(...) AG_CALL(flatten, __VA_ARGS__)
+#define ag_flatten(...)            AG_CALL(flatten, __VA_ARGS__)
 AG_DECLARE(flatten)
 
 /* Dimension dim becomes several; one -1 stands for what is left. */
@@ -35,7 +36,7 @@ AG_API ag_variable *ag_movedim(ag_variable *input, int64_t source, int64_t desti
 
 /* Without the dimensions of size 1: all of them, or those named that have size 1. */
 #define AG_ARGS_squeeze(must, may) must(Tensor, input) may(Dims, dim, AG_ALL)
-#define ag_squeeze(...) AG_CALL(squeeze, __VA_ARGS__)
+#define ag_squeeze(...)            AG_CALL(squeeze, __VA_ARGS__)
 AG_DECLARE(squeeze)
 /* With a dimension of size 1 before dimension dim. */
 AG_API ag_variable *ag_unsqueeze(ag_variable *input, int64_t dim);
@@ -48,19 +49,21 @@ AG_API ag_variable *ag_expand_as(ag_variable *input, ag_variable *other);
 AG_API ag_variable *ag_narrow(ag_variable *input, int64_t dim, int64_t start, int64_t length);
 /* input[..., index, ...]: one dimension less; index may count from the end. */
 AG_API ag_variable *ag_select(ag_variable *input, int64_t dim, int64_t index);
-/* input[..., start : end : step, ...] as Python slices: both may count from the end, and are cut to what there is. step > 0. */
-#define AG_ARGS_slice(must, may)                                                                                     \
+/* input[..., start : end : step, ...] as Python slices: both may count from the end, and are cut to what there is. step
+ * > 0. */
+#define AG_ARGS_slice(must, may) \
     must(Tensor, input) may(Int, dim, 0) may(Int, start, 0) may(Int, end, INT64_MAX) may(Int, step, 1)
 #define ag_slice(...) AG_CALL(slice, __VA_ARGS__)
 AG_DECLARE(slice)
 /* The elements whose indices in dim1 and dim2 differ by offset (index2 = index1 + offset), as a last dimension. */
 #define AG_ARGS_diagonal(must, may) must(Tensor, input) may(Int, offset, 0) may(Int, dim1, 0) may(Int, dim2, 1)
-#define ag_diagonal(...) AG_CALL(diagonal, __VA_ARGS__)
+#define ag_diagonal(...)            AG_CALL(diagonal, __VA_ARGS__)
 AG_DECLARE(diagonal)
 
-/* Any geometry over input's storage: element (i0, i1, ...) is storage[storage_offset + i0 stride[0] + i1 stride[1] + ...], in elements.
- * storage_offset -1: input's own. */
-#define AG_ARGS_as_strided(must, may) must(Tensor, input) must(Shape, size) must(Shape, stride) may(Int, storage_offset, -1)
+/* Any geometry over input's storage: element (i0, i1, ...) is storage[storage_offset + i0 stride[0] + i1 stride[1] +
+ * ...], in elements. storage_offset -1: input's own. */
+#define AG_ARGS_as_strided(must, may) \
+    must(Tensor, input) must(Shape, size) must(Shape, stride) may(Int, storage_offset, -1)
 #define ag_as_strided(...) AG_CALL(as_strided, __VA_ARGS__)
 AG_DECLARE(as_strided)
 

@@ -1,4 +1,5 @@
-/* view_part.c - views of a part of the elements (select, slice, diagonal, as_strided), and the ops that lay their gradients back. */
+/* view_part.c - views of a part of the elements (select, slice, diagonal, as_strided), and the ops that lay their
+ * gradients back. */
 #include "ops/view_part.h"
 
 #include "autograd/op.h"
@@ -7,6 +8,7 @@
 #include <argent/view.h>
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 /* A view's geometry over the tensor it looks into; offset in elements from that one's first. */
@@ -15,19 +17,23 @@ typedef struct geometry {
     int64_t size[AG_MAX_DIMS], stride[AG_MAX_DIMS], offset;
 } geometry;
 
-static bool make_view(ag_run *r, const geometry *g) { return ag__output_view(r, g->ndim, g->size, g->stride, g->offset); }
+static bool make_view(ag_run *r, const geometry *g)
+{
+    return ag__output_view(r, g->ndim, g->size, g->stride, g->offset);
+}
 
 /* ---- where the parts are; also of the fresh contiguous result that a gradient is laid into ---- */
 
-static bool select_geometry(const ag_op *op, const void *args, const ag_tensor *x, int64_t dim, int64_t index, geometry *g)
+static bool select_geometry(const ag_op *op, const void *args, const ag_tensor *x, int64_t dim, int64_t index,
+                            geometry *g)
 {
     char text[AG_TEXT];
     if (x->ndim == 0) return ag__fail_call(op, args, "select() cannot be applied to a 0-dim tensor.");
     int d = ag__wrap_dim("select", dim, x->ndim);
     if (d < 0) return false;
     if (index < -x->size[d] || index >= x->size[d])
-        return ag__fail_call(op, args, "select(): index %" PRId64 " out of range for tensor of size %s at dimension %d", index,
-                             ag__shape_text(x->ndim, x->size, text, sizeof text), d);
+        return ag__fail_call(op, args, "select(): index %" PRId64 " out of range for tensor of size %s at dimension %d",
+                             index, ag__shape_text(x->ndim, x->size, text, sizeof text), d);
     g->ndim = x->ndim - 1;
     for (int k = 0; k < g->ndim; k++) {
         g->size[k] = x->size[k < d ? k : k + 1];
@@ -39,8 +45,8 @@ static bool select_geometry(const ag_op *op, const void *args, const ag_tensor *
 
 static int64_t clamp_index(int64_t i, int64_t least, int64_t most) { return i < least ? least : i > most ? most : i; }
 
-static bool slice_geometry(const ag_op *op, const void *args, const ag_tensor *x, int64_t dim, int64_t start, int64_t end, int64_t step,
-                           geometry *g)
+static bool slice_geometry(const ag_op *op, const void *args, const ag_tensor *x, int64_t dim, int64_t start,
+                           int64_t end, int64_t step, geometry *g)
 {
     if (x->ndim == 0) return ag__fail_call(op, args, "slice() cannot be applied to a 0-dim tensor.");
     int d = ag__wrap_dim("slice", dim, x->ndim);
@@ -52,20 +58,22 @@ static bool slice_geometry(const ag_op *op, const void *args, const ag_tensor *x
     memcpy(g->size, x->size, sizeof g->size);
     memcpy(g->stride, x->stride, sizeof g->stride);
     g->size[d] = (to - from) / step + ((to - from) % step != 0);
-    if (__builtin_mul_overflow(x->stride[d], step, &g->stride[d])) g->stride[d] = x->stride[d]; /* then there is one element at most */
+    if (__builtin_mul_overflow(x->stride[d], step, &g->stride[d]))
+        g->stride[d] = x->stride[d]; /* then there is one element at most */
     g->offset = from * x->stride[d];
     return true;
 }
 
-static bool diagonal_geometry(const ag_op *op, const void *args, const ag_tensor *x, int64_t offset, int64_t dim1, int64_t dim2,
-                              geometry *g)
+static bool diagonal_geometry(const ag_op *op, const void *args, const ag_tensor *x, int64_t offset, int64_t dim1,
+                              int64_t dim2, geometry *g)
 {
     int p = ag__wrap_dim("diagonal", dim1, x->ndim), q = p < 0 ? -1 : ag__wrap_dim("diagonal", dim2, x->ndim);
     if (q < 0) return false;
     if (p == q || x->ndim < 2)
         return ag__fail_call(op, args, "diagonal dimensions cannot be identical %" PRId64 ", %" PRId64, dim1, dim2);
     int64_t rows = x->size[p], columns = x->size[q];
-    int64_t down = offset < 0 ? -clamp_index(offset, -rows, 0) : 0, right = offset > 0 ? clamp_index(offset, 0, columns) : 0;
+    int64_t down = offset < 0 ? -clamp_index(offset, -rows, 0) : 0,
+            right = offset > 0 ? clamp_index(offset, 0, columns) : 0;
     rows -= down;
     columns -= right;
     g->ndim = 0;
@@ -124,9 +132,12 @@ static void select_backward(ag_gradients *b)
 static bool select_back_shape(ag_run *r);
 static bool select_back_cpu(ag_run *r);
 static void select_back_backward(ag_gradients *b);
-AG_OP_PLAIN(_select_backward, .node = "SelectBackwardBackward0", .shape = select_back_shape, .kernel = { select_back_cpu },
-            .backward = select_back_backward)
-static bool select_back_shape(ag_run *r) { return back_shape(r, ((const struct ag__select_backward_args *)r->args)->sizes); }
+AG_OP_PLAIN(_select_backward, .node = "SelectBackwardBackward0", .shape = select_back_shape,
+            .kernel = { select_back_cpu }, .backward = select_back_backward)
+static bool select_back_shape(ag_run *r)
+{
+    return back_shape(r, ((const struct ag__select_backward_args *)r->args)->sizes);
+}
 static bool select_back_cpu(ag_run *r)
 {
     const struct ag__select_backward_args *a = r->args;
@@ -154,14 +165,17 @@ static void slice_backward(ag_gradients *b)
 }
 AG_OP(slice, .node = "SliceBackward0", .shape = slice_shape, .backward = slice_backward)
 
-#define AG_ARGS__slice_backward(must, may)                                                                           \
+#define AG_ARGS__slice_backward(must, may) \
     must(Tensor, grad) must(Shape, sizes) must(Int, dim) must(Int, start) must(Int, end) must(Int, step)
 static bool slice_back_shape(ag_run *r);
 static bool slice_back_cpu(ag_run *r);
 static void slice_back_backward(ag_gradients *b);
 AG_OP_PLAIN(_slice_backward, .node = "SliceBackwardBackward0", .shape = slice_back_shape, .kernel = { slice_back_cpu },
             .backward = slice_back_backward)
-static bool slice_back_shape(ag_run *r) { return back_shape(r, ((const struct ag__slice_backward_args *)r->args)->sizes); }
+static bool slice_back_shape(ag_run *r)
+{
+    return back_shape(r, ((const struct ag__slice_backward_args *)r->args)->sizes);
+}
 static bool slice_back_cpu(ag_run *r)
 {
     const struct ag__slice_backward_args *a = r->args;
@@ -188,10 +202,13 @@ static bool narrow_compose(const void *args, ag_variable **out)
     if (d < 0) return false;
     int64_t n = x->size[d], start = a->start;
     if (start < -n || start > n)
-        return ag__fail_call(op, a, "start out of range (expected to be in range of [%" PRId64 ", %" PRId64 "], but got %" PRId64 ")", -n, n, start);
+        return ag__fail_call(
+            op, a, "start out of range (expected to be in range of [%" PRId64 ", %" PRId64 "], but got %" PRId64 ")",
+            -n, n, start);
     if (start < 0) start += n;
     if (a->length > n - start)
-        return ag__fail_call(op, a, "start (%" PRId64 ") + length (%" PRId64 ") exceeds dimension size (%" PRId64 ").", start, a->length, n);
+        return ag__fail_call(op, a, "start (%" PRId64 ") + length (%" PRId64 ") exceeds dimension size (%" PRId64 ").",
+                             start, a->length, n);
     out[0] = ag_slice(a->input, .dim = d, .start = start, .end = start + a->length);
     return out[0] != NULL;
 }
@@ -211,14 +228,17 @@ static void diagonal_backward(ag_gradients *b)
 }
 AG_OP(diagonal, .node = "DiagonalBackward0", .shape = diagonal_shape, .backward = diagonal_backward)
 
-#define AG_ARGS__diagonal_backward(must, may)                                                                        \
+#define AG_ARGS__diagonal_backward(must, may) \
     must(Tensor, grad) must(Shape, sizes) must(Int, offset) must(Int, dim1) must(Int, dim2)
 static bool diagonal_back_shape(ag_run *r);
 static bool diagonal_back_cpu(ag_run *r);
 static void diagonal_back_backward(ag_gradients *b);
-AG_OP_PLAIN(_diagonal_backward, .node = "DiagonalBackwardBackward0", .shape = diagonal_back_shape, .kernel = { diagonal_back_cpu },
-            .backward = diagonal_back_backward)
-static bool diagonal_back_shape(ag_run *r) { return back_shape(r, ((const struct ag__diagonal_backward_args *)r->args)->sizes); }
+AG_OP_PLAIN(_diagonal_backward, .node = "DiagonalBackwardBackward0", .shape = diagonal_back_shape,
+            .kernel = { diagonal_back_cpu }, .backward = diagonal_back_backward)
+static bool diagonal_back_shape(ag_run *r)
+{
+    return back_shape(r, ((const struct ag__diagonal_backward_args *)r->args)->sizes);
+}
 static bool diagonal_back_cpu(ag_run *r)
 {
     const struct ag__diagonal_backward_args *a = r->args;
@@ -234,8 +254,9 @@ static void diagonal_back_backward(ag_gradients *b)
 /* ---- as_strided ---- */
 
 /* The record behind the public one also knows where the input lies, which its gradient needs. */
-#define AG_ARGS__as_strided(must, may)                                                                               \
-    must(Tensor, input) must(Shape, size) must(Shape, stride) must(Int, storage_offset) must(Shape, in_stride) must(Int, in_offset)
+#define AG_ARGS__as_strided(must, may)                                                                         \
+    must(Tensor, input) must(Shape, size) must(Shape, stride) must(Int, storage_offset) must(Shape, in_stride) \
+        must(Int, in_offset)
 AG_STRUCT(_as_strided, AG_ARGS__as_strided)
 
 /* One past the last element that is reached, from the first; -1: beyond memory; 0: there are no elements. */
@@ -270,7 +291,8 @@ static void as_strided_backward(ag_gradients *b)
     b->grad[0] = ag__as_strided_backward(b->g[0], a->stride, a->storage_offset, sizes, a->in_stride, a->in_offset,
                                          ag__overlaps_itself(&x) ? 1 : 0);
 }
-AG_RECORD(_as_strided, AG_ARGS__as_strided, .node = "AsStridedBackward0", .shape = as_strided_shape, .backward = as_strided_backward)
+AG_RECORD(_as_strided, AG_ARGS__as_strided, .node = "AsStridedBackward0", .shape = as_strided_shape,
+          .backward = as_strided_backward)
 
 static bool as_strided_compose(const void *args, ag_variable **out);
 AG_OP(as_strided, .compose = as_strided_compose)
@@ -290,34 +312,46 @@ static bool as_strided_compose(const void *args, ag_variable **out)
                                  ag__shape_text(n, a->stride.at, stride, sizeof stride));
     if (ag__numel_of(n, a->size.at) < 0)
         return ag__fail_call(op, a, "Storage size calculation overflowed with sizes=%s and strides=%s",
-                             ag__shape_text(n, a->size.at, size, sizeof size), ag__shape_text(n, a->stride.at, stride, sizeof stride));
+                             ag__shape_text(n, a->size.at, size, sizeof size),
+                             ag__shape_text(n, a->stride.at, stride, sizeof stride));
     int64_t own = ag_storage_offset(a->input), offset = a->storage_offset == -1 ? own : a->storage_offset;
     if (offset < 0) return ag__fail_call(op, a, "Tensor: invalid storage offset %" PRId64, offset);
     int64_t span = reach(a->size, a->stride), room = x->storage->bytes / (int64_t)ag__itemsize(x);
     if (span < 0 || (span > 0 && (span > room || offset > room - span)))
         return ag__fail_call(op, a,
-                             "setStorage: sizes %s, strides %s, storage offset %" PRId64 ", and itemsize %zu are out of bounds for storage of "
-                             "size %" PRId64,
-                             ag__shape_text(n, a->size.at, size, sizeof size), ag__shape_text(n, a->stride.at, stride, sizeof stride),
-                             offset, ag__itemsize(x), x->storage->bytes);
+                             "setStorage: sizes %s, strides %s, storage offset %" PRId64
+                             ", and itemsize %zu requiring a storage size of "
+                             "%.0f are out of bounds for storage of size %" PRId64,
+                             ag__shape_text(n, a->size.at, size, sizeof size),
+                             ag__shape_text(n, a->stride.at, stride, sizeof stride), offset, ag__itemsize(x),
+                             span < 0 ? INFINITY : ((double)offset + (double)span) * (double)ag__itemsize(x),
+                             x->storage->bytes);
     if (span == 0) offset = own; /* nothing is seen: any place will do */
-    const struct ag__as_strided_args whole = { .input = a->input, .size = a->size, .stride = a->stride, .storage_offset = offset,
-                                               .in_stride = ag_stride(a->input), .in_offset = own };
+    const struct ag__as_strided_args whole = { .input = a->input,
+                                               .size = a->size,
+                                               .stride = a->stride,
+                                               .storage_offset = offset,
+                                               .in_stride = ag_stride(a->input),
+                                               .in_offset = own };
     return ag__apply(ag__op__as_strided(), &whole, out, __builtin_return_address(0));
 }
 
-#define AG_ARGS__as_strided_backward(must, may)                                                                      \
-    must(Tensor, grad) must(Shape, in_stride) must(Int, in_offset)                                                   \
-    must(Shape, size) must(Shape, stride) must(Int, offset) must(Int, share)
+#define AG_ARGS__as_strided_backward(must, may)                                                          \
+    must(Tensor, grad) must(Shape, in_stride) must(Int, in_offset) must(Shape, size) must(Shape, stride) \
+        must(Int, offset) must(Int, share)
 static bool as_strided_back_shape(ag_run *r);
 static bool as_strided_back_cpu(ag_run *r);
 static void as_strided_back_backward(ag_gradients *b);
-AG_OP_PLAIN(_as_strided_backward, .node = "AsStridedBackwardBackward0", .shape = as_strided_back_shape, .kernel = { as_strided_back_cpu },
-            .backward = as_strided_back_backward)
-static bool as_strided_back_shape(ag_run *r) { return back_shape(r, ((const struct ag__as_strided_backward_args *)r->args)->size); }
+AG_OP_PLAIN(_as_strided_backward, .node = "AsStridedBackwardBackward0", .shape = as_strided_back_shape,
+            .kernel = { as_strided_back_cpu }, .backward = as_strided_back_backward)
+static bool as_strided_back_shape(ag_run *r)
+{
+    return back_shape(r, ((const struct ag__as_strided_backward_args *)r->args)->size);
+}
 
 /* Counts through the sizes; place[k] follows by stride[k]. */
-static void next_element(int ndim, const int64_t *size, int64_t *index, int n, const int64_t *const *stride, int64_t *place)
+static void next_element(int ndim, const int64_t *size, int64_t *index, int n, const int64_t *const *stride,
+                         int64_t *place)
 {
     for (int d = ndim - 1; d >= 0; d--) {
         bool done = ++index[d] < size[d];
@@ -376,5 +410,7 @@ static void as_strided_back_backward(ag_gradients *b)
 {
     const struct ag__as_strided_backward_args *a = b->args;
     b->grad[0] = ag__as_strided_backward(b->g[0], a->stride, a->offset, ag__in_shape(b, 0), a->in_stride, a->in_offset,
-                                         a->share == 1 ? 2 : a->share == 2 ? 1 : 0);
+                                         a->share == 1   ? 2
+                                         : a->share == 2 ? 1
+                                                         : 0);
 }

@@ -248,7 +248,7 @@ bool ag__random_bernoulli_tensor(ag_generator *generator, const ag_tensor *x, co
 
 bool ag__randperm_check(int64_t n, ag_dtype dtype)
 {
-    static const char *const name[AG_N_DTYPES] = { "Float", "Double", "int64_t", "int32_t", "uint8_t", "bool" };
+    static const char *const name[AG_N_DTYPES] = { "Float", "Double", "int64_t", "int", "uint8_t", "bool" };
     if (n < 0)
         return ag__fail(AG_EINVAL, "Trying to create tensor with negative dimension %lld: [%lld]", (long long)n,
                         (long long)n);

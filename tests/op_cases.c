@@ -1,380 +1,274 @@
-/* op_cases.c - see op_cases.h. */
+/* op_cases.c - see op_cases.h; the format is described in tools/record-ops.py. */
 #include "op_cases.h"
 
-#include <argent/call.h>
+#include "support.h"
 
-#include <ctype.h>
+#include <stdarg.h>
 #include <stdio.h>
 
-/* ---- reading ---- */
+enum { MAX_DIMS = 8, MAX_ARGS = 8, MAX_LIST = 8, MAX_NUMBERS = 16, MAX_INPUTS = 12, MAX_RESULTS = 4 };
 
-static void wrong(const char *line)
+static const char *const type_names[AG_N_DTYPES] = { "f32", "f64", "i64", "i32", "u8", "bool" };
+
+/* One line, read word by word. */
+typedef struct reader {
+    char *at;
+    const char *line;
+    int number;
+} reader;
+
+#define FAIL(r, ...) fail_case(r, __VA_ARGS__)
+static void fail_case(const reader *r, const char *format, ...) __attribute__((format(printf, 2, 3), noreturn));
+static void fail_case(const reader *r, const char *format, ...)
 {
-    fprintf(stderr, "op_cases.txt: cannot read \"%.200s\"; write it again by tools/record-ops.py\n", line);
-    exit(EXIT_FAILURE);
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    ck_abort_msg("case %d: %s: %.300s", r->number, text, r->line);
 }
 
-static void *must(void *p)
+/* The next word, ended by a NUL in place. */
+static char *word(reader *r)
 {
-    if (!p) wrong("(out of memory)");
-    return p;
+    while (*r->at == ' ') r->at++;
+    if (!*r->at) FAIL(r, "the line ends too early");
+    char *start = r->at;
+    while (*r->at && *r->at != ' ') r->at++;
+    if (*r->at) *r->at++ = 0;
+    return start;
+}
+static int64_t whole(reader *r) { return strtoll(word(r), NULL, 10); }
+static double fraction(reader *r) { return strtod(word(r), NULL); }
+static ag_dtype type(reader *r)
+{
+    const char *name = word(r);
+    for (int t = 0; t < AG_N_DTYPES; t++)
+        if (!strcmp(name, type_names[t])) return (ag_dtype)t;
+    FAIL(r, "no type is called %s", name);
 }
 
-static ag_dtype read_dtype(const char **at)
+/* A Variable on memory of its own, laid out as PyTorch's was. */
+static Variable *tensor(reader *r)
 {
-    static const char *const names[] = { "f32", "f64", "i64", "i32", "u8", "bool" };
-    for (int d = 0; d < AG_N_DTYPES; d++)
-        if (!strncmp(*at, names[d], strlen(names[d]))) {
-            *at += strlen(names[d]);
-            return (ag_dtype)d;
-        }
-    wrong(*at);
-    return AG_FLOAT32;
-}
-
-/* "2,3": how many numbers there are */
-static int read_ints(const char **at, int64_t *out)
-{
-    int n = 0;
-    while (isdigit((unsigned char)**at) || **at == '-') {
-        char *end;
-        out[n++] = strtoll(*at, &end, 10);
-        *at = *end == ',' ? end + 1 : end;
-        if (n == 8) break;
-    }
-    return n;
-}
-
-/* "f64[2,3]/1,2@1~-2:2" */
-static op_tensor read_tensor(const char **at)
-{
-    op_tensor x = { .dtype = read_dtype(at), .kind = 'u' };
-    if (*(*at)++ != '[') wrong(*at);
-    x.ndim = read_ints(at, x.size);
-    if (*(*at)++ != ']') wrong(*at);
-    int64_t step = 1;
-    for (int d = x.ndim; d--;) {
-        x.stride[d] = step;
-        step *= x.size[d] > 1 ? x.size[d] : 1;
-    }
-    if (**at == '/') {
-        ++*at;
-        if (read_ints(at, x.stride) != x.ndim) wrong(*at);
-    }
-    char *end;
-    if (**at == '@') x.offset = strtoll(*at + 1, &end, 10), *at = end;
-    if (**at == 's') x.kind = *(*at)++;
-    if (**at == '~' || **at == 'k') {
-        if (**at == 'k') x.kind = 'k';
-        x.low = strtod(*at + 1, &end);
-        if (*end != ':') wrong(*at);
-        x.high = strtod(end + 1, &end);
-        *at = end;
-    }
+    ag_dtype dtype = type(r);
+    int64_t ndim = whole(r), size[MAX_DIMS], stride[MAX_DIMS];
+    for (int64_t d = 0; d < ndim; d++) size[d] = whole(r);
+    for (int64_t d = 0; d < ndim; d++) stride[d] = whole(r);
+    int64_t offset = whole(r);
+    bool wants = whole(r) != 0;
+    int64_t n = whole(r);
+    Variable *flat = ag_empty(AG_SHAPE(n), .dtype = AG_FLOAT64);
+    double *at = ag_data_mutable(flat);
+    for (int64_t i = 0; i < n; i++) at[i] = fraction(r);
+    Variable *x = ag_as_strided(ag_to(flat, .dtype = dtype, .copy = true), ag_sizes_of(ndim, size),
+                                ag_sizes_of(ndim, stride), offset);
+    x = ag_detach(x);
+    if (wants) ag_requires_grad_(x);
+    if (!x) FAIL(r, "an argument cannot be made: %s", ag_error());
     return x;
 }
 
-/* One value of a call: "f64[2]~-2:2", "dim=i1", "(1,2)", "{f64[2];f64[3]}", "'mean", "N", "b1", "df64" */
-static void read_value(const char **at, op_case *c)
+typedef struct call {
+    int n, n_named, n_inputs;
+    ag_value positional[MAX_ARGS];
+    ag_named_value named[MAX_ARGS];
+    Variable *list[MAX_LIST], *inputs[MAX_INPUTS]; /* those that require a gradient */
+    int64_t numbers[MAX_ARGS][MAX_NUMBERS];
+} call;
+
+static Variable *input(reader *r, call *c)
 {
-    if (c->n_values == OP_VALUES) wrong(*at);
-    op_value *v = &c->value[c->n_values++];
-    size_t name = strcspn(*at, "= ");
-    if ((*at)[name] == '=' && name < sizeof v->name) {
-        memcpy(v->name, *at, name);
-        *at += name + 1;
-    }
-    char *end;
-    v->first = c->n_tensors;
-    switch (**at) {
-    case 'N': v->kind = AG_VALUE_NONE, ++*at; return;
-    case '\'':
-        v->kind = AG_VALUE_STR;
-        for (++*at; **at && **at != ' '; ++*at)
-            if (strlen(v->text) + 1 < sizeof v->text) v->text[strlen(v->text)] = **at;
-        return;
-    case '(':
-        ++*at;
-        v->kind = AG_VALUE_INTS, v->n_ints = read_ints(at, v->ints);
-        if (*(*at)++ != ')') wrong(*at);
-        return;
-    case '{':
-        v->kind = AG_VALUE_TENSORS;
-        while (*(*at)++ != '}') {
-            if (c->n_tensors == OP_TENSORS) wrong(*at);
-            c->tensor[c->n_tensors++] = read_tensor(at);
-            v->n_tensors++;
-        }
-        return;
-    case 'd': ++*at, v->kind = AG_VALUE_DTYPE, v->i = read_dtype(at); return;
-    }
-    if (strchr("fibu", **at) && strcspn(*at, "[ ") < strcspn(*at, " ")) {
-        if (c->n_tensors == OP_TENSORS) wrong(*at);
-        v->kind = AG_VALUE_TENSOR, v->n_tensors = 1;
-        c->tensor[c->n_tensors++] = read_tensor(at);
-        return;
-    }
-    switch (*(*at)++) {
-    case 'i': v->kind = AG_VALUE_INT, v->i = strtoll(*at, &end, 10); break;
-    case 'f': v->kind = AG_VALUE_FLOAT, v->f = strtod(*at, &end); break;
-    case 'b': v->kind = AG_VALUE_BOOL, v->i = strtoll(*at, &end, 10); break;
-    default: wrong(*at - 1);
-    }
-    *at = end;
+    Variable *x = tensor(r);
+    if (ag_requires_grad(x)) c->inputs[c->n_inputs++] = x;
+    return x;
 }
 
-/* The elements after ": ", or after a ditto mark those of `before`. */
-static void read_elements(const char *at, int64_t *n, const double **element, const double *before, int64_t n_before)
+static void argument(reader *r, call *c, int k)
 {
-    at = strchr(at, ':');
-    if (!at) wrong("an element list");
-    if (at[1] && at[2] == '"') {
-        *n = n_before;
-        *element = before;
+    char *kind = word(r), *equals = strchr(kind, '=');
+    ag_value v = ag_of_none();
+    const char *name = NULL;
+    if (equals) {
+        *equals = 0;
+        name = kind;
+        kind = equals + 1;
+    }
+    switch (*kind) {
+    case 'T':
+        v = ag_of_tensor(input(r, c));
+        break;
+    case 'L': {
+        int64_t n = whole(r);
+        for (int64_t i = 0; i < n; i++) c->list[i] = input(r, c);
+        v = ag_of_list(ag_list_from(n, c->list));
+        break;
+    }
+    case 'I':
+        v = ag_of_int(whole(r));
+        break;
+    case 'F':
+        v = ag_of_float(fraction(r));
+        break;
+    case 'B':
+        v = ag_of_bool(whole(r) != 0);
+        break;
+    case 'N': {
+        int64_t n = whole(r);
+        for (int64_t i = 0; i < n; i++) c->numbers[k][i] = whole(r);
+        v = ag_of_ints(ag_sizes_of(n, c->numbers[k]));
+        break;
+    }
+    case 'D':
+        v.kind = AG_VALUE_DTYPE;
+        v.dtype = type(r);
+        break;
+    case 'Z':
+        break;
+    default:
+        FAIL(r, "no argument is of kind %s", kind);
+    }
+    if (name)
+        c->named[c->n_named++] = (ag_named_value){ name, v };
+    else
+        c->positional[c->n++] = v;
+}
+
+/* The next numbers of the line are x's elements, row-major. */
+static void elements(reader *r, Variable *x, const char *what, double tolerance)
+{
+    for (int64_t i = 0; i < ag_numel(x); i++) {
+        double wants = fraction(r), has = support_at(x, i);
+        bool same = isnan(wants)   ? isnan(has)
+                    : isinf(wants) ? has == wants
+                                   : fabs(has - wants) <= tolerance * fmax(1, fabs(wants));
+        if (!same) FAIL(r, "%s: element %lld is %.17g, not %.17g", what, (long long)i, has, wants);
+    }
+}
+/* The same where a gradient that is not there stands for zeros. */
+static void gradient(reader *r, Variable *grad, Variable *x, const char *what, double tolerance)
+{
+    elements(r, grad ? grad : ag_zeros_like(x), what, tolerance);
+}
+
+static void result(reader *r, Variable *y, double tolerance)
+{
+    ag_dtype dtype = type(r);
+    if (ag_dtype_of(y) != dtype) FAIL(r, "the type is %s", ag_dtype_name(ag_dtype_of(y)));
+    int64_t ndim = whole(r);
+    if (ag_dim(y) != ndim) FAIL(r, "there are %d dimensions", ag_dim(y));
+    for (int64_t d = 0; d < ndim; d++)
+        if (whole(r) != ag_size(y, d)) FAIL(r, "size %lld is %lld", (long long)d, (long long)ag_size(y, d));
+    if (*word(r) == '=')
+        for (int64_t d = 0; d < ndim; d++)
+            if (whole(r) != ag_stride(y).at[d])
+                FAIL(r, "stride %lld is %lld", (long long)d, (long long)ag_stride(y).at[d]);
+    const char *node = word(r), *has = ag_grad_fn(y) ? ag_node_name(ag_grad_fn(y)) : "-";
+    if (strcmp(node, has)) FAIL(r, "grad_fn is %s, not %s", has, node);
+    if (whole(r) != ag_requires_grad(y)) FAIL(r, "requires_grad is another");
+    elements(r, y, "the result", tolerance);
+}
+
+/* sum over k and i of (i + 1) grad[k][i]^2 */
+static Variable *weighed_squares(Variable *const *grad, int n)
+{
+    Variable *total = NULL;
+    for (int k = 0; k < n; k++) {
+        if (!grad[k] || !ag_requires_grad(grad[k])) continue;
+        Variable *weight = ag_reshape(
+            ag_to(ag_add(ag_arange((double)ag_numel(grad[k])), ag_scalar(1)), .dtype = ag_dtype_of(grad[k])),
+            ag_shape(grad[k]));
+        Variable *term = ag_sum(ag_mul(ag_mul(grad[k], grad[k]), weight));
+        total = total ? ag_add(total, term) : term;
+    }
+    return total;
+}
+
+static void gradients(reader *r, const call *c, Variable *y, double tolerance)
+{
+    int order = (int)whole(r);
+    if (order == 0) return;
+    Variable *g = ag_empty(ag_shape(y), .dtype = ag_dtype_of(y)), *grad[MAX_INPUTS + 1] = { NULL };
+    double *at = ag_dtype_of(y) == AG_FLOAT64 ? ag_data_mutable(g) : NULL;
+    float *narrow = at ? NULL : ag_data_mutable(g);
+    for (int64_t i = 0; i < ag_numel(y); i++) {
+        double v = fraction(r);
+        if (at)
+            at[i] = v;
+        else
+            narrow[i] = (float)v;
+    }
+    ag_requires_grad_(g);
+    if (!ag_autograd_grad(AG_LIST(y), ag_list_from(c->n_inputs, c->inputs), grad, .grad_outputs = AG_LIST(g),
+                          .create_graph = order > 1, .allow_unused = true))
+        FAIL(r, "no gradient: %s", ag_error());
+    for (int k = 0; k < c->n_inputs; k++) gradient(r, grad[k], c->inputs[k], "the gradient", tolerance);
+    if (order == 1) return;
+    Variable *total = weighed_squares(grad, c->n_inputs), *with[MAX_INPUTS + 1], *second[MAX_INPUTS + 1] = { NULL };
+    if (!total) FAIL(r, "the gradient has no history");
+    memcpy(with, c->inputs, sizeof c->inputs);
+    with[c->n_inputs] = g;
+    if (!ag_autograd_grad(AG_LIST(total), ag_list_from(c->n_inputs + 1, with), second, .allow_unused = true))
+        FAIL(r, "no second gradient: %s", ag_error());
+    for (int k = 0; k <= c->n_inputs; k++) gradient(r, second[k], with[k], "the second gradient", tolerance * 10);
+}
+
+/* PyTorch's words, without what comes before a colon: "permute(sparse_coo): ..." */
+static bool says(const char *sentence, const char *words)
+{
+    const char *colon = strstr(words, "): ");
+    return strstr(sentence, words) || (colon && strstr(sentence, colon + 3));
+}
+
+static void replay_case(reader *r)
+{
+    call c = { 0 };
+    const char *op = word(r);
+    int n = (int)whole(r);
+    for (int k = 0; k < n; k++) argument(r, &c, k);
+    Variable *out[MAX_RESULTS] = { NULL };
+    int results = ag_call(op, c.n, c.positional, c.n_named, c.named, out, MAX_RESULTS);
+    if (*word(r) == 'E') {
+        if (results || !ag_error()) FAIL(r, "should have been refused: %s", r->at);
+        if (!says(ag_error(), r->at)) FAIL(r, "the sentence is \"%s\", not \"%s\"", ag_error(), r->at);
+        ag_clear_error();
         return;
     }
-    int64_t room = 1;
-    for (const char *c = at; *c; c++) room += *c == ' ';
-    double *out = must(malloc((size_t)room * sizeof *out));
-    char *end = NULL;
-    for (*n = 0, at++;; at = end) {
-        double value = strtod(at, &end);
-        if (end == at) break;
-        out[(*n)++] = value;
-    }
-    *element = out;
+    if (!results) FAIL(r, "refused: %s", ag_error());
+    if (whole(r) != results) FAIL(r, "there are %d results", results);
+    bool narrow = ag_dtype_of(out[0]) == AG_FLOAT32;
+    for (int k = 0; k < c.n_inputs; k++) narrow |= ag_dtype_of(c.inputs[k]) == AG_FLOAT32;
+    double tolerance = narrow ? 2e-6 : 1e-12;
+    for (int k = 0; k < results; k++) result(r, out[k], tolerance);
+    gradients(r, &c, out[0], tolerance);
+    if (ag_error()) FAIL(r, "an error stands: %s", ag_error());
+    while (*r->at == ' ') r->at++;
+    if (*r->at && *r->at != '\n') FAIL(r, "the line goes on: %s", r->at);
 }
 
-static void read_result(const char *at, op_case *c, op_result *latest)
+void replay(const char *group)
 {
-    if (c->n_results == OP_RESULTS) wrong(at);
-    op_result *r = &c->result[c->n_results], *before = &latest[c->n_results++];
-    const char *line = at;
-    at += 2;
-    r->tensor = read_tensor(&at);
-    char memory[8], mark[4] = "";
-    if (sscanf(at, " %7s %39s %3s", memory, r->node, mark) < 2) wrong(line);
-    r->memory = memory[0];
-    r->owner = atoi(memory + 1);
-    r->any = mark[0] == '?';
-    read_elements(strstr(at, " :") ? strstr(at, " :") : "", &r->n, &r->element, before->element, before->n);
-    *before = *r;
-}
-
-static void read_gradient(const char *at, op_case *c, op_gradient *latest)
-{
-    int i = atoi(at + 1);
-    if (i >= OP_TENSORS) wrong(at);
-    op_gradient *g = &c->gradient[i];
-    c->n_gradients = i + 1;
-    if (strstr(at, "none")) {
-        g->none = true;
-        return;
-    }
-    read_elements(at, &g->n, &g->element, latest[i].element, latest[i].n);
-    latest[i] = *g;
-}
-
-static op_cases cases;
-static int *group_start, n_groups;
-
-static void read_call(const char *line)
-{
-    cases.at = must(realloc(cases.at, (size_t)(cases.n + 1) * sizeof *cases.at));
-    op_case *c = &cases.at[cases.n++];
-    memset(c, 0, sizeof *c);
-    c->text = must(strdup(line));
-    const char *at = line;
-    if (*at == '~') c->special = true, at++;
-    size_t n = strcspn(at, " ");
-    if (n >= sizeof c->op) wrong(line);
-    memcpy(c->op, at, n);
-    for (at += n; *at == ' ';) {
-        at++;
-        read_value(&at, c);
-    }
-    if (*at) wrong(at);
-    if (cases.n > 1 && !strcmp(c[-1].op, c->op)) return;
-    group_start = must(realloc(group_start, (size_t)(n_groups + 1) * sizeof *group_start));
-    group_start[n_groups++] = cases.n - 1;
-}
-
-static void read_covered(const char *line)
-{
-    cases.covered = must(realloc(cases.covered, (size_t)(cases.n_covered + 1) * sizeof *cases.covered));
-    op_covered *covered = &cases.covered[cases.n_covered++];
-    if (sscanf(line, "covered %31s %31[^:]", covered->op, covered->by) != 2) wrong(line);
-}
-
-const op_cases *op_cases_all(void)
-{
-    if (cases.n) return &cases;
-    FILE *file = fopen(AG_TEST_DATA "/op_cases.txt", "r");
-    if (!file) wrong("(there is no file)");
-    char *line = NULL;
+    const char *path = getenv("AG_OP_CASES");
+    FILE *file = fopen(path ? path : AG_TEST_DATA "/op_cases.txt", "r");
+    ck_assert_msg(file != NULL, "the recorded cases are not there");
+    char *line = NULL, *whole_line = NULL;
     size_t room = 0;
-    op_result results[OP_RESULTS] = { 0 };     /* the last elements written out, for ditto marks */
-    op_gradient gradients[OP_TENSORS] = { 0 };
-    for (ssize_t n; (n = getline(&line, &room, file)) > 0;) {
-        if (line[n - 1] == '\n') line[n - 1] = 0;
-        op_case *c = cases.n ? &cases.at[cases.n - 1] : NULL;
+    int number = 0, replayed = 0;
+    for (ssize_t length; (length = getline(&line, &room, file)) >= 0;) {
+        number++;
         if (line[0] == '#') continue;
-        if (!strncmp(line, "covered ", 8)) read_covered(line);
-        else if (line[0] == '=') read_result(line, c, results);
-        else if (line[0] == '!') c->refused = true;
-        else if (line[0] == 'g' && isdigit((unsigned char)line[1])) read_gradient(line, c, gradients);
-        else read_call(line);
+        line[length - 1] = 0;
+        free(whole_line);
+        whole_line = strdup(line);
+        reader r = { line, whole_line, number };
+        if (strcmp(word(&r), group)) continue;
+        AG_SCOPE;
+        replay_case(&r);
+        replayed++;
     }
+    free(whole_line);
     free(line);
     fclose(file);
-    return &cases;
-}
-
-int op_cases_groups(void)
-{
-    op_cases_all();
-    return n_groups;
-}
-
-const op_case *op_cases_group(int i, int *n)
-{
-    int end = i + 1 < n_groups ? group_start[i + 1] : op_cases_all()->n;
-    *n = end - group_start[i];
-    return &cases.at[group_start[i]];
-}
-
-/* ---- elements ---- */
-
-static double draw(uint32_t *state, double low, double high)
-{
-    *state = *state * 1664525u + 1013904223u;
-    return low + (high - low) * (*state >> 20) / 4096;
-}
-
-/* Element i in row-major order of the seed-th Variable. */
-static double element(const op_tensor *x, uint32_t *state, int seed, int64_t i)
-{
-    static const double special[] = { NAN, INFINITY, -INFINITY, 0, -0.0, 1, -1, 0.5, -0.5, 2.5, -2.5, 3, 6, -3, 100, -100 };
-    bool floating = ag_dtype_is_floating_point(x->dtype);
-    if (x->dtype == AG_BOOL) return fmod(floor(draw(state, 0, 4)), 2);
-    if (x->kind == 's' && floating) return special[(seed - 1 + i) % (int64_t)(sizeof special / sizeof *special)];
-    double value = draw(state, x->low, x->high);
-    return floating && x->kind == 'u' ? value : floor(value);
-}
-
-static void store(void *memory, int64_t place, ag_dtype dtype, double value)
-{
-    switch (dtype) {
-    case AG_FLOAT32: ((float *)memory)[place] = (float)value; break;
-    case AG_FLOAT64: ((double *)memory)[place] = value; break;
-    case AG_INT64: ((int64_t *)memory)[place] = (int64_t)value; break;
-    case AG_INT32: ((int32_t *)memory)[place] = (int32_t)value; break;
-    default: ((uint8_t *)memory)[place] = (uint8_t)(int64_t)value; break;
-    }
-}
-
-bool op_tensor_repeats(const op_tensor *x)
-{
-    for (int d = 0; d < x->ndim; d++)
-        if (!x->stride[d] && x->size[d] > 1) return true;
-    return false;
-}
-
-static void give_back(void *data, void *memory)
-{
-    (void)data;
-    free(memory);
-}
-
-/* The Variable lies in memory of its own, exactly as large as it needs, so that a memory checker sees a step too far. */
-static Variable *make(const op_tensor *x, int seed)
-{
-    int64_t n = 1, reach = x->offset + 1;
-    for (int d = 0; d < x->ndim; d++) n *= x->size[d], reach += (x->size[d] - 1) * x->stride[d];
-    if (!n) reach = 0;
-    size_t itemsize = ag_dtype_size(x->dtype);
-    char *memory = must(calloc(1, (size_t)reach * itemsize + 1));
-    uint32_t state = (uint32_t)seed * 2654435761u;
-    for (int64_t i = 0; i < n; i++) {
-        int64_t place = x->offset, rest = i;
-        for (int d = x->ndim; d--; rest /= x->size[d]) place += rest % x->size[d] * x->stride[d];
-        store(memory, place, x->dtype, element(x, &state, seed, i));
-    }
-    return ag_from_blob(n ? memory + (size_t)x->offset * itemsize : memory, ag_sizes_of(x->ndim, x->size), ag_sizes_of(x->ndim, x->stride), x->dtype,
-                        give_back, memory);
-}
-
-Variable *op_call_weights(Variable *result, int index)
-{
-    Variable *weights = ag_empty(ag_shape(result), .dtype = ag_dtype_of(result));
-    uint32_t state = (uint32_t)(77 + index) * 2654435761u;
-    void *memory = ag_numel(result) ? ag_data_mutable(weights) : NULL;
-    for (int64_t i = 0; i < ag_numel(result); i++) store(memory, i, ag_dtype_of(result), draw(&state, -1, 1));
-    return weights;
-}
-
-/* ---- calls ---- */
-
-static ag_value as_value(op_call *call, const op_value *v)
-{
-    ag_value out = { .kind = v->kind };
-    switch (v->kind) {
-    case AG_VALUE_TENSOR: out.tensor = call->tensor[v->first]; break;
-    case AG_VALUE_TENSORS: out.tensors = ag_list_from(v->n_tensors, &call->tensor[v->first]); break;
-    case AG_VALUE_INT: out.i = v->i; break;
-    case AG_VALUE_FLOAT: out.f = v->f; break;
-    case AG_VALUE_BOOL: out.b = v->i != 0; break;
-    case AG_VALUE_STR: out.s = v->text; break;
-    case AG_VALUE_INTS: out.ints = ag_sizes_of(v->n_ints, v->ints); break;
-    case AG_VALUE_DTYPE: out.dtype = (ag_dtype)v->i; break;
-    default: break;
-    }
-    return out;
-}
-
-static void fill_call(op_call *call, const op_case *c)
-{
-    size_t length = strlen(c->op);
-    if (c->op[length - 1] == '_' && call->n_tensors) call->tensor[0] = ag_requires_grad(call->tensor[0]) ? ag_clone(call->tensor[0]) : call->tensor[0];
-    for (int i = 0; i < c->n_values; i++) {
-        const op_value *v = &c->value[i];
-        if (!v->name[0]) call->positional[call->n_positional++] = as_value(call, v);
-        else call->named[call->n_named++] = (ag_named_value){ v->name, as_value(call, v) };
-    }
-}
-
-void op_call_make(op_call *call, const op_case *c, bool requires_grad)
-{
-    *call = (op_call){ .of = c, .n_tensors = c->n_tensors };
-    for (int i = 0; i < c->n_tensors; i++) {
-        call->tensor[i] = make(&c->tensor[i], i + 1);
-        OK(call->tensor[i]);
-        if (requires_grad && c->tensor[i].dtype == AG_FLOAT64) OK(ag_requires_grad_(call->tensor[i]));
-        call->leaf[i] = call->tensor[i];
-    }
-    fill_call(call, c);
-}
-
-void op_call_with(op_call *call, const op_case *c, Variable *const *inputs)
-{
-    *call = (op_call){ .of = c, .n_tensors = c->n_tensors };
-    for (int i = 0; i < c->n_tensors; i++)
-        call->leaf[i] = call->tensor[i] = c->tensor[i].dtype == AG_FLOAT64 ? *inputs++ : make(&c->tensor[i], i + 1);
-    fill_call(call, c);
-}
-
-int op_call_by_name(const op_call *call, const char *suffix, Variable **out)
-{
-    char name[40];
-    snprintf(name, sizeof name, "%s%s", call->of->op, suffix);
-    ag_manual_seed(0);
-    return ag_call(name, call->n_positional, call->positional, call->n_named, call->named, out, OP_RESULTS);
-}
-
-const ag_value *op_call_value(const op_call *call, int position, const char *name)
-{
-    if (position < call->n_positional) return &call->positional[position];
-    for (int i = 0; i < call->n_named; i++)
-        if (!strcmp(call->named[i].name, name)) return &call->named[i].value;
-    return NULL;
+    ck_assert_msg(replayed > 0, "there are no cases of %s", group);
 }

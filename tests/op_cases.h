@@ -1,103 +1,10 @@
-/* op_cases.h - calls of ops with PyTorch's answers: tests/data/op_cases.txt, read, and made into Variables. tools/record-ops.py writes the
- * file from op_rows.txt and describes its lines. */
+/* op_cases.h - replays what PyTorch did (tests/data/op_cases.txt, made by tools/record-ops.py): each op is called by
+ * its name with the same arguments, and must give the same elements, type, shape, strides and grad_fn, the same
+ * gradients to the second order, or be refused with the same words. */
 #ifndef AG_TESTS_OP_CASES_H
 #define AG_TESTS_OP_CASES_H
-#include "support.h"
 
-enum { OP_VALUES = 10, OP_TENSORS = 8, OP_RESULTS = 4 };
-
-/* A Variable of a call: its geometry, and what its elements are drawn from. */
-typedef struct op_tensor {
-    ag_dtype dtype;
-    int ndim;
-    int64_t size[8], stride[8], offset;
-    char kind; /* 'u': evenly from [low, high), 'k': whole numbers below those, 's': special ones */
-    double low, high;
-} op_tensor;
-
-/* A value of a call, by name or (name empty) by position. */
-typedef struct op_value {
-    char name[24], text[24];
-    ag_value_kind kind;
-    int64_t i;
-    double f;
-    int n_ints, first, n_tensors; /* tensor[first ...] */
-    int64_t ints[8];
-} op_value;
-
-typedef struct op_result {
-    op_tensor tensor;
-    char memory;   /* 's': Variable `owner` itself, 'v': a view of it, '-': its own */
-    int owner;
-    bool any;      /* what the elements are is nobody's promise */
-    char node[40]; /* grad_fn's name, "-", or "leaf": none, but a gradient is wanted */
-    int64_t n;
-    const double *element;
-} op_result;
-
-typedef struct op_gradient {
-    bool none;
-    int64_t n;
-    const double *element;
-} op_gradient;
-
-typedef struct op_case {
-    const char *text; /* the call, as in the file */
-    char op[32];
-    bool special; /* kinks, ties or infinities: no finite differences */
-    bool refused;
-    int n_values, n_tensors, n_results, n_gradients;
-    op_value value[OP_VALUES];
-    op_tensor tensor[OP_TENSORS];
-    op_result result[OP_RESULTS];
-    op_gradient gradient[OP_TENSORS]; /* by the float64 Variables, in order */
-} op_case;
-
-typedef struct op_covered { /* an internal op that another's rows reach */
-    char op[32], by[32];
-} op_covered;
-
-typedef struct op_cases {
-    int n, n_covered;
-    op_case *at; /* the cases of an op stand together */
-    op_covered *covered;
-} op_cases;
-
-/* Read once; a file that cannot be read ends the program with a sentence. */
-const op_cases *op_cases_all(void);
-/* How many ops there are with cases, and the cases of the i-th. */
-int op_cases_groups(void);
-const op_case *op_cases_group(int i, int *n);
-
-/* A case's values, as Variables. */
-typedef struct op_call {
-    const op_case *of;
-    int n_positional, n_named, n_tensors;
-    ag_value positional[OP_VALUES];
-    ag_named_value named[OP_VALUES];
-    Variable *tensor[OP_TENSORS]; /* in order, those of lists too */
-    Variable *leaf[OP_TENSORS];   /* the same; of an op that only exists in place, the leaf whose copy is changed */
-} op_call;
-
-/* Makes them; those of float64 require gradients if asked for. */
-void op_call_make(op_call *call, const op_case *c, bool requires_grad);
-/* The same with these Variables in place of those of float64, in order. */
-void op_call_with(op_call *call, const op_case *c, Variable *const *inputs);
-/* Calls the op by its name, from generator seed 0; how many results, 0 on failure. `suffix` is "" or "_". */
-int op_call_by_name(const op_call *call, const char *suffix, Variable **out);
-/* The value that stands for argument number `position`, called `name`; NULL if it was left out. */
-const ag_value *op_call_value(const op_call *call, int position, const char *name);
-/* A weight for each element of results that want a gradient: what the recorded gradients were taken with. */
-Variable *op_call_weights(Variable *result, int index);
-/* Whether two elements of a Variable share memory. */
-bool op_tensor_repeats(const op_tensor *x);
-
-/* The typed function of an op. */
-typedef struct op_function {
-    const char *op;
-    int (*call)(const op_call *call, Variable **out); /* how many results; 0 on failure */
-    int (*inplace)(const op_call *call, Variable **out);
-} op_function;
-const op_function *op_function_of(const char *op); /* NULL if there is none */
+/* Replays the cases of one group; there is at least one. AG_OP_CASES in the environment names another file. */
+void replay(const char *group);
 
 #endif

@@ -1,7 +1,7 @@
 /* op_functions.c - the typed function of every op, called with the values of a case: what a C program calls must give what the call by
  * name gives. An op whose arguments are declared in a public header (AG_ARGS_<op>) is a word in DECLARED; one with a plain prototype is a
  * word in the list of its signature. */
-#include "op_cases.h"
+#include "op_rows.h"
 
 #include <argent/call.h>
 
@@ -57,8 +57,11 @@ static int one(Variable *result, Variable **out) { return (out[0] = result) != N
     X(add) X(sub) X(addcmul) X(addcdiv) X(clamp) X(threshold) X(hardtanh) X(leaky_relu) X(elu) X(celu) X(softplus)   \
     X(empty) X(zeros) X(ones) X(full) X(empty_like) X(zeros_like) X(ones_like) X(full_like) X(arange) X(linspace)    \
     X(eye) X(flatten) X(squeeze) X(slice) X(diagonal) X(as_strided) X(clone) X(contiguous) X(to) X(sum) X(mean)      \
-    X(prod) X(amax) X(amin) X(argmax) X(argmin) X(any) X(all) X(logsumexp) X(cat) X(stack) X(addmm) X(linear)        \
-    X(conv2d) X(nn_grad_conv2d_input) X(nn_grad_conv2d_weight)
+    X(prod) X(amax) X(amin) X(argmax) X(argmin) X(any) X(all) X(logsumexp) X(cat) X(stack) \
+    X(rand) X(rand_like) X(randn) X(randn_like) X(randint) X(randperm) X(bernoulli) X(uniform_) X(normal_)           \
+    X(bernoulli_) X(random_) X(exponential_) X(addmm)        \
+    X(linear) X(conv2d) X(nn_grad_conv2d_input) X(nn_grad_conv2d_weight) X(max_pool2d) X(softmax) X(log_softmax)     \
+    X(nll_loss) X(cross_entropy) X(mse_loss) X(l1_loss) X(dropout) X(dropout2d)
 #define DECLARED_INPLACE(X)                                                                                          \
     X(add) X(sub) X(addcmul) X(addcdiv) X(clamp) X(threshold) X(hardtanh) X(leaky_relu) X(elu) X(celu) X(addmm)
 
@@ -75,12 +78,12 @@ DECLARED(DECLARED_FUNCTION)
 DECLARED_INPLACE(DECLARED_FUNCTION_INPLACE)
 
 /* two results */
-#define PAIR(X) X(max_dim) X(min_dim)
-#define PAIR_FUNCTION(op)                                                                                            \
+#define PAIR(X) X(max_dim, ag_values_indices) X(min_dim, ag_values_indices) X(max_pool2d_with_indices, ag_max_pool2d_with_indices_result)
+#define PAIR_FUNCTION(op, type)                                                                                            \
     static int call_##op(const op_call *c, Variable **out)                                                           \
     {                                                                                                                \
         ARGUMENTS(op)                                                                                                \
-        ag_values_indices both = ag_##op##_call(&a);                                                                 \
+        type both = ag_##op##_call(&a);                                                                 \
         out[1] = both.indices;                                                                                       \
         return one(both.values, out) * 2;                                                                            \
     }

@@ -31,7 +31,8 @@ void support_refused(int ok, const char *part, const char *expression, const cha
     const char *error = ag_error();
     ck_assert_msg(!ok, "%s:%d: %s should have been refused", file, line, expression);
     ck_assert_msg(error != NULL, "%s:%d: %s was refused without a sentence", file, line, expression);
-    ck_assert_msg(strstr(error, part) != NULL, "%s:%d: %s: the sentence is \"%s\", which does not say \"%s\"", file, line, expression, error, part);
+    ck_assert_msg(strstr(error, part) != NULL, "%s:%d: %s: the sentence is \"%s\", which does not say \"%s\"", file,
+                  line, expression, error, part);
     ag_clear_error();
 }
 
@@ -42,11 +43,16 @@ double support_at(Variable *x, int64_t i)
     int64_t offset = 0;
     for (int64_t d = shape.n; d--; i /= shape.at[d]) offset += i % shape.at[d] * stride.at[d];
     switch (ag_dtype_of(x)) {
-    case AG_FLOAT32: return ((const float *)(const void *)at)[offset];
-    case AG_FLOAT64: return ((const double *)(const void *)at)[offset];
-    case AG_INT64: return (double)((const int64_t *)(const void *)at)[offset];
-    case AG_INT32: return ((const int32_t *)(const void *)at)[offset];
-    default: return ((const uint8_t *)at)[offset];
+    case AG_FLOAT32:
+        return ((const float *)(const void *)at)[offset];
+    case AG_FLOAT64:
+        return ((const double *)(const void *)at)[offset];
+    case AG_INT64:
+        return (double)((const int64_t *)(const void *)at)[offset];
+    case AG_INT32:
+        return ((const int32_t *)(const void *)at)[offset];
+    default:
+        return ((const uint8_t *)at)[offset];
     }
 }
 
@@ -60,11 +66,13 @@ static int same_number(double a, double b, double tolerance)
 void support_values(Variable *x, int64_t n, const double *expected, const char *text, const char *file, int line)
 {
     support_ok(x != NULL, text, file, line);
-    ck_assert_msg(ag_numel(x) == n, "%s:%d: %s has %lld elements, not %lld", file, line, text, (long long)ag_numel(x), (long long)n);
+    ck_assert_msg(ag_numel(x) == n, "%s:%d: %s has %lld elements, not %lld", file, line, text, (long long)ag_numel(x),
+                  (long long)n);
     double tolerance = ag_dtype_of(x) == AG_FLOAT32 ? 1e-6 : 1e-12;
     for (int64_t i = 0; i < n; i++)
-        ck_assert_msg(same_number(support_at(x, i), expected[i], tolerance), "%s:%d: %s: element %lld is %.17g, not %.17g", file, line, text, (long long)i,
-                      support_at(x, i), expected[i]);
+        ck_assert_msg(same_number(support_at(x, i), expected[i], tolerance),
+                      "%s:%d: %s: element %lld is %.17g, not %.17g", file, line, text, (long long)i, support_at(x, i),
+                      expected[i]);
 }
 
 void support_shape(Variable *x, Shape expected, const char *text, const char *file, int line)
@@ -73,8 +81,8 @@ void support_shape(Variable *x, Shape expected, const char *text, const char *fi
     Shape shape = ag_shape(x);
     int same = shape.n == expected.n;
     for (int64_t d = 0; same && d < shape.n; d++) same = shape.at[d] == expected.at[d];
-    ck_assert_msg(same, "%s:%d: %s has another shape (its first size is %lld of %lld dimensions)", file, line, text, shape.n ? (long long)shape.at[0] : 0,
-                  (long long)shape.n);
+    ck_assert_msg(same, "%s:%d: %s has another shape (its first size is %lld of %lld dimensions)", file, line, text,
+                  shape.n ? (long long)shape.at[0] : 0, (long long)shape.n);
 }
 
 void support_close(Variable *a, Variable *b, double tolerance, const char *text, const char *file, int line)
@@ -83,8 +91,9 @@ void support_close(Variable *a, Variable *b, double tolerance, const char *text,
     support_shape(a, ag_shape(b), text, file, line);
     ck_assert_msg(ag_dtype_of(a) == ag_dtype_of(b), "%s:%d: %s: the types differ", file, line, text);
     for (int64_t i = 0; i < ag_numel(a); i++)
-        ck_assert_msg(same_number(support_at(a, i), support_at(b, i), tolerance), "%s:%d: %s: element %lld is %.17g, not %.17g", file, line, text,
-                      (long long)i, support_at(a, i), support_at(b, i));
+        ck_assert_msg(same_number(support_at(a, i), support_at(b, i), tolerance),
+                      "%s:%d: %s: element %lld is %.17g, not %.17g", file, line, text, (long long)i, support_at(a, i),
+                      support_at(b, i));
 }
 
 Variable *support_random(Shape shape, double from, double to)

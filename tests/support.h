@@ -1,5 +1,5 @@
-/* support.h - what suites on Variables share: a house that is clean before and after each test, comparisons that say what differs, and the
- * sentence of a refused call. */
+/* support.h - what suites on Variables share: a house that is clean before and after each test, comparisons that say
+ * what differs, and the sentence of a refused call. */
 #ifndef AG_TESTS_SUPPORT_H
 #define AG_TESTS_SUPPORT_H
 #include <argent/argent.h>
@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Around each test (tcase_add_checked_fixture): no error stands, the seed is 0, one scope is open; afterwards nothing is alive. */
+/* Around each test (tcase_add_checked_fixture): no error stands, the seed is 0, one scope is open; afterwards nothing
+ * is alive. */
 void support_begin(void);
 void support_end(void);
 
@@ -22,8 +23,9 @@ void support_ok(int ok, const char *expression, const char *file, int line);
 void support_refused(int ok, const char *part, const char *expression, const char *file, int line);
 
 /* x has these elements in row-major order, each within 1e-12 relative (float32: 1e-6) or 1e-12 absolute. */
-#define VALUES(x, ...)                                                                                               \
-    support_values((x), (int64_t)(sizeof((double[]){ __VA_ARGS__ }) / sizeof(double)), (double[]){ __VA_ARGS__ }, #x, __FILE__, __LINE__)
+#define VALUES(x, ...)                                                                                                \
+    support_values((x), (int64_t)(sizeof((double[]){ __VA_ARGS__ }) / sizeof(double)), (double[]){ __VA_ARGS__ }, #x, \
+                   __FILE__, __LINE__)
 void support_values(Variable *x, int64_t n, const double *expected, const char *text, const char *file, int line);
 
 #define SHAPE(x, ...) support_shape((x), AG_SHAPE(__VA_ARGS__), #x, __FILE__, __LINE__)
@@ -42,11 +44,11 @@ Variable *support_random(Shape shape, double from, double to);
 
 /* A suite of one test case whose tests run between support_begin and support_end. */
 int support_main(const char *name, const TTest *const *tests, size_t n);
-#define SUPPORT_MAIN(name, ...)                                                                                      \
-    int main(void)                                                                                                   \
-    {                                                                                                                \
-        const TTest *all[] = { __VA_ARGS__ };                                                                        \
-        return support_main(name, all, sizeof all / sizeof *all);                                                    \
+#define SUPPORT_MAIN(name, ...)                                   \
+    int main(void)                                                \
+    {                                                             \
+        const TTest *all[] = { __VA_ARGS__ };                     \
+        return support_main(name, all, sizeof all / sizeof *all); \
     }
 
 #endif

@@ -21,7 +21,8 @@ START_TEST(requires_grad_can_be_set_on_leaves_of_a_floating_type_only)
     Variable *x = LEAF(AG_SHAPE(2), 1, 2), *y = ag_mul(x, x);
     REFUSED(ag_requires_grad_(y, false), "you can only change requires_grad flags of leaf variables");
     ck_assert(ag_requires_grad(y));
-    REFUSED(ag_requires_grad_(ag_tensor(((int64_t[]){ 1 }), AG_SHAPE(1))), "only Tensors of floating point dtype can require gradients");
+    REFUSED(ag_requires_grad_(ag_tensor(((int64_t[]){ 1 }), AG_SHAPE(1))),
+            "only Tensors of floating point dtype can require gradients");
     OK(ag_requires_grad_(x, false));
     ck_assert(!ag_requires_grad(x));
     REFUSED(ag_requires_grad_(ag_scalar(2.0)), "shared");
@@ -37,6 +38,22 @@ START_TEST(leaves_are_what_the_user_made_and_what_wants_no_gradient)
     ck_assert_ptr_null(ag_grad_fn(x));
     ck_assert_str_eq(ag_node_name(ag_grad_fn(ag_mul(x, c))), "MulBackward0");
     ck_assert_int_eq(ag_output_nr(ag_mul(x, c)), 0);
+}
+END_TEST
+
+START_TEST(a_nodes_next_functions_lead_back_to_the_leaves)
+{
+    Variable *x = LEAF(AG_SHAPE(2), 1, 2), *c = ag_tensor(((double[]){ 3, 4 }), AG_SHAPE(2)), *y = ag_exp(ag_mul(c, x));
+    ag_next next;
+    ck_assert(ag_next_function(ag_grad_fn(y), 0, &next));
+    ck_assert_str_eq(next.name, "MulBackward0");
+    Node *mul = next.node;
+    ck_assert(ag_next_function(mul, 0, &next));
+    ck_assert(!next.node && !next.leaf && !next.name);
+    ck_assert(ag_next_function(mul, 1, &next));
+    ck_assert_ptr_eq(next.leaf, x);
+    ck_assert_str_eq(next.name, "AccumulateGrad");
+    ck_assert(!ag_next_function(mul, 2, &next));
 }
 END_TEST
 
@@ -75,7 +92,8 @@ END_TEST
 
 START_TEST(a_gradient_lies_as_its_leaf_does)
 {
-    Variable *x = ag_requires_grad_(ag_zeros(AG_SHAPE(3, 2, 2, 2), .dtype = AG_FLOAT64, .memory_format = AG_BATCH_LAST));
+    Variable *x = ag_requires_grad_(
+        ag_zeros(AG_SHAPE(3, 2, 2, 2), .dtype = AG_FLOAT64, .memory_format = AG_BATCH_LAST));
     OK(ag_backward(ag_sum(x)));
     ck_assert_mem_eq(ag_stride(ag_grad(x)).at, ag_stride(x).at, 4 * sizeof(int64_t));
 }
@@ -115,7 +133,8 @@ START_TEST(backward_of_more_than_one_number_needs_a_gradient_of_its_shape)
     Variable *x = LEAF(AG_SHAPE(2), 1, 2), *y = ag_mul(x, x);
     REFUSED(ag_backward(y), "grad can be implicitly created only for scalar outputs");
     REFUSED(ag_backward(y, .gradient = ag_ones(AG_SHAPE(3), .dtype = AG_FLOAT64)),
-            "Mismatch in shape: grad_output[0] has a shape of torch.Size([3]) and output[0] has a shape of torch.Size([2]).");
+            "Mismatch in shape: grad_output[0] has a shape of torch.Size([3]) and output[0] has a shape of "
+            "torch.Size([2]).");
     ck_assert_ptr_null(ag_grad(x));
     OK(ag_backward(y, .gradient = ag_tensor(((double[]){ 1, 10 }), AG_SHAPE(2))));
     VALUES(ag_grad(x), 2, 40);
@@ -124,7 +143,8 @@ END_TEST
 
 START_TEST(backward_of_what_wants_no_gradient_is_refused)
 {
-    REFUSED(ag_backward(ag_zeros(AG_SHAPE(1))), "element 0 of tensors does not require grad and does not have a grad_fn");
+    REFUSED(ag_backward(ag_zeros(AG_SHAPE(1))),
+            "element 0 of tensors does not require grad and does not have a grad_fn");
     REFUSED(ag_backward(NULL), "NULL");
 }
 END_TEST
@@ -213,13 +233,15 @@ START_TEST(autograd_grad_says_which_input_is_unused)
     ck_assert_ptr_null(g[1]);
     OK(ag_autograd_grad(AG_LIST(y), AG_LIST(x, w), g, .materialize_grads = true));
     VALUES(g[1], 0, 0);
-    REFUSED(ag_autograd_grad(AG_LIST(y), AG_LIST(ag_detach(x)), g), "One of the differentiated Tensors does not require grad");
+    REFUSED(ag_autograd_grad(AG_LIST(y), AG_LIST(ag_detach(x)), g),
+            "One of the differentiated Tensors does not require grad");
 }
 END_TEST
 
 START_TEST(gradients_from_several_readers_add_up_in_any_order_of_their_making)
 {
-    Variable *x = LEAF(AG_SHAPE(1), 2), *a = ag_mul(x, x), *b = ag_exp(x), *c = ag_mul(a, b), *d = ag_add(c, ag_mul(a, x));
+    Variable *x = LEAF(AG_SHAPE(1), 2), *a = ag_mul(x, x), *b = ag_exp(x), *c = ag_mul(a, b),
+             *d = ag_add(c, ag_mul(a, x));
     OK(ag_backward(d)); /* x^2 e^x + x^3 */
     VALUES(ag_grad(x), 8 * exp(2) + 12);
 }
@@ -286,7 +308,8 @@ START_TEST(a_saved_variable_that_was_changed_in_place_is_noticed)
 {
     Variable *x = LEAF(AG_SHAPE(2), 1, 2), *a = ag_mul(x, x), *y = ag_exp(a), *b = ag_mul(a, a);
     OK(ag_add_(y, a)); /* exp keeps its result */
-    REFUSED(ag_backward(ag_sum(y)), "one of the variables needed for gradient computation has been modified by an inplace operation: [float64 [2]], "
+    REFUSED(ag_backward(ag_sum(y)), "one of the variables needed for gradient computation has been modified by an "
+                                    "inplace operation: [float64 [2]], "
                                     "which is output 0 of ExpBackward0, is at version 1; expected version 0 instead.");
     OK(ag_zero_(ag_detach(a)));
     REFUSED(ag_backward(ag_sum(b)), "output 0 of MulBackward0, is at version 1; expected version 0");
@@ -343,7 +366,8 @@ END_TEST
 
 START_TEST(a_view_shares_storage_and_version)
 {
-    Variable *x = ag_tensor(((double[]){ 1, 2, 3, 4 }), AG_SHAPE(4)), *v = ag_view(x, AG_SHAPE(2, 2)), *r = ag_select(v, 0, 1);
+    Variable *x = ag_tensor(((double[]){ 1, 2, 3, 4 }), AG_SHAPE(4)), *v = ag_view(x, AG_SHAPE(2, 2)),
+             *r = ag_select(v, 0, 1);
     ck_assert(ag_is_view(v) && ag_is_view(r) && !ag_is_view(x));
     ck_assert(ag_shares_storage(x, r));
     OK(ag_zero_(r));
@@ -358,7 +382,8 @@ START_TEST(no_change_through_a_view_ends_in_a_wrong_gradient)
 {
     Variable *x = LEAF(AG_SHAPE(4), 1, 2, 3, 4), *y = ag_mul(x, x), *v = ag_view(y, AG_SHAPE(2, 2));
     REFUSED(ag_mul_(v, v), "view");
-    REFUSED(ag_zero_(ag_view(x, AG_SHAPE(2, 2))), "a view of a leaf Variable that requires grad is being used in an in-place operation.");
+    REFUSED(ag_zero_(ag_view(x, AG_SHAPE(2, 2))),
+            "a view of a leaf Variable that requires grad is being used in an in-place operation.");
     OK(ag_mul_(y, x)); /* the base changes: the view made before it is out of date */
     REFUSED(ag_exp(v), "view");
     OK(ag_backward(ag_sum(ag_view(y, AG_SHAPE(2, 2)))));
@@ -400,7 +425,8 @@ END_TEST
 
 START_TEST(a_broadcast_inputs_gradient_is_summed_to_its_shape_and_cast_to_its_type)
 {
-    Variable *row = LEAF(AG_SHAPE(3), 1, 2, 3), *column = LEAF(AG_SHAPE(2, 1), 10, 20), *number = LEAF(AG_SCALAR_SHAPE, 2);
+    Variable *row = LEAF(AG_SHAPE(3), 1, 2, 3), *column = LEAF(AG_SHAPE(2, 1), 10, 20),
+             *number = LEAF(AG_SCALAR_SHAPE, 2);
     OK(ag_backward(ag_sum(ag_mul(ag_mul(row, column), number))));
     VALUES(ag_grad(row), 60, 60, 60);
     VALUES(ag_grad(column), 12, 12);
@@ -567,19 +593,24 @@ START_TEST(gradcheck_says_when_it_cannot_check)
 }
 END_TEST
 
-SUPPORT_MAIN("autograd", a_result_requires_a_gradient_if_and_only_if_an_input_does, requires_grad_can_be_set_on_leaves_of_a_floating_type_only,
-             leaves_are_what_the_user_made_and_what_wants_no_gradient, grad_is_null_before_the_first_backward_and_then_adds_up,
-             a_gradient_that_is_also_someone_elses_is_copied, a_gradient_lies_as_its_leaf_does, retain_grad_keeps_the_gradient_of_an_inner_variable,
-             backward_of_more_than_one_number_needs_a_gradient_of_its_shape, backward_of_what_wants_no_gradient_is_refused,
-             a_second_backward_needs_retain_graph, create_graph_gives_gradients_of_any_order, backward_with_create_graph_leaves_no_cycle_behind,
-             autograd_grad_leaves_grad_alone_and_sums_over_outputs, autograd_grad_takes_inner_variables_and_the_root_itself,
-             autograd_grad_walks_only_to_its_inputs, autograd_grad_says_which_input_is_unused,
-             gradients_from_several_readers_add_up_in_any_order_of_their_making, no_grad_records_nothing_and_factories_are_exempt,
-             grad_mode_is_each_threads_own, detach_shares_numbers_and_version_and_never_wants_a_gradient,
-             a_saved_variable_that_was_changed_in_place_is_noticed, a_change_in_place_of_what_no_backward_reads_is_no_error,
-             a_leaf_that_wants_a_gradient_cannot_be_changed_in_place, a_change_in_place_of_an_inner_variable_becomes_its_history,
-             an_op_in_place_that_needs_the_old_numbers_keeps_them, a_view_shares_storage_and_version, no_change_through_a_view_ends_in_a_wrong_gradient,
-             an_op_without_a_derivative_says_so, while_an_error_stands_nothing_changes_and_the_first_sentence_stays,
-             a_broadcast_inputs_gradient_is_summed_to_its_shape_and_cast_to_its_type, a_million_nodes_in_depth_need_no_deep_stack,
-             a_million_nodes_in_width_are_walked_and_freed, threads_build_graphs_at_once_and_share_a_leaf, a_graph_can_be_walked_by_another_thread,
-             gradcheck_passes_what_is_right, gradcheck_names_the_element_that_is_wrong, gradcheck_says_when_it_cannot_check)
+SUPPORT_MAIN(
+    "autograd", a_result_requires_a_gradient_if_and_only_if_an_input_does,
+    requires_grad_can_be_set_on_leaves_of_a_floating_type_only,
+    leaves_are_what_the_user_made_and_what_wants_no_gradient, a_nodes_next_functions_lead_back_to_the_leaves,
+    grad_is_null_before_the_first_backward_and_then_adds_up, a_gradient_that_is_also_someone_elses_is_copied,
+    a_gradient_lies_as_its_leaf_does, retain_grad_keeps_the_gradient_of_an_inner_variable,
+    backward_of_more_than_one_number_needs_a_gradient_of_its_shape, backward_of_what_wants_no_gradient_is_refused,
+    a_second_backward_needs_retain_graph, create_graph_gives_gradients_of_any_order,
+    backward_with_create_graph_leaves_no_cycle_behind, autograd_grad_leaves_grad_alone_and_sums_over_outputs,
+    autograd_grad_takes_inner_variables_and_the_root_itself, autograd_grad_walks_only_to_its_inputs,
+    autograd_grad_says_which_input_is_unused, gradients_from_several_readers_add_up_in_any_order_of_their_making,
+    no_grad_records_nothing_and_factories_are_exempt, grad_mode_is_each_threads_own,
+    detach_shares_numbers_and_version_and_never_wants_a_gradient, a_saved_variable_that_was_changed_in_place_is_noticed,
+    a_change_in_place_of_what_no_backward_reads_is_no_error, a_leaf_that_wants_a_gradient_cannot_be_changed_in_place,
+    a_change_in_place_of_an_inner_variable_becomes_its_history, an_op_in_place_that_needs_the_old_numbers_keeps_them,
+    a_view_shares_storage_and_version, no_change_through_a_view_ends_in_a_wrong_gradient,
+    an_op_without_a_derivative_says_so, while_an_error_stands_nothing_changes_and_the_first_sentence_stays,
+    a_broadcast_inputs_gradient_is_summed_to_its_shape_and_cast_to_its_type,
+    a_million_nodes_in_depth_need_no_deep_stack, a_million_nodes_in_width_are_walked_and_freed,
+    threads_build_graphs_at_once_and_share_a_leaf, a_graph_can_be_walked_by_another_thread,
+    gradcheck_passes_what_is_right, gradcheck_names_the_element_that_is_wrong, gradcheck_says_when_it_cannot_check)

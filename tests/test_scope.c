@@ -206,7 +206,8 @@ START_TEST(a_variable_from_the_users_memory_calls_its_deleter_once)
 END_TEST
 
 SUPPORT_MAIN("scope", what_a_block_makes_dies_with_it_however_it_is_left, keep_moves_a_variable_one_scope_out,
-             nested_calls_leave_only_what_the_graph_needs, let_goes_of_the_old_value_at_once, retain_outlives_every_scope_until_release,
-             saved_tensors_go_as_soon_as_backward_has_used_them, scopes_opened_by_hand_nest_and_an_outer_end_closes_the_inner_ones,
+             nested_calls_leave_only_what_the_graph_needs, let_goes_of_the_old_value_at_once,
+             retain_outlives_every_scope_until_release, saved_tensors_go_as_soon_as_backward_has_used_them,
+             scopes_opened_by_hand_nest_and_an_outer_end_closes_the_inner_ones,
              a_jump_out_of_scopes_is_made_good_by_the_scope_round_it, a_thread_that_ends_lets_go_of_its_root_scope,
              leaks_lists_what_is_alive_by_shape_and_op, a_variable_from_the_users_memory_calls_its_deleter_once)

@@ -4,7 +4,7 @@
 #include <argent/argent.h>
 
 typedef struct {
-    int64_t epochs, batch_size, limit; /* limit: -1 for all training images */
+    int64_t epochs, batch_size, limit; /* limit: training images at most */
     double lr, dropout;
     bool lr_given;
     uint64_t seed;

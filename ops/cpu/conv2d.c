@@ -274,8 +274,9 @@ static void choose_block(convolution *c, int64_t *groups, int64_t *rows)
         const int64_t in_rows = ((*rows - 1) * a->step + (a->kernel - 1) * a->dilation) / a->up + 2;
         c->plane = ag__conv_plane(in_rows, c->in_columns[1] - c->in_columns[0], c->lanes.lanes, c->size);
         const double bytes = (double)c->plane * (double)(c->groups * c->in_channels) * (double)c->size;
-        if (bytes <= AG_CONV_STRIP_BYTES || *rows <= a->up) {
-            *groups = ag__min(*groups, bytes < AG_CONV_STRIP_BYTES ? (int64_t)(AG_CONV_STRIP_BYTES / bytes) : 1);
+        if (bytes <= (double)ag__conv_strip_bytes || *rows <= a->up) {
+            *groups = ag__min(
+                *groups, bytes < (double)ag__conv_strip_bytes ? (int64_t)((double)ag__conv_strip_bytes / bytes) : 1);
             return;
         }
         *rows = ag__ceil_div(*rows / 2, a->up) * a->up;

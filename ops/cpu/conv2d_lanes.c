@@ -1,6 +1,8 @@
 /* conv2d_lanes.c - see conv2d_lanes.h. */
 #include "ops/cpu/conv2d_lanes.h"
 
+int64_t ag__conv_strip_bytes = 8 << 20;
+
 static int64_t gcd(int64_t a, int64_t b) { return b ? gcd(b, a % b) : a; }
 
 static int64_t floor_div(int64_t a, int64_t b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }

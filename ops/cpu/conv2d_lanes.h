@@ -90,10 +90,12 @@ static inline int64_t ag__piece(int64_t n, int64_t pieces, int64_t i)
     return n / pieces * i + ag__min(i, n % pieces);
 }
 
+/* Repacked at once, about 8 MiB; a test may want several blocks of small tensors. */
+extern int64_t ag__conv_strip_bytes;
+
 enum {
-    AG_CONV_STRIP_BYTES = 8 << 20, /* repacked at once */
-    AG_CONV_DIRECT_BYTES = 512,    /* between neighbouring pixels */
-    AG_CONV_TASK = 1 << 21,        /* multiply-adds worth a task */
+    AG_CONV_DIRECT_BYTES = 512, /* between neighbouring pixels */
+    AG_CONV_TASK = 1 << 21,     /* multiply-adds worth a task */
 };
 
 #endif

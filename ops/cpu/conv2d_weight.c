@@ -246,10 +246,11 @@ bool ag__conv2d_weight_gradient(const ag__conv2d_shape *s, ag__conv2d_in input, 
 
     int64_t rows = l->band[0];
     double bytes = strip_bytes(&w, rows, direct_in, direct_gradient);
-    while (bytes > AG_CONV_STRIP_BYTES && rows > 1)
+    while (bytes > (double)ag__conv_strip_bytes && rows > 1)
         bytes = strip_bytes(&w, rows = (rows + 1) / 2, direct_in, direct_gradient);
     int64_t groups = l->n_groups;
-    if (bytes * (double)groups > AG_CONV_STRIP_BYTES) groups = ag__max(1, (int64_t)(AG_CONV_STRIP_BYTES / bytes));
+    if (bytes * (double)groups > (double)ag__conv_strip_bytes)
+        groups = ag__max(1, (int64_t)((double)ag__conv_strip_bytes / bytes));
     const int64_t in_elements = groups * w.groups * w.in_channels * w.in_plane;
     const int64_t gradient_elements = groups * w.groups * w.out_channels * w.gradient_plane;
     char *space = NULL;

@@ -13,11 +13,7 @@
 #include <immintrin.h>
 #endif
 
-#if defined(__clang__)
-#pragma STDC FP_CONTRACT OFF
-#else
-#pragma GCC optimize("fp-contract=off")
-#endif
+#include "ops/cpu/uncontracted.h"
 
 /* libm lane by lane */
 #define LANES_OF(name)                                                                                               \

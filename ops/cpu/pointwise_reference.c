@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "ops/cpu/uncontracted.h"
+
 #define real    float
 #define SUFFIX  _f32
 #define F(name) name##f

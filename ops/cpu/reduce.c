@@ -1,8 +1,9 @@
 /* reduce.c - cutting a reduction into rows or columns for the kernels, and putting the totals together. See reduce.h.
  *
- * The dimensions fall into two lists, those that are kept and those that go, each sorted by stride and merged where neighbours follow on.
- * Where the fastest dimension of all is kept, tiles of neighbouring outputs are computed together, column by column of the elements; else
- * each output is the fold of its own elements, rows of them where they lie together, gathered into rows where not.
+ * The dimensions fall into two lists, those that are kept and those that go, each sorted by stride and merged where
+ * neighbours follow on. Where the fastest dimension of all is kept, tiles of neighbouring outputs are computed
+ * together, column by column of the elements; else each output is the fold of its own elements, rows of them where they
+ * lie together, gathered into rows where not.
  */
 #include "ops/cpu/reduce.h"
 
@@ -15,14 +16,14 @@
 AG_ISA_TABLES(ag__reduce_kernels, ag__reduce)
 
 enum {
-    BLOCK = 1024,     /* elements a row */
-    ROWS = 32,        /* rows of a block of columns */
-    TILE = 128,       /* columns folded together */
-    GRAIN = 1 << 15,  /* elements a task */
-    MAX_PIECES = 64,  /* of one output's elements */
-    SHORT = 32,       /* rows shorter than this are gathered */
-    LEVELS = 48,      /* of a tree of blocks */
-    WIDEST = 8        /* bytes of a total */
+    BLOCK = 1024,    /* elements a row */
+    ROWS = 32,       /* rows of a block of columns */
+    TILE = 128,      /* columns folded together */
+    GRAIN = 1 << 15, /* elements a task */
+    MAX_PIECES = 64, /* of one output's elements */
+    SHORT = 32,      /* rows shorter than this are gathered */
+    LEVELS = 48,     /* of a tree of blocks */
+    WIDEST = 8       /* bytes of a total */
 };
 
 typedef struct dims {
@@ -37,10 +38,11 @@ typedef struct plan {
     const char *x;
     dims kept, gone;
     int64_t n_kept, n_gone;      /* outputs; elements each */
-    int64_t columns, column_out; /* the fastest kept dimension, taken out of `kept`: its size and step in the result; 0 columns: rows */
+    int64_t columns, column_out; /* the fastest kept dimension, taken out of `kept`: its size and step in the result; 0
+                                    columns: rows */
     int64_t tiles, pieces, piece;
     bool short_rows; /* each output is one short row, and neighbours' totals lie side by side */
-    char *out; /* pieces of n_kept totals */
+    char *out;       /* pieces of n_kept totals */
 } plan;
 
 ag_dtype ag__fold_dtype(ag__fold fold, ag_dtype dtype)
@@ -69,7 +71,8 @@ static void merge_dims(dims *list, bool with_out)
 {
     int n = 0;
     for (int d = 0; d < list->n; d++) {
-        if (n && list->step[n - 1] == list->size[d] * list->step[d] && (!with_out || list->out[n - 1] == list->size[d] * list->out[d])) {
+        if (n && list->step[n - 1] == list->size[d] * list->step[d] &&
+            (!with_out || list->out[n - 1] == list->size[d] * list->out[d])) {
             list->size[n - 1] *= list->size[d];
         } else {
             list->size[n] = list->size[d];
@@ -109,7 +112,8 @@ static void make_plan(plan *p, const ag_tensor *x, uint32_t mask)
         p->tiles = (p->columns + TILE - 1) / TILE;
         p->kept.n--;
     }
-    p->short_rows = !p->columns && last >= 0 && p->kept.out[last] == 1 && p->gone.n == 1 && p->gone.step[0] == item && p->n_gone <= SHORT;
+    p->short_rows = !p->columns && last >= 0 && p->kept.out[last] == 1 && p->gone.n == 1 && p->gone.step[0] == item &&
+                    p->n_gone <= SHORT;
 }
 
 /* Few outputs of many elements are cut into pieces, so that several threads have something to do. */
@@ -262,9 +266,11 @@ static void fold_columns(const plan *p, const char *x, int64_t m, int64_t begin,
         tree_add(&t, total);
     }
     const char *done = tree_total(&t);
-    if (p->column_out == 1) memcpy(out, done, (size_t)t.bytes);
+    if (p->column_out == 1)
+        memcpy(out, done, (size_t)t.bytes);
     else
-        for (int64_t j = 0; j < m; j++) memcpy(out + j * p->column_out * (int64_t)p->wide, done + j * (int64_t)p->wide, p->wide);
+        for (int64_t j = 0; j < m; j++)
+            memcpy(out + j * p->column_out * (int64_t)p->wide, done + j * (int64_t)p->wide, p->wide);
 }
 
 /* ---- all outputs ---- */
@@ -346,7 +352,8 @@ bool ag__reduce(ag__fold fold, const ag_tensor *x, uint32_t mask, void *out)
     ag__parallel_for(units, each < GRAIN ? GRAIN / (each + 1) + 1 : 1, fold_units, &p);
     if (p.pieces > 1) {
         for (int64_t step = 1; step < p.pieces; step *= 2)
-            for (int64_t i = 0; i + step < p.pieces; i += 2 * step) folder->combine(p.out + i * bytes, p.out + (i + step) * bytes, p.n_kept);
+            for (int64_t i = 0; i + step < p.pieces; i += 2 * step)
+                folder->combine(p.out + i * bytes, p.out + (i + step) * bytes, p.n_kept);
         memcpy(out, p.out, (size_t)bytes);
         ag__scratch_free(p.out);
     }

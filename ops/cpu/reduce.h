@@ -1,8 +1,8 @@
 /* reduce.h - many elements folded into one, over any set of dimensions and any strides: sum, product, greatest, least.
  *
- * Floating sums are pairwise: blocks of about a thousand elements are summed in the lanes of registers, and the blocks' sums by a binary
- * tree, so the error grows with the logarithm of the count. How the work is cut up depends on the shape alone: the same bits with any
- * number of threads. NaN is greater than every number and less than every number.
+ * Floating sums are pairwise: blocks of about a thousand elements are summed in the lanes of registers, and the blocks'
+ * sums by a binary tree, so the error grows with the logarithm of the count. How the work is cut up depends on the
+ * shape alone: the same bits with any number of threads. NaN is greater than every number and less than every number.
  */
 #ifndef AG_CPU_REDUCE_H
 #define AG_CPU_REDUCE_H
@@ -13,12 +13,13 @@ typedef enum { AG_FOLD_SUM, AG_FOLD_PROD, AG_FOLD_MAX, AG_FOLD_MIN, AG_N_FOLDS }
 /* The type of a total: sums and products of integers are int64, all else is x's own. */
 ag_dtype ag__fold_dtype(ag__fold fold, ag_dtype dtype);
 
-/* Folds x over the dimensions in `mask` into out: contiguous, x's other dimensions in order, of the type above. Over no elements a sum is
- * 0 and a product 1; the greatest and least of nothing must not be asked for. false with AG_ENOMEM, before anything is written. */
+/* Folds x over the dimensions in `mask` into out: contiguous, x's other dimensions in order, of the type above. Over no
+ * elements a sum is 0 and a product 1; the greatest and least of nothing must not be asked for. false with AG_ENOMEM,
+ * before anything is written. */
 bool ag__reduce(ag__fold fold, const ag_tensor *x, uint32_t mask, void *out);
 
-/* The greatest (AG_FOLD_MAX) or least element along dimension dim and its first index there; dim -1: of all, the index in row-major
- * order. x->size[dim] > 0. value (x's type) may be NULL. false with AG_ENOMEM. */
+/* The greatest (AG_FOLD_MAX) or least element along dimension dim and its first index there; dim -1: of all, the index
+ * in row-major order. x->size[dim] > 0. value (x's type) may be NULL. false with AG_ENOMEM. */
 bool ag__reduce_arg(ag__fold fold, const ag_tensor *x, int dim, void *value, int64_t *index);
 
 /* ---- the kernels, by fold and type, compiled for each instruction set; strides in elements ---- */

@@ -1,5 +1,5 @@
-/* reduce_arg.h - which element is the greatest or least, of one type (`real`): FOLD(name) names it, BEATS(x, m) says whether x comes before
- * m. Read by reduce_real.h and reduce_whole.h. */
+/* reduce_arg.h - which element is the greatest or least, of one type (`real`): FOLD(name) names it, BEATS(x, m) says
+ * whether x comes before m. Read by reduce_real.h and reduce_whole.h. */
 
 static bool FOLD(beats)(const void *a, const void *b)
 {
@@ -18,7 +18,8 @@ static void FOLD(arg_row)(void *best, int64_t *at, const void *from, int64_t n)
     *at = first;
 }
 
-static void FOLD(arg_columns)(void *best, int64_t *at, const void *from, int64_t stride, int64_t first, int64_t rows, int64_t m)
+static void FOLD(arg_columns)(void *best, int64_t *at, const void *from, int64_t stride, int64_t first, int64_t rows,
+                              int64_t m)
 {
     const real *x = from;
     real *restrict b = best;

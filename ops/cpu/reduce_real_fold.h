@@ -1,5 +1,5 @@
-/* reduce_real_fold.h - one fold of one floating type: FOLD(name) names it, START(first) begins it, WITH and WITH_LANES go on with one
- * number or a register full. Read by reduce_real.h. */
+/* reduce_real_fold.h - one fold of one floating type: FOLD(name) names it, START(first) begins it, WITH and WITH_LANES
+ * go on with one number or a register full. Read by reduce_real.h. */
 
 static void FOLD(row)(void *total, const void *from, int64_t n)
 {

@@ -1,5 +1,5 @@
-/* reduce_whole_fold.h - one fold of one integer type into totals of type total_t: FOLD(name) names it, WITH goes on with a number. Read by
- * reduce_whole.h. */
+/* reduce_whole_fold.h - one fold of one integer type into totals of type total_t: FOLD(name) names it, WITH goes on
+ * with a number. Read by reduce_whole.h. */
 
 static void FOLD(row)(void *total, const void *from, int64_t n)
 {

@@ -44,6 +44,8 @@ void set(void *p, int64_t i, ag_dtype dtype, double value)
     }
 }
 
+int rounds(int usual) { return getenv("AG_TEST_LONG") ? 10 * usual : usual; }
+
 double epsilon(ag_dtype dtype) { return dtype == AG_FLOAT32 ? (double)FLT_EPSILON : DBL_EPSILON; }
 
 array array_new(ag_dtype dtype, int ndim, const int64_t *size, const int *order, const int *gap)
@@ -126,9 +128,10 @@ bool array_guards_stand(const array *a)
     int64_t index[5] = { 0 };
     bool any = true, stand = true;
     for (int i = 0; i < a->ndim; i++) any = any && a->size[i] > 0;
-    if (any) do
-            reached[array_place(a, index)] = 1;
-        while (next_index(a->ndim, a->size, index));
+    while (any) {
+        reached[array_place(a, index)] = 1;
+        any = next_index(a->ndim, a->size, index);
+    }
     for (int64_t i = 0; i < a->n_places; i++) stand = stand && (reached[i] || get(a->data, i, a->dtype) == guard_value);
     free(reached);
     return stand;

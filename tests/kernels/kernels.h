@@ -34,6 +34,9 @@ double get(const void *p, int64_t i, ag_dtype dtype);
 void set(void *p, int64_t i, ag_dtype dtype, double value);
 double epsilon(ag_dtype dtype); /* of float32, float64 */
 
+/* How many random problems: ten times the usual number in the long set. */
+int rounds(int usual);
+
 /* A tensor of up to 5 dimensions with room between its elements: dimension order[0] has the largest stride, each stride
  * is gap[i] times what it needs to be. Elements in between hold a guard value. */
 typedef struct {

@@ -1,6 +1,6 @@
 /* test_conv2d.c - convolution and its three gradients against loops over everything in double. */
 #include "kernels.h"
-#include "ops/cpu/conv2d.h"
+#include "ops/cpu/conv2d_lanes.h"
 
 typedef ag__conv2d_shape shape;
 
@@ -28,7 +28,7 @@ static shape random_shape(rng *r)
         s.channels = s.groups * rng_between(r, 1, 5);
         s.out_channels = s.groups * rng_between(r, 1, 8);
         for (int i = 0; i < 2; i++) {
-            s.size[i] = rng_between(r, 1, 20);
+            s.size[i] = rng_between(r, 1, 16);
             s.kernel[i] = rng_between(r, 1, 5);
             s.stride[i] = rng_between(r, 0, 1) ? 1 : rng_between(r, 1, 3);
             s.dilation[i] = rng_between(r, 0, 1) ? 1 : rng_between(r, 1, 3);
@@ -138,8 +138,7 @@ static void check_one(rng *r, const shape *s)
 // clang-format off
 static const shape particular[] = {
     /* batch, channels, size,     out,  kernel,   stride,   padding,  dilation, groups */
-    { 0, 32,  1, { 28, 28 }, 10, { 0 }, { 5, 5 }, { 1, 1 }, { 0, 0 }, { 1, 1 }, 1 },  /* the MNIST network */
-    { 0, 18, 10, { 24, 24 }, 20, { 0 }, { 5, 5 }, { 1, 1 }, { 0, 0 }, { 1, 1 }, 1 },
+    { 0, 17, 10, { 12, 12 }, 20, { 0 }, { 5, 5 }, { 1, 1 }, { 0, 0 }, { 1, 1 }, 1 },
     { 0,  1,  3, { 65, 67 },  8, { 0 }, { 7, 7 }, { 2, 2 }, { 3, 3 }, { 1, 1 }, 1 },  /* one large image: bands */
     { 0,  2, 40, {  7,  7 }, 33, { 0 }, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, 1 },
     { 0,  3, 24, { 14, 14 }, 24, { 0 }, { 3, 3 }, { 2, 2 }, { 1, 1 }, { 1, 1 }, 24 }, /* depthwise */
@@ -148,8 +147,7 @@ static const shape particular[] = {
     { 0,  1,  1, {  1,  1 },  1, { 0 }, { 1, 1 }, { 1, 1 }, { 0, 0 }, { 1, 1 }, 1 },
     { 0,  4,  2, {  5,  5 },  3, { 0 }, { 3, 3 }, { 1, 1 }, { 7, 7 }, { 1, 1 }, 1 },  /* more padding than image */
     { 0,  0,  2, {  5,  5 },  3, { 0 }, { 3, 3 }, { 1, 1 }, { 0, 0 }, { 1, 1 }, 1 },  /* no image */
-    { 0, 33,  4, { 120, 8 },  3, { 0 }, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, 1 },
-    { 0,  2, 64, { 100, 99 }, 2, { 0 }, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, 1 },  /* strips in several blocks */
+    { 0, 33,  4, { 70, 8 },   3, { 0 }, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, 1 },
     { 0, 40,  1, {  6,  6 },  1, { 0 }, { 2, 2 }, { 40, 40 }, { 20, 20 }, { 3, 3 }, 1 },
 };
 // clang-format on
@@ -157,13 +155,16 @@ static const shape particular[] = {
 START_TEST(convolution_and_its_gradients_agree_with_plain_loops)
 {
     rng r = { 3 };
+    const int64_t usual = ag__conv_strip_bytes;
     EACH_ISA(isa)
     {
-        for (int i = 0; i < 150; i++) {
+        for (int i = 0; i < rounds(60); i++) {
             shape s = random_shape(&r);
             s.dtype = i % 2 ? AG_FLOAT32 : AG_FLOAT64;
+            ag__conv_strip_bytes = i % 3 ? usual : 4096; /* now and then in many blocks */
             check_one(&r, &s);
         }
+        ag__conv_strip_bytes = usual;
         for (size_t i = 0; i < sizeof particular / sizeof *particular; i++) {
             shape s = particular[i];
             ck_assert(complete(&s));
@@ -176,8 +177,8 @@ END_TEST
 START_TEST(a_convolution_has_the_same_bits_on_any_number_of_threads)
 {
     rng r = { 4 };
-    shape s = particular[1];
-    s.dtype = AG_FLOAT32;
+    /* the second convolution of the MNIST network */
+    shape s = { AG_FLOAT32, 64, 10, { 24, 24 }, 20, { 0 }, { 5, 5 }, { 1, 1 }, { 0, 0 }, { 1, 1 }, 1 };
     ck_assert(complete(&s));
     const int64_t x_size[] = { s.batch, s.channels, s.size[0], s.size[1] },
                   w_size[] = { s.out_channels, s.channels, 5, 5 };

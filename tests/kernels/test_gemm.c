@@ -93,18 +93,18 @@ START_TEST(products_of_all_shapes_strides_and_types_agree_with_plain_loops)
     {
         for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
             const bool large = (double)shapes[i].m * (double)shapes[i].n * (double)shapes[i].k > 1e7;
-            for (int again = 0; again < (large ? 1 : 6); again++) {
+            for (int again = 0; again < (large ? 1 : rounds(3)); again++) {
                 check_one(&r, AG_FLOAT32, shapes[i], false);
                 check_one(&r, AG_FLOAT64, shapes[i], false);
             }
         }
-        for (int again = 0; again < 300; again++) {
+        for (int again = 0; again < rounds(150); again++) {
             shape s = { rng_between(&r, 1, 50), rng_between(&r, 1, 70), rng_between(&r, 0, 60) };
             check_one(&r, again % 2 ? AG_FLOAT32 : AG_FLOAT64, s, again % 10 == 0);
         }
     }
     ag__set_cpu_capability(AG_ISA_BASELINE);
-    for (int again = 0; again < 60; again++) {
+    for (int again = 0; again < rounds(60); again++) {
         shape s = { rng_between(&r, 1, 9), rng_between(&r, 1, 9), rng_between(&r, 0, 9) };
         check_one(&r, (ag_dtype[]){ AG_INT64, AG_INT32, AG_UINT8 }[again % 3], s, again % 4 == 0);
     }

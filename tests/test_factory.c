@@ -1,0 +1,158 @@
+/* test_factory.c - Variables made from shapes, from the program's memory and from numbers. */
+#include "op_cases.h"
+#include "support.h"
+
+START_TEST(factories_do_what_pytorchs_do) { replay("factory"); }
+END_TEST
+
+START_TEST(every_factory_can_be_called_directly)
+{
+    Variable *like = ag_t(ag_zeros(AG_SHAPE(2, 3), .dtype = AG_INT32));
+    SHAPE(ag_empty(AG_SHAPE(2, 3)), 2, 3);
+    VALUES(ag_zeros(AG_SHAPE(2)), 0, 0);
+    VALUES(ag_ones(AG_SHAPE(2), AG_FLOAT64), 1, 1);
+    VALUES(ag_full(AG_SHAPE(2), 0.5), 0.5, 0.5);
+    VALUES(ag_full(AG_SCALAR_SHAPE, 7), 7);
+    VALUES(ag_full_like(like, 2), 2, 2, 2, 2, 2, 2);
+    OK(ag_dtype_of(ag_ones_like(like)) == AG_INT32 && ag_dtype_of(ag_ones_like(like, AG_FLOAT64)) == AG_FLOAT64);
+    OK(ag_stride(ag_zeros_like(like)).at[0] == 1 &&
+       ag_is_contiguous(ag_zeros_like(like, .memory_format = AG_CONTIGUOUS_FORMAT)));
+    OK(ag_stride(ag_empty_like(like)).at[0] == 1);
+    VALUES(ag_eye(2), 1, 0, 0, 1);
+    VALUES(ag_eye(1, 2), 1, 0);
+    VALUES(ag_linspace(0, 1, 3), 0, 0.5, 1);
+    OK(ag_stride(ag_zeros(AG_SHAPE(2, 3, 4), .memory_format = AG_BATCH_LAST)).at[0] == 1);
+    REFUSED(ag_zeros(AG_SHAPE(2), .memory_format = AG_BATCH_LAST), "at least two dimensions");
+    REFUSED(ag_zeros(AG_SHAPE(2, -1)), "Dimension size must be non-negative");
+    REFUSED(ag_zeros(AG_SHAPE(1, 1, 1, 1, 1, 1, 1, 1, 1)), "at most 8 dimensions");
+    REFUSED(ag_zeros(AG_SHAPE((int64_t)1 << 40, (int64_t)1 << 40)), "is not possible");
+}
+END_TEST
+
+START_TEST(whole_numbers_make_an_int64_range_and_others_a_floating_one)
+{
+    OK(ag_dtype_of(ag_arange(5)) == AG_INT64);
+    VALUES(ag_arange(5), 0, 1, 2, 3, 4);
+    VALUES(ag_arange(.end = 3), 0, 1, 2);
+    VALUES(ag_arange(1, 8, 3), 1, 4, 7);
+    VALUES(ag_arange(3, .step = 2), 0, 2);
+    OK(ag_dtype_of(ag_arange(0, 1, 0.25)) == AG_FLOAT32);
+    OK(ag_dtype_of(ag_arange(5, .dtype = AG_FLOAT64)) == AG_FLOAT64);
+    SHAPE(ag_arange(0), 0);
+}
+END_TEST
+
+START_TEST(a_factory_makes_a_leaf_that_wants_a_gradient_even_without_grad_mode)
+{
+    AG_NO_GRAD;
+    Variable *x = ag_ones(AG_SHAPE(2), .requires_grad = true);
+    OK(ag_requires_grad(x) && ag_is_leaf(x) && !ag_requires_grad(ag_ones_like(x)));
+    OK(ag_requires_grad(ag_zeros_like(x, .requires_grad = true)) && ag_requires_grad(ag_eye(2, .requires_grad = true)));
+    REFUSED(ag_ones(AG_SHAPE(2), .dtype = AG_INT64, .requires_grad = true),
+            "Only Tensors of floating point and complex dtype can require gradients");
+    AG_ENABLE_GRAD;
+    OK(!ag_requires_grad(ag_ones_like(x)) && !ag_grad_fn(ag_full_like(x, 3)));
+}
+END_TEST
+
+START_TEST(the_default_type_can_be_changed)
+{
+    OK(ag_set_default_dtype(AG_FLOAT64));
+    OK(ag_dtype_of(ag_zeros(AG_SHAPE(1))) == AG_FLOAT64 && ag_dtype_of(ag_arange(0.5)) == AG_FLOAT64);
+    OK(ag_set_default_dtype(AG_FLOAT32));
+}
+END_TEST
+
+/* ---- the program's memory ---- */
+
+START_TEST(tensor_from_copies_and_copy_to_copies_back)
+{
+    float numbers[6] = { 1, 2, 3, 4, 5, 6 };
+    Variable *x = ag_tensor(numbers, AG_SHAPE(2, 3));
+    numbers[0] = 9;
+    VALUES(x, 1, 2, 3, 4, 5, 6);
+    OK(ag_dtype_of(x) == AG_FLOAT32 && ag_dtype_of(ag_tensor(((unsigned char[]){ 1 }), AG_SHAPE(1))) == AG_UINT8);
+    int64_t out[6];
+    OK(ag_copy_to(ag_t(x), out, AG_INT64));
+    ck_assert_int_eq(out[1], 4);
+    ck_assert_int_eq(out[5], 6);
+    OK(ag_copy_to(ag_zeros(AG_SHAPE(0)), NULL, AG_FLOAT32));
+    REFUSED(ag_copy_to(x, NULL, AG_FLOAT32), "copy_to: out is NULL");
+    REFUSED(ag_copy_to(NULL, out, AG_FLOAT32), "copy_to: input is NULL");
+    REFUSED(ag_copy_to(x, out, (ag_dtype)42), "no dtype 42");
+    REFUSED(ag_tensor_from(NULL, AG_SHAPE(2), AG_FLOAT32), "tensor: data is NULL");
+    REFUSED(ag_tensor_from(numbers, AG_SHAPE(-2), AG_FLOAT32), "is not possible");
+    REFUSED(ag_tensor_from(numbers, AG_SHAPE(2), (ag_dtype)-1), "no dtype");
+    SHAPE(ag_tensor_from(NULL, AG_SHAPE(2, 0), AG_FLOAT32), 2, 0);
+}
+END_TEST
+
+static void count_end(void *data, void *user)
+{
+    (void)data;
+    ++*(int *)user;
+}
+START_TEST(from_blob_uses_the_memory_itself_until_the_last_view_goes)
+{
+    double numbers[6] = { 1, 2, 3, 4, 5, 6 };
+    int ends = 0;
+    Variable *part = NULL;
+    {
+        AG_SCOPE;
+        Variable *x = ag_from_blob(numbers, AG_SHAPE(3, 2), AG_SHAPE(1, 3), AG_FLOAT64, count_end, &ends);
+        VALUES(x, 1, 4, 2, 5, 3, 6);
+        OK(!ag_is_contiguous(x) && ag_fill_(ag_select(x, 0, 0), 0));
+        part = ag_keep(ag_select(x, 1, 1));
+    }
+    ck_assert(numbers[0] == 0 && numbers[3] == 0 && numbers[1] == 2);
+    ck_assert_int_eq(ends, 0);
+    VALUES(part, 0, 5, 6);
+    ag_let(&part, ag_zeros(AG_SHAPE(1)));
+    ck_assert_int_eq(ends, 1);
+    REFUSED(ag_from_blob(numbers, AG_SHAPE(2), AG_SHAPE(1, 1), AG_FLOAT64, count_end, &ends),
+            "mismatch in length of strides");
+    REFUSED(ag_from_blob(numbers, AG_SHAPE(2), AG_SHAPE(-1), AG_FLOAT64, count_end, &ends), "must not be negative");
+    REFUSED(ag_from_blob((char *)numbers + 1, AG_SHAPE(2), AG_SCALAR_SHAPE, AG_FLOAT64, count_end, &ends), "aligned");
+    REFUSED(ag_from_blob(NULL, AG_SHAPE(2), AG_SCALAR_SHAPE, AG_FLOAT64, NULL, NULL), "data is NULL");
+    ck_assert_int_eq(ends, 4);
+    VALUES(ag_from_blob(numbers, AG_SHAPE(2), AG_SCALAR_SHAPE, AG_FLOAT64, NULL, NULL), 0, 2);
+}
+END_TEST
+
+START_TEST(item_is_the_only_element)
+{
+    ck_assert(ag_item(ag_full(AG_SHAPE(1, 1), 2.5)) == 2.5);
+    ck_assert_int_eq(ag_item_int64(ag_tensor(((int64_t[]){ INT64_MAX }), AG_SHAPE(1))), INT64_MAX);
+    ck_assert(isnan(ag_item(ag_zeros(AG_SHAPE(2)))));
+    ck_assert_str_eq(ag_error(), "item: a Tensor with 2 elements cannot be converted to Scalar");
+    ag_clear_error();
+    ck_assert(isnan(ag_item(NULL)));
+    ag_clear_error();
+    Variable *x = ag_zeros(AG_SHAPE(2));
+    ((float *)ag_data_mutable(x))[1] = 3;
+    ck_assert_int_eq(ag_version(x), 1);
+    ck_assert(((const float *)ag_data(x))[1] == 3);
+    ck_assert_ptr_null(ag_data(ag_zeros(AG_SHAPE(0))));
+}
+END_TEST
+
+START_TEST(a_number_is_kept_for_reuse_and_stays_while_it_is_held)
+{
+    Variable *two = ag_scalar(2.0), *list[200];
+    OK(ag_scalar(2.0) == two && ag_dim(two) == 0);
+    OK(ag_dtype_of(two) == AG_FLOAT64 && ag_dtype_of(ag_scalar(2)) == AG_INT64 &&
+       ag_dtype_of(ag_scalar((bool)1)) == AG_BOOL);
+    for (int i = 0; i < 200; i++) list[i] = ag_scalar(i + 0.5);
+    for (int i = 0; i < 200; i++) VALUES(list[i], i + 0.5);
+    VALUES(two, 2);
+    OK(ag_dtype_of(ag_mul(ag_ones(AG_SHAPE(1)), ag_scalar(2.0))) == AG_FLOAT32);
+    REFUSED(ag_data_mutable(ag_scalar(2.0)), "ag_scalar");
+    REFUSED(ag_requires_grad_(ag_scalar(2.0)), "ag_scalar");
+}
+END_TEST
+
+SUPPORT_MAIN("factory", factories_do_what_pytorchs_do, every_factory_can_be_called_directly,
+             whole_numbers_make_an_int64_range_and_others_a_floating_one,
+             a_factory_makes_a_leaf_that_wants_a_gradient_even_without_grad_mode, the_default_type_can_be_changed,
+             tensor_from_copies_and_copy_to_copies_back, from_blob_uses_the_memory_itself_until_the_last_view_goes,
+             item_is_the_only_element, a_number_is_kept_for_reuse_and_stays_while_it_is_held)

@@ -1,0 +1,63 @@
+/* test_join.c - cat and stack, and picking by number. */
+#include "op_cases.h"
+#include "support.h"
+
+START_TEST(cat_and_stack_do_what_pytorchs_do) { replay("join"); }
+END_TEST
+START_TEST(gather_and_index_select_do_what_pytorchs_do) { replay("index"); }
+END_TEST
+
+START_TEST(every_join_can_be_called_directly)
+{
+    Variable *a = ag_tensor(((double[]){ 1, 2 }), AG_SHAPE(1, 2)), *b = ag_tensor(((double[]){ 3, 4 }), AG_SHAPE(1, 2));
+    VALUES(ag_cat(AG_LIST(a, b)), 1, 2, 3, 4);
+    SHAPE(ag_cat(AG_LIST(a, b)), 2, 2);
+    SHAPE(ag_cat(AG_LIST(a, b), .dim = -1), 1, 4);
+    SHAPE(ag_stack(AG_LIST(a, b)), 2, 1, 2);
+    VALUES(ag_stack(AG_LIST(a, b), 2), 1, 3, 2, 4);
+    VALUES(ag_gather(ag_cat(AG_LIST(a, b)), 0, ag_tensor(((int64_t[]){ 1, 0 }), AG_SHAPE(1, 2))), 3, 2);
+    VALUES(ag_index_select(ag_cat(AG_LIST(a, b)), 0, ag_tensor(((int[]){ 1, 1 }), AG_SHAPE(2))), 3, 4, 3, 4);
+}
+END_TEST
+
+START_TEST(many_variables_can_be_joined)
+{
+    Variable *list[100];
+    for (int i = 0; i < 100; i++) list[i] = ag_requires_grad_(ag_full(AG_SHAPE(2), i, .dtype = AG_FLOAT64));
+    Variable *y = ag_cat(ag_list_from(100, list)), *z = ag_stack(ag_list_from(100, list), 1);
+    SHAPE(y, 200);
+    SHAPE(z, 2, 100);
+    OK(ag_backward(ag_add(ag_sum(ag_mul(y, y)), ag_sum(z))));
+    for (int i = 0; i < 100; i++) VALUES(ag_grad(list[i]), 2 * i + 1, 2 * i + 1);
+    REFUSED(ag_cat(ag_list_from(0, list)), "expected a non-empty list of Tensors");
+    REFUSED(ag_stack(ag_list_from(0, list)), "stack expects a non-empty TensorList");
+    REFUSED(ag_cat(AG_LIST(list[0], NULL)), "NULL");
+}
+END_TEST
+
+START_TEST(batch_last_images_join_batch_last)
+{
+    Variable *x = ag_contiguous(ag_view(ag_arange(24), AG_SHAPE(2, 3, 2, 2)), AG_BATCH_LAST),
+             *y = ag_cat(AG_LIST(x, x), 1);
+    ck_assert_int_eq(ag_stride(y).at[0], 1);
+    OK(ag_equal(y, ag_cat(AG_LIST(ag_contiguous(x), ag_contiguous(x)), 1)));
+}
+END_TEST
+
+START_TEST(an_element_that_is_picked_twice_gets_both_gradients)
+{
+    Variable *x = LEAF(AG_SHAPE(3), 1, 2, 3);
+    Variable *y = ag_index_select(x, 0, ag_tensor(((int64_t[]){ 2, 2, 0 }), AG_SHAPE(3)));
+    OK(ag_backward(y, ag_tensor(((double[]){ 1, 10, 100 }), AG_SHAPE(3))));
+    VALUES(ag_grad(x), 100, 0, 11);
+    OK(ag_backward(ag_gather(x, 0, ag_tensor(((int64_t[]){ 1, 1 }), AG_SHAPE(2))),
+                   ag_tensor(((double[]){ 1, 10 }), AG_SHAPE(2))));
+    VALUES(ag_grad(x), 100, 11, 11);
+    REFUSED(ag_gather(x, 0, ag_tensor(((int64_t[]){ 3 }), AG_SHAPE(1))),
+            "index 3 is out of bounds for dimension 0 with size 3");
+}
+END_TEST
+
+SUPPORT_MAIN("join", cat_and_stack_do_what_pytorchs_do, gather_and_index_select_do_what_pytorchs_do,
+             every_join_can_be_called_directly, many_variables_can_be_joined, batch_last_images_join_batch_last,
+             an_element_that_is_picked_twice_gets_both_gradients)

@@ -1,0 +1,197 @@
+/* test_pointwise_loops.c - the rows' loops over registers, for every instruction set that this machine has, against the same rows as plain
+ * loops: float64 has the same bits, float32 (whose exp and the like are another library's) is within 4 units in the last place. */
+#include "ops/cpu/isa.h"
+#include "ops/cpu/pointwise_reference.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+AG_ISA_TABLES(ag__pointwise_loops, ag__pointwise)
+AG_ISA_TABLES(ag__integer_loops, ag__pointwise_integer)
+
+static const struct {
+    const char *name;
+    bool is_test;
+} expressions[AG_N_EXPRESSIONS] = {
+#define VALUE(op, integers, LIST, v)       { #op, false },
+#define VALUE_IS(op, integers, LIST, v)    { #op, true },
+#define DERIVATIVE(op, part, LIST, v)      { #op "'s " #part, false },
+#include "ops/pointwise.def"
+};
+
+enum { N = 4096, MARGIN = 64, ROOM = N + MARGIN };
+static const double options[AG_ROW_MAX_OPTIONS] = { 0.7, 1.3, 1 };
+static float f[AG_N_OPERANDS][ROOM];
+static double d[AG_N_OPERANDS][ROOM];
+static bool m[ROOM];
+static const void *in32[AG_N_OPERANDS], *in64[AG_N_OPERANDS];
+
+static uint64_t state = 88172645463325252u;
+static uint64_t draw(void)
+{
+    state ^= state << 13;
+    state ^= state >> 7;
+    return state ^= state << 17;
+}
+static double uniform(void) { return (double)(draw() >> 11) * 0x1p-53; }
+
+/* Both signs and several magnitudes, then each special number with each other one. */
+static void fill(void)
+{
+    static const float special[12] = { 0, -0.0f, INFINITY, -INFINITY, NAN, 100, -100, 1e-40f, 1, -1, 0.5f, 2 };
+    for (int k = 0; k < AG_N_OPERANDS; k++) {
+        for (int i = 0; i < ROOM; i++) f[k][i] = (float)((draw() & 1 ? 1 : -1) * exp(uniform() * 8 - 4));
+        for (int i = 0; i < 144; i++) f[k][i + 300] = special[k % 2 ? i / 12 : i % 12];
+        for (int i = 0; i < ROOM; i++) d[k][i] = f[k][i];
+        in32[k] = f[k];
+        in64[k] = d[k];
+    }
+    for (int i = 0; i < ROOM; i++) m[i] = draw() & 1;
+    in32[IN_M] = in64[IN_M] = m;
+}
+
+static int n_isas(void)
+{
+    int n = 0;
+    while (n < AG_N_ISAS && ag__set_cpu_capability((ag__isa)n)) n++;
+    return n;
+}
+
+/* gelu and silu subtract what is nearly equal: they are as good as their terms. */
+static double terms_of(int e, int i)
+{
+    double x = fabs((double)f[IN_A][i]), g = fabs((double)f[IN_G][i]);
+    if (e == AG_EXPRESSION_gelu_value) return x;
+    if (e == AG_EXPRESSION_gelu_dA || e == AG_EXPRESSION_silu_dA) return g * (1 + x);
+    return 0;
+}
+
+static void compare(int e, int isa, int64_t n)
+{
+    static float want[ROOM], got[ROOM];
+    static double want64[ROOM], got64[ROOM];
+    const char *name = expressions[e].name, *set = ag__isa_name((ag__isa)isa);
+    memset(want, 1, sizeof want);
+    memset(want64, 1, sizeof want64);
+    memcpy(got, want, sizeof got);
+    memcpy(got64, want64, sizeof got64);
+    ag__pointwise_reference.at[e][0](n, want, in32, options);
+    ag__pointwise_reference.at[e][1](n, want64, in64, options);
+    ag__pointwise_tables[isa]->at[e][0](n, got, in32, options);
+    ag__pointwise_tables[isa]->at[e][1](n, got64, in64, options);
+    if (expressions[e].is_test) {
+        ck_assert_msg(!memcmp(want, got, sizeof want) && !memcmp(want64, got64, sizeof want64), "%s, %s, %d elements", name, set, (int)n);
+        return;
+    }
+    ck_assert_msg(!memcmp(want + n, got + n, (size_t)(ROOM - n) * sizeof *got) && !memcmp(want64 + n, got64 + n, (size_t)(ROOM - n) * sizeof *got64),
+                  "%s, %s, %d elements: wrote past the end", name, set, (int)n);
+    for (int i = 0; i < n; i++) {
+        float a = got[i], b = want[i];
+        double most = 4 * 0x1p-23 * (fabs((double)b) + terms_of(e, i)) + 0x1p-149;
+        bool close = (isnan(a) && isnan(b)) || a == b || fabs((double)a - b) <= most;
+        bool same = (isnan(got64[i]) && isnan(want64[i])) || !memcmp(&got64[i], &want64[i], sizeof(double));
+        if (!close) ck_abort_msg("%s, %s, float32: %.9g, not %.9g (a %g, b %g, c %g, y %g, g %g)", name, set, (double)a, (double)b, (double)f[IN_A][i],
+                      (double)f[IN_B][i], (double)f[IN_C][i], (double)f[IN_Y][i], (double)f[IN_G][i]);
+        if (!same) ck_abort_msg("%s, %s, float64: %.17g, not %.17g (a %g, b %g, c %g, y %g, g %g)", name, set, got64[i], want64[i], d[IN_A][i],
+                      d[IN_B][i], d[IN_C][i], d[IN_Y][i], d[IN_G][i]);
+    }
+}
+
+START_TEST(registers_give_what_plain_loops_give_and_write_nothing_else)
+{
+    fill();
+    for (int isa = 0, isas = n_isas(); isa < isas; isa++)
+        for (int e = 0; e < AG_N_EXPRESSIONS; e++) {
+            for (int n = 0; n < 36; n++) compare(e, isa, n);
+            compare(e, isa, N);
+        }
+}
+END_TEST
+
+START_TEST(the_bits_of_an_element_do_not_depend_on_where_it_stands)
+{
+    enum { SHIFT = 5, LENGTH = 459 };
+    fill();
+    for (int isa = 0, isas = n_isas(); isa < isas; isa++)
+        for (int e = 0; e < AG_N_EXPRESSIONS; e++) {
+            static float whole[ROOM], part[ROOM];
+            const void *shifted[AG_N_OPERANDS];
+            for (int k = 0; k < AG_N_OPERANDS; k++) shifted[k] = f[k] + SHIFT;
+            shifted[IN_M] = m + SHIFT;
+            size_t item = expressions[e].is_test ? 1 : sizeof(float);
+            ag__pointwise_tables[isa]->at[e][0](LENGTH + SHIFT, whole, in32, options);
+            ag__pointwise_tables[isa]->at[e][0](LENGTH, part, shifted, options);
+            ck_assert_msg(!memcmp((char *)whole + SHIFT * item, part, LENGTH * item), "%s, %s", expressions[e].name, ag__isa_name((ag__isa)isa));
+        }
+}
+END_TEST
+
+START_TEST(the_result_may_be_written_over_any_operand)
+{
+    enum { LENGTH = 459 };
+    fill();
+    for (int isa = 0, isas = n_isas(); isa < isas; isa++)
+        for (int e = 0; e < AG_N_EXPRESSIONS; e++)
+            for (int k = 0; k < AG_N_OPERANDS && !expressions[e].is_test; k++) {
+                static float fresh[ROOM], over[ROOM];
+                const void *in[AG_N_OPERANDS];
+                if (k == IN_M) continue;
+                memcpy(in, in32, sizeof in);
+                memcpy(over, f[k], sizeof over);
+                in[k] = over;
+                ag__pointwise_tables[isa]->at[e][0](LENGTH, fresh, in32, options);
+                ag__pointwise_tables[isa]->at[e][0](LENGTH, over, in, options);
+                ck_assert_msg(!memcmp(fresh, over, LENGTH * sizeof(float)), "%s, %s, operand %d", expressions[e].name, ag__isa_name((ag__isa)isa), k);
+            }
+}
+END_TEST
+
+START_TEST(integer_loops_agree_between_instruction_sets)
+{
+    static char in_bytes[4][ROOM * 8], want[ROOM * 8], got[ROOM * 8], zeros[ROOM * 8];
+    static const size_t item[] = { 8, 4, 1, 1 };
+    const double whole[AG_ROW_MAX_OPTIONS] = { 2, 3, 1 };
+    const void *in[AG_N_OPERANDS] = { in_bytes[0], in_bytes[1], in_bytes[2], in_bytes[3], in_bytes[0], in_bytes[0] };
+    int rows = 0;
+    for (int type = 0; type < 4; type++) {
+        for (int k = 0; k < 4; k++)
+            for (int i = 0; i < ROOM * 8; i++) in_bytes[k][i] = (char)(type == 3 || k == IN_M ? draw() & 1 : draw() % 5 ? draw() : 0);
+        for (int e = 0; e < AG_N_EXPRESSIONS; e++) {
+            if (!ag__pointwise_integer_baseline.at[e][type]) continue;
+            rows++;
+            for (int isa = 1, isas = n_isas(); isa < isas; isa++)
+                for (int64_t n = 0; n < 300; n += n < 40 ? 1 : 37) {
+                    memset(want, 0, sizeof want);
+                    memset(got, 0, sizeof got);
+                    ag__pointwise_integer_baseline.at[e][type](n, want, in, whole);
+                    ag__pointwise_integer_tables[isa]->at[e][type](n, got, in, whole);
+                    ck_assert_msg(!memcmp(want, got, sizeof want), "%s, %s, type %d, %d elements", expressions[e].name, ag__isa_name((ag__isa)isa), type,
+                                  (int)n);
+                    size_t used = (size_t)n * (expressions[e].is_test ? 1 : item[type]);
+                    ck_assert_msg(!memcmp(got + used, zeros, sizeof got - used), "%s, type %d: wrote past the end", expressions[e].name, type);
+                }
+        }
+    }
+    ck_assert_int_gt(rows, 80);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("pointwise loops");
+    TCase *tests = tcase_create("loops");
+    tcase_set_timeout(tests, 0);
+    tcase_add_test(tests, registers_give_what_plain_loops_give_and_write_nothing_else);
+    tcase_add_test(tests, the_bits_of_an_element_do_not_depend_on_where_it_stands);
+    tcase_add_test(tests, the_result_may_be_written_over_any_operand);
+    tcase_add_test(tests, integer_loops_agree_between_instruction_sets);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
