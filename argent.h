@@ -45,6 +45,7 @@
 #include <argent/view.h>
 
 #include <argent/module.h>
+#include <argent/state_dict.h>
 #include <argent/layers.h>
 #include <argent/init.h>
 #include <argent/criterion.h>

@@ -96,7 +96,7 @@ double ag_nn_init_calculate_gain_call(const struct ag_nn_init_calculate_gain_arg
 
 static bool xavier(const char *op, const ag_variable *x, double gain, double *std)
 {
-    double in, out;
+    double in = 0, out = 0;
     if (!fans(op, x, &in, &out)) return false;
     *std = x->tensor.numel ? gain * sqrt(2.0 / (in + out)) : 1; /* of nothing: not used */
     return true;
@@ -117,7 +117,7 @@ ag_variable *ag_nn_init_xavier_normal__call(const struct ag_nn_init_xavier_norma
 
 static bool kaiming(const char *op, const ag_variable *x, double slope, const char *mode, const char *nonlinearity, double *std)
 {
-    double in, out;
+    double in = 0, out = 0;
     if (!fans(op, x, &in, &out)) return false;
     bool forward = mode && strcmp(mode, "fan_in") == 0;
     if (!forward && !(mode && strcmp(mode, "fan_out") == 0))

@@ -5,7 +5,7 @@
  * AG_NO_GRAD, too, as in PyTorch.
  *
  *     ag_zeros(AG_SHAPE(2, 3))      ag_full(AG_SHAPE(2), 0.5, .dtype = AG_FLOAT64, .requires_grad = true)
- * ag_ones_like(x)
+ *     ag_ones_like(x)
  *
  * Errors: AG_EINVAL (a negative size; .requires_grad of a type that is not floating), AG_ENOMEM, AG_EDEVICE.
  */

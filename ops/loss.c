@@ -87,6 +87,9 @@ static bool nll_shape(ag_run *r)
     if (r->in[2] && r->in[2]->tensor.dtype != x->dtype)
         return ag__fail_call(r->op, a, "expected scalar type %s but found %s", ag__scalar_type((ag_dtype)x->dtype),
                              ag__scalar_type(ag_dtype_of(r->in[2])));
+    if (r->wants_grad && r->in[2] && r->in[2]->requires_grad)
+        return ag__fail_call(r->op, a, "The function 'nll_loss_forward' is not differentiable with respect to argument 'weight'. This input cannot have "
+                                       "requires_grad True.");
     if (!check_nll(r, x->ndim, x->size, a->target, r->in[2])) return false;
     const ag_tensor *t = &a->target->tensor;
     bool none = reduction == AG_REDUCE_NONE;

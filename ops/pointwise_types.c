@@ -38,7 +38,7 @@ static bool check_options(const ag_op *op, const void *args, const double *optio
         if (!strcmp(name, "alpha") && is_fraction(options[k]))
             return ag__fail_call(op, args, "For integral input tensors, argument alpha must not be a floating point number.");
         if (row->integers == AG_INTEGERS_ordered_long && isinf(options[k])) continue; /* no limit */
-        if (!ag__check_number(op, args, options[k], dtype)) return false;
+        if (!ag__check_number(op, args, trunc(options[k]), dtype)) return false; /* a fraction is cut off */
         if (IS(op, hardtanh) && dtype == AG_UINT8 && options[k] <= -1)
             return ag__fail_call(op, args, "cannot do hardtanh on an unsigned type with negative limits");
     }

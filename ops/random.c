@@ -69,11 +69,9 @@ static void zero_gradient(ag_gradients *b) { b->grad[0] = ag_zeros_like(b->g[0])
 static bool bernoulli_shape(ag_run *r)
 {
     const ag_tensor *p = &r->in[0]->tensor;
-    int64_t stride[AG_MAX_DIMS];
     if (!ag__is_floating((ag_dtype)p->dtype))
         return ag__fail_call(r->op, r->args, "expected probabilities tensor to have floating type, got %s", ag__scalar_type((ag_dtype)p->dtype));
-    ag__result_strides(p->ndim, p->size, 1, &p, stride);
-    return ag__output_strided(r, 0, p->ndim, p->size, stride, (ag_dtype)p->dtype);
+    return ag__output(r, 0, p->ndim, p->size, (ag_dtype)p->dtype) != NULL;
 }
 static bool bernoulli_cpu(ag_run *r)
 {

@@ -73,6 +73,8 @@ static op_tensor read_tensor(const char **at)
         x.high = strtod(end + 1, &end);
         *at = end;
     }
+    x.constant = **at == '!';
+    if (x.constant) ++*at;
     return x;
 }
 
@@ -352,7 +354,8 @@ void op_call_make(op_call *call, const op_case *c, bool requires_grad)
     for (int i = 0; i < c->n_tensors; i++) {
         call->tensor[i] = make(&c->tensor[i], i + 1);
         OK(call->tensor[i]);
-        if (requires_grad && c->tensor[i].dtype == AG_FLOAT64) OK(ag_requires_grad_(call->tensor[i]));
+        if (requires_grad && c->tensor[i].dtype == AG_FLOAT64 && !c->tensor[i].constant)
+            OK(ag_requires_grad_(call->tensor[i]));
         call->leaf[i] = call->tensor[i];
     }
     fill_call(call, c);
@@ -362,7 +365,7 @@ void op_call_with(op_call *call, const op_case *c, Variable *const *inputs)
 {
     *call = (op_call){ .of = c, .n_tensors = c->n_tensors };
     for (int i = 0; i < c->n_tensors; i++)
-        call->leaf[i] = call->tensor[i] = c->tensor[i].dtype == AG_FLOAT64 ? *inputs++ : make(&c->tensor[i], i + 1);
+        call->leaf[i] = call->tensor[i] = c->tensor[i].dtype == AG_FLOAT64 && !c->tensor[i].constant ? *inputs++ : make(&c->tensor[i], i + 1);
     fill_call(call, c);
 }
 

@@ -13,6 +13,7 @@ typedef struct op_tensor {
     int64_t size[8], stride[8], offset;
     char kind; /* 'u': evenly from [low, high), 'k': whole numbers below those, 's': special ones */
     double low, high;
+    bool constant;    /* wants no gradient */
     bool any_strides; /* of a result: the strides are nobody's promise */
 } op_tensor;
 
@@ -81,9 +82,9 @@ typedef struct op_call {
     Variable *leaf[OP_TENSORS];   /* the same; of an op that only exists in place, the leaf whose copy is changed */
 } op_call;
 
-/* Makes them; those of float64 require gradients if asked for. */
+/* Makes them; those of float64 require gradients if asked for, unless they are constant. */
 void op_call_make(op_call *call, const op_case *c, bool requires_grad);
-/* The same with these Variables in place of those of float64, in order. */
+/* The same with these Variables in place of those that would require gradients, in order. */
 void op_call_with(op_call *call, const op_case *c, Variable *const *inputs);
 /* Calls the op by its name, from generator seed 0; how many results, 0 on failure. `suffix` is "" or "_". */
 int op_call_by_name(const op_call *call, const char *suffix, Variable **out);

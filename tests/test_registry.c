@@ -321,7 +321,7 @@ static void check_finite_differences(const op_case *c, bool second_order)
     Variable *inputs[OP_TENSORS];
     int n = 0;
     for (int i = 0; i < call.n_tensors; i++)
-        if (c->tensor[i].dtype == AG_FLOAT64) inputs[n++] = call.leaf[i];
+        if (ag_requires_grad(call.leaf[i])) inputs[n++] = call.leaf[i];
     ag_gradcheck_result found;
     bool ok = second_order ? ag_gradgradcheck(call_of_case, ag_list_from(n, inputs), .user = (void *)(uintptr_t)c, .result = &found)
                            : ag_gradcheck(call_of_case, ag_list_from(n, inputs), .user = (void *)(uintptr_t)c, .result = &found);

@@ -56,12 +56,11 @@ def draw(kind, seed, n, low, high):
 class Tensor:
     """A Variable of a row: its shape, and what its elements are drawn from. `dtype` None: takes part in the change of types."""
 
-    def __init__(self, *shape, low=-2, high=2, kind="u", dtype=None, strides=None, offset=0):
-        self.shape, self.low, self.high, self.kind, self.dtype = shape, low, high, kind, dtype
-        self.strides, self.offset = strides, offset
+    def __init__(self, *shape, low=-2, high=2, kind="u", dtype=None, constant=False):
+        self.shape, self.low, self.high, self.kind, self.dtype, self.constant = shape, low, high, kind, dtype, constant
 
     def __call__(self, dtype, layout):
-        copy = Tensor(*self.shape, low=self.low, high=self.high, kind=self.kind, dtype=self.dtype or dtype)
+        copy = Tensor(*self.shape, low=self.low, high=self.high, kind=self.kind, dtype=self.dtype or dtype, constant=self.constant)
         copy.strides, copy.offset = LAYOUTS[layout](self.shape)
         return copy
 
@@ -89,7 +88,7 @@ class Tensor:
             text += "@%d" % self.offset
         if self.kind == "s":
             return text + "s"
-        return text + ("~" if self.kind == "u" else "k") + "%r:%r" % (self.low, self.high)
+        return text + ("~" if self.kind == "u" else "k") + "%r:%r" % (self.low, self.high) + ("!" if self.constant else "")
 
 
 def sizes(shape):
@@ -151,7 +150,9 @@ class Row:
                 return value(dtype, layout)
             return [item(dtype, layout) for item in value] if isinstance(value, list) else value
 
-        return Row(self.op, [change(v) for v in self.positional], {k: change(v) for k, v in self.named.items()}, self.flags)
+        row = Row(self.op, [change(v) for v in self.positional], {k: change(v) for k, v in self.named.items()}, self.flags)
+        row.layout = layout
+        return row
 
     def text(self):
         words = [self.op] + [value_text(v) for v in self.positional] + [k + "=" + value_text(v) for k, v in self.named.items()]
@@ -255,6 +256,7 @@ def reductions(names, low=-2, high=2):
 LANGUAGE = Language(
     x=Tensor,
     pos=lambda *shape: Tensor(*shape, low=0.25, high=2.25),
+    fixed=lambda *shape: Tensor(*shape, low=0.25, high=2.25, constant=True),
     k=lambda *shape, low=-3, high=3: Tensor(*shape, low=low, high=high, kind="k"),
     s=lambda *shape: Tensor(*shape, kind="s"),
     index=lambda n, *shape: Tensor(*shape, low=0, high=n, dtype="i64"),
@@ -267,6 +269,7 @@ LANGUAGE = Language(
     special=flagged("special"),
     rough=flagged("rough"),
     more_types=flagged("more_types"),
+    batch_last=flagged("batch_last"),
     own_node=flagged("own_node"),
     own_strides=flagged("own_strides"),
     once=flagged("once"),
@@ -368,7 +371,7 @@ def number(value, dtype):
         return "nan"
     if math.isinf(value):
         return "inf" if value > 0 else "-inf"
-    text = "%.*g" % (8 if dtype == torch.float32 else 15, value)
+    text = "%.*g" % (8 if dtype == torch.float32 else 14, value)
     return "0" if text == "-0" else text
 
 
@@ -424,7 +427,7 @@ def run(row, before):
         if not isinstance(value, Tensor):
             return value
         made = value.make(next(seeds)).detach()  # not a view
-        if made.dtype == torch.float64:
+        if made.dtype == torch.float64 and not value.constant:
             made.requires_grad_()
         arguments.append(made)
         return made
@@ -443,7 +446,11 @@ def run(row, before):
     results = list(results) if isinstance(results, (tuple, list)) else [results]
     any_elements = "shape_only" in row.flags
     for i, result in enumerate(results):
-        strides = "*" if "own_strides" in row.flags else ",".join(map(str, result.stride()))
+        strides = ",".join(map(str, result.stride()))
+        if "batch_last" in row.flags and row.layout == "batch_last" and result.dim() == 4:
+            strides = ",".join(map(str, batch_last(result.shape)[0]))
+        if "own_strides" in row.flags:
+            strides = "*"
         node = "*" if "own_node" in row.flags else node_of(result)
         text = "= %s%s/%s %s %s" % (NAMES[result.dtype], sizes(result.shape), strides, memory_of(result, arguments), node)
         lines.append(text + (" ? :" if any_elements else " : " + before.text(i, result)))
