@@ -33,7 +33,7 @@ AG_DECLARE_AS(backward, bool)
     must(Tensors, outputs)                                                                                           \
     must(Tensors, inputs)                                                                                            \
     must(Variables, grads)                                                                                           \
-    may(Tensors, grad_outputs, { 0 })                                                                                \
+    may(Tensors, grad_outputs, { 0, NULL })                                                                                \
     may(Int, retain_graph, -1)                                                                                       \
     may(Bool, create_graph, false)                                                                                   \
     may(Bool, allow_unused, false)                                                                                   \

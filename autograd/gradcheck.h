@@ -51,7 +51,7 @@ AG_DECLARE_AS(gradcheck, bool)
     must(GradcheckFunction, function)                                                                                \
     must(Tensors, inputs)                                                                                            \
     may(User, user, NULL)                                                                                            \
-    may(Tensors, grad_outputs, { 0 })                                                                                \
+    may(Tensors, grad_outputs, { 0, NULL })                                                                                \
     may(Float, eps, 1e-6)                                                                                            \
     may(Float, atol, 1e-5)                                                                                           \
     may(Float, rtol, 1e-3)                                                                                           \

@@ -1,4 +1,5 @@
-/* 04_check_a_gradient.c - is a gradient right? Backward against finite differences, as torch.autograd.gradcheck does it. */
+/* 04_check_a_gradient.c - is a gradient right? Backward against finite differences, as torch.autograd.gradcheck does
+ * it. */
 #include <argent/argent.h>
 
 /* f(x, w) = tanh(x w) */

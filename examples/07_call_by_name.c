@@ -1,4 +1,5 @@
-/* 07_call_by_name.c - ops by their names, with values that come from elsewhere: how a file or a script drives the library. */
+/* 07_call_by_name.c - ops by their names, with values that come from elsewhere: how a file or a script drives the
+ * library. */
 #include <argent/argent.h>
 
 int main(void)
@@ -18,7 +19,8 @@ int main(void)
     Variable *x = ag_tensor(((float[]){ -1, 2, -3, 4 }), AG_SHAPE(2, 2)), *y;
     ag_call("relu", 1, (ag_value[]){ ag_of(x) }, 0, NULL, &y, 1);
     ag_print(y, stdout);
-    ag_call("sum", 1, (ag_value[]){ ag_of(x) }, 2, (ag_named_value[]){ { "dim", ag_of(1) }, { "keepdim", ag_of((bool)true) } }, &y, 1);
+    ag_call("sum", 1, (ag_value[]){ ag_of(x) }, 2,
+            (ag_named_value[]){ { "dim", ag_of(1) }, { "keepdim", ag_of((bool)true) } }, &y, 1);
     ag_print(y, stdout);
 
     /* An overload is chosen by what is given: max(x) has one result, max(x, dim) two. */

@@ -2,8 +2,8 @@
  *
  *     build/examples/mnist_cnn --data data            trains for 25 epochs; --help lists the options
  *
- * The network, the numbers it starts from and the order of the minibatches are PyTorch's for the same seed. What is not the
- * notebook's subject stands in examples/mnist/: the command line, the progress bar, saving and loading.
+ * The network, the numbers it starts from and the order of the minibatches are PyTorch's for the same seed. What is not
+ * the notebook's subject stands in examples/mnist/: the command line, the progress bar, saving and loading.
  */
 #include "mnist/checkpoint.h"
 #include "mnist/options.h"
@@ -81,8 +81,9 @@ static void print_missing_classes(const int64_t predictions[CLASSES], bool train
         any = true;
     }
     if (any && trained)
-        printf(". The ReLU on the logits may have cut it off: where a logit is 0 for every image, no gradient comes back. "
-               "Try another --seed");
+        printf(
+            ". The ReLU on the logits may have cut it off: where a logit is 0 for every image, no gradient comes back. "
+            "Try another --seed");
     if (any) printf(".\n");
 }
 
@@ -113,18 +114,21 @@ static void evaluate(Training *t)
         for (int64_t i = 0; i < ag_numel(predicted); i++) predictions[classes[i]]++;
     }
     ag_train(t->the_net);
-    printf("Accuracy of the network on the %" PRId64 " test images: %.2f %%\n", total, 100.0 * (double)correct / (double)total);
+    printf("Accuracy of the network on the %" PRId64 " test images: %.2f %%\n", total,
+           100.0 * (double)correct / (double)total);
     print_missing_classes(predictions, t->place.step > 0);
 }
 
 /* After a step: a line in the log, a line every 300 minibatches, the progress bar. */
 static void report_step(Training *t, const Batch *batch, Variable *loss)
 {
-    if (t->log) fprintf(t->log, "%" PRId64 " %.*g\n", t->place.step, t->options.dtype == AG_FLOAT64 ? 17 : 9, ag_item(loss));
+    if (t->log)
+        fprintf(t->log, "%" PRId64 " %.*g\n", t->place.step, t->options.dtype == AG_FLOAT64 ? 17 : 9, ag_item(loss));
     if (t->options.quiet) return;
     if (batch->index % 300 == 0) {
         progress_clear();
-        printf("At epoch %" PRId64 ", minibatch %" PRId64 ". Loss: %.4f.\n", t->place.epoch, batch->index, ag_item(loss));
+        printf("At epoch %" PRId64 ", minibatch %" PRId64 ". Loss: %.4f.\n", t->place.epoch, batch->index,
+               ag_item(loss));
     }
     progress_show("training", batch->index + 1, ag_data_loader_size(t->train_loader));
 }
@@ -199,8 +203,16 @@ static FILE *open_log(const char *path)
 
 int main(int argc, char **argv)
 {
-    Training t = { .options = { .epochs = 25, .batch_size = 64, .limit = INT64_MAX, .lr = 0.01, .dropout = 0.25, .seed = DEFAULT_SEED,
-                                .device = AG_CPU, .dtype = AG_FLOAT32, .evaluate = true, .data = "./data" } };
+    Training t = { .options = { .epochs = 25,
+                                .batch_size = 64,
+                                .limit = INT64_MAX,
+                                .lr = 0.01,
+                                .dropout = 0.25,
+                                .seed = DEFAULT_SEED,
+                                .device = AG_CPU,
+                                .dtype = AG_FLOAT32,
+                                .evaluate = true,
+                                .data = "./data" } };
     t.options = options_parse(argc, argv, t.options);
     setvbuf(stdout, NULL, _IOLBF, 0);
     ag_set_error_handler(give_up, NULL);
@@ -210,15 +222,17 @@ int main(int argc, char **argv)
     /* Normalize the pixel values to [-1,1] with mean 0. This is really important! */
     Transform *transform = ag_transforms_compose(ag_transforms_to_tensor(), ag_transforms_normalize(0.5, 0.5));
 
-    Dataset *training_data = ag_datasets_mnist(.root = t.options.data, .train = true, .transform = transform, .download = true);
-    Dataset *testing_data = ag_datasets_mnist(.root = t.options.data, .train = false, .transform = transform, .download = true);
+    Dataset *training_data = ag_datasets_mnist(.root = t.options.data, .train = true, .transform = transform,
+                                               .download = true);
+    Dataset *testing_data = ag_datasets_mnist(.root = t.options.data, .train = false, .transform = transform,
+                                              .download = true);
 
     int64_t n = ag_dataset_size(training_data);
     Dataset *used_data = first(training_data, t.options.limit < n ? t.options.limit : n);
     t.train_loader = ag_data_loader(used_data, .batch_size = t.options.batch_size, .shuffle = true);
     t.test_loader = ag_data_loader(testing_data, .batch_size = ag_dataset_size(testing_data), .shuffle = false);
 
-    t.the_net = cnn(1, t.options.dropout); /* MNIST digits are grayscale. */
+    t.the_net = cnn(1, t.options.dropout);                               /* MNIST digits are grayscale. */
     ag_module_to(t.the_net, t.options.device, .dtype = t.options.dtype); /* made in float32, as PyTorch makes them */
     if (!t.options.quiet) print_network(t.the_net);
 

@@ -38,8 +38,10 @@ typedef ag_variable *ag_criterion_function(ag_module *self, ag_variable *input, 
 typedef int ag_repr_function(const ag_module *self, char *text, size_t room);
 
 struct ag_module {
-    __extension__ char base[0];       /* takes no room; so that a Module and a struct that begins with one look alike to the macros */
-    const char *type;                 /* the class name, for printing and for sentences */
+    union {
+        char base[1];     /* only its address is used: a Module and a struct that begins with one look alike to the macros */
+        const char *type; /* the class name, for printing and for sentences */
+    };
     ag_forward_function *forward;     /* of one input */
     ag_criterion_function *criterion; /* of an input and a target: a loss */
     ag_repr_function *extra_repr;     /* NULL: nothing between the brackets */

@@ -268,6 +268,8 @@ static bool mse_loss_compose(const void *args, ag_variable **out)
     const struct ag_mse_loss_args *a = args;
     ag_reduction reduction;
     if (!ag__check_reduction(ag__op_mse_loss(), a, a->reduction, &reduction)) return false;
+    if (!ag_is_floating_point(a->input) && !ag_is_floating_point(a->target))
+        return ag__fail_call(ag__op_mse_loss(), a, "not implemented for '%s'", ag__scalar_type(ag_dtype_of(a->input)));
     ag_variable *difference = ag_sub(a->input, a->target);
     return (out[0] = reduced(ag_mul(difference, difference), reduction)) != NULL;
 }

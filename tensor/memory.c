@@ -171,7 +171,7 @@ static void *cut_slab(slab **slabs, size_t block_bytes)
     for (size_t at = 64 + (SLAB_BYTES - 64) / block_bytes * block_bytes; at > 64;) {
         at -= block_bytes;
         char *block = (char *)s + at;
-        memset(block, 0, 64); /* an object not yet used reads as free */
+        memset(block, 0, block_bytes); /* an object not yet used reads as one that is not alive */
         *(void **)(void *)block = first;
         first = block;
     }
@@ -257,6 +257,7 @@ static void *loose_get(void)
 {
     loose_object *o = system_block(sizeof *o + AG_OBJECT_BYTES);
     if (!o) return out_of_memory(AG_OBJECT_BYTES);
+    memset(o + 1, 0, AG_OBJECT_BYTES); /* reads as one that is not alive */
     pthread_mutex_lock(&depot.lock);
     o->next = depot.loose;
     o->previous = ~(uintptr_t)0;

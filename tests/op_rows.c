@@ -298,7 +298,8 @@ static Variable *make(const op_tensor *x, int seed)
     for (int d = 0; d < x->ndim; d++) n *= x->size[d], reach += (x->size[d] - 1) * x->stride[d];
     if (!n) reach = 0;
     size_t itemsize = ag_dtype_size(x->dtype);
-    char *memory = must(calloc(1, (size_t)reach * itemsize + 1));
+    char *memory = calloc(1, (size_t)reach * itemsize + 1);
+    if (!memory) return NULL;
     uint32_t state = (uint32_t)seed * 2654435761u;
     for (int64_t i = 0; i < n; i++) {
         int64_t place = x->offset, rest = i;
@@ -348,18 +349,19 @@ static void fill_call(op_call *call, const op_case *c)
     }
 }
 
-void op_call_make(op_call *call, const op_case *c, bool requires_grad)
+bool op_call_try(op_call *call, const op_case *c, bool requires_grad)
 {
     *call = (op_call){ .of = c, .n_tensors = c->n_tensors };
     for (int i = 0; i < c->n_tensors; i++) {
-        call->tensor[i] = make(&c->tensor[i], i + 1);
-        OK(call->tensor[i]);
-        if (requires_grad && c->tensor[i].dtype == AG_FLOAT64 && !c->tensor[i].constant)
-            OK(ag_requires_grad_(call->tensor[i]));
-        call->leaf[i] = call->tensor[i];
+        Variable *x = call->leaf[i] = call->tensor[i] = make(&c->tensor[i], i + 1);
+        bool wants = requires_grad && c->tensor[i].dtype == AG_FLOAT64 && !c->tensor[i].constant;
+        if (!x || (wants && !ag_requires_grad_(x))) return false;
     }
     fill_call(call, c);
+    return true;
 }
+
+void op_call_make(op_call *call, const op_case *c, bool requires_grad) { OK(op_call_try(call, c, requires_grad)); }
 
 void op_call_with(op_call *call, const op_case *c, Variable *const *inputs)
 {

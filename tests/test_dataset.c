@@ -4,11 +4,13 @@
 #include "datasets/dataset_internal.h"
 #include "datasets/transforms_internal.h"
 
-/* ---- a dataset of our own: item i is (i, 10 i) and i, as float32 and int64; what is wrong with it can be chosen ---- */
+/* ---- a dataset of our own: item i is (i, 10 i) and i, as float32 and int64; what is wrong with it can be chosen ----
+ */
 
 typedef struct {
     int64_t n, bad; /* item `bad` is not as it should be */
-    int how;        /* 0: get fails, 1: NULL, 2: another shape, 3: another type, 4: another number of parts, 5: too many parts */
+    int how; /* 0: get fails, 1: NULL, 2: another shape, 3: another type, 4: another number of parts, 5: too many parts
+              */
     int freed;
 } Numbers;
 
@@ -125,9 +127,11 @@ END_TEST
 
 START_TEST(a_tensor_dataset_slices_its_tensors)
 {
-    Variable *x = ag_tensor(((double[]){ 0, 1, 2, 3, 4, 5 }), AG_SHAPE(2, 3)), *y = ag_tensor(((int[]){ 7, 8, 9 }), AG_SHAPE(3));
+    Variable *x = ag_tensor(((double[]){ 0, 1, 2, 3, 4, 5 }), AG_SHAPE(2, 3)),
+             *y = ag_tensor(((int[]){ 7, 8, 9 }), AG_SHAPE(3));
     Variable *item[AG_ITEM_PARTS], *out[AG_ITEM_PARTS];
-    Dataset *d = ag_data_tensor_dataset(AG_LIST(ag_t(x), y, ag_empty(AG_SHAPE(3, 0)))); /* strided, 1-D, nothing in it */
+    Dataset *d = ag_data_tensor_dataset(
+        AG_LIST(ag_t(x), y, ag_empty(AG_SHAPE(3, 0)))); /* strided, 1-D, nothing in it */
     OK(d);
     ck_assert_int_eq(ag_dataset_size(d), 3);
     ck_assert_int_eq(ag_dataset_get(d, 1, item), 3);
@@ -144,7 +148,8 @@ END_TEST
 START_TEST(a_tensor_dataset_refuses_what_has_no_common_length)
 {
     Variable *x = ag_ones(AG_SHAPE(2, 3)), *y = ag_ones(AG_SHAPE(3));
-    REFUSED(ag_data_tensor_dataset(AG_LIST(x, y)), "Size mismatch between tensors: tensor 0 has 2 items, tensor 1 has 3");
+    REFUSED(ag_data_tensor_dataset(AG_LIST(x, y)),
+            "Size mismatch between tensors: tensor 0 has 2 items, tensor 1 has 3");
     REFUSED(ag_data_tensor_dataset(AG_LIST(x, ag_ones(AG_SCALAR_SHAPE))), "tensor 1 has no dimension");
     REFUSED(ag_data_tensor_dataset(AG_LIST(x, AG_NONE)), "tensor 1 is None");
     REFUSED(ag_data_tensor_dataset(AG_LIST(NULL)), "tensor 0 is NULL");
@@ -233,9 +238,11 @@ START_TEST(normalize_takes_a_number_a_channel)
 {
     Transform *t = ag_transforms_normalize(AG_CHANNELS(1, 2), AG_CHANNELS(2, 4));
     VALUES(ag_transform_apply(t, ag_tensor(((double[]){ 1, 3, 2, 10 }), AG_SHAPE(2, 1, 2))), 0, 1, 0, 2);
-    REFUSED(ag_transform_apply(t, ag_ones(AG_SHAPE(3, 1, 2))), "mean is for 2 channels and std for 2, but the image has 3");
+    REFUSED(ag_transform_apply(t, ag_ones(AG_SHAPE(3, 1, 2))),
+            "mean is for 2 channels and std for 2, but the image has 3");
     REFUSED(ag_transform_apply(t, ag_ones(AG_SHAPE(2, 2))), "Expected tensor to be a tensor image of size (C, H, W)");
-    REFUSED(ag_transform_apply(t, ag_tensor(((int[]){ 1, 2 }), AG_SHAPE(2, 1, 1))), "should be a float tensor. Got int32");
+    REFUSED(ag_transform_apply(t, ag_tensor(((int[]){ 1, 2 }), AG_SHAPE(2, 1, 1))),
+            "should be a float tensor. Got int32");
     ag_transform_free(t);
     t = ag_transforms_normalize(0, 0);
     REFUSED(ag_transform_apply(t, ag_ones(AG_SHAPE(1, 1, 1))), "std evaluated to zero after conversion to float32");
@@ -283,8 +290,10 @@ START_TEST(only_to_tensor_and_what_normalizes_it_is_a_table)
 {
     ag__pixel_table table;
     Transform *yes[] = { ag_transforms_to_tensor(),
-                         ag_transforms_compose(ag_transforms_compose(ag_transforms_to_tensor()), ag_transforms_normalize(0.5, 2)) };
-    Transform *no[] = { ag_transforms_normalize(0.5, 0.5), ag_transforms_compose(ag_transforms_to_tensor(), ag_transforms_to_tensor()),
+                         ag_transforms_compose(ag_transforms_compose(ag_transforms_to_tensor()),
+                                               ag_transforms_normalize(0.5, 2)) };
+    Transform *no[] = { ag_transforms_normalize(0.5, 0.5),
+                        ag_transforms_compose(ag_transforms_to_tensor(), ag_transforms_to_tensor()),
                         ag_transforms_compose(ag_transforms_to_tensor(), ag_transforms_normalize(AG_CHANNELS(0, 0), 1)),
                         ag_transforms_compose(ag_transforms_to_tensor(), ag_transforms_normalize(0, 0)) };
     for (size_t k = 0; k < 2; k++) ck_assert(ag__transform_table(yes[k], &table)), ag_transform_free(yes[k]);
@@ -299,6 +308,6 @@ SUPPORT_MAIN("dataset", a_dataset_is_two_functions_and_a_pointer, a_dataset_that
              items_are_stacked_along_a_new_first_dimension, items_that_do_not_fit_give_a_sentence,
              items_that_require_gradients_make_batches_without_history, a_tensor_dataset_slices_its_tensors,
              a_tensor_dataset_refuses_what_has_no_common_length, a_subset_is_the_items_with_these_numbers,
-             to_tensor_and_normalize_round_as_torchvision_does, to_tensor_puts_the_channels_first, normalize_takes_a_number_a_channel,
-             a_transform_of_ones_own_composes, a_composition_with_a_failed_part_frees_the_others,
-             only_to_tensor_and_what_normalizes_it_is_a_table)
+             to_tensor_and_normalize_round_as_torchvision_does, to_tensor_puts_the_channels_first,
+             normalize_takes_a_number_a_channel, a_transform_of_ones_own_composes,
+             a_composition_with_a_failed_part_frees_the_others, only_to_tensor_and_what_normalizes_it_is_a_table)

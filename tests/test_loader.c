@@ -84,8 +84,8 @@ static void check_case(FILE *file, const Case *c, int64_t workers)
     Generator *generator = c->own ? ag_generator_new() : NULL;
     if (generator) ag_generator_manual_seed(generator, c->seed + 1);
     Dataset *d = range_new(c->items);
-    DataLoader *loader = ag_data_loader(d, .batch_size = c->batch_size, .shuffle = c->shuffle, .drop_last = c->drop_last,
-                                        .generator = generator, .num_workers = workers);
+    DataLoader *loader = ag_data_loader(d, .batch_size = c->batch_size, .shuffle = c->shuffle,
+                                        .drop_last = c->drop_last, .generator = generator, .num_workers = workers);
     OK(loader);
     for (long long epoch = 0; epoch < c->epochs; epoch++) {
         long long expected_n, n = 0;
@@ -103,8 +103,10 @@ static void check_case(FILE *file, const Case *c, int64_t workers)
         }
         OK(true);
         ck_assert_msg(n == expected_n && checksum == expected,
-                      "seed %llu, %lld items, batches of %lld, shuffle %lld, drop_last %lld, own %lld, stop %lld, %lld workers: epoch %lld differs",
-                      c->seed, c->items, c->batch_size, c->shuffle, c->drop_last, c->own, c->stop, (long long)workers, epoch);
+                      "seed %llu, %lld items, batches of %lld, shuffle %lld, drop_last %lld, own %lld, stop %lld, %lld "
+                      "workers: epoch %lld differs",
+                      c->seed, c->items, c->batch_size, c->shuffle, c->drop_last, c->own, c->stop, (long long)workers,
+                      epoch);
     }
     long long bits, own_bits;
     ck_assert_int_eq(fscanf(file, "%lld %lld", &bits, &own_bits), 2);
@@ -121,8 +123,8 @@ static void check_orders(int64_t workers)
     ck_assert_ptr_nonnull(file);
     Case c;
     int cases = 0;
-    while (fscanf(file, "%llu %lld %lld %lld %lld %lld %lld %lld %lld", &c.seed, &c.items, &c.batch_size, &c.shuffle, &c.drop_last, &c.own,
-                  &c.draws, &c.stop, &c.epochs) == 9) {
+    while (fscanf(file, "%llu %lld %lld %lld %lld %lld %lld %lld %lld", &c.seed, &c.items, &c.batch_size, &c.shuffle,
+                  &c.drop_last, &c.own, &c.draws, &c.stop, &c.epochs) == 9) {
         check_case(file, &c, workers);
         cases++;
     }
@@ -204,7 +206,8 @@ START_TEST(a_pass_that_was_skipped_into_draws_what_one_that_was_read_draws)
             ag_manual_seed(3);
             DataLoader *loader = ag_data_loader(d, .batch_size = 2, .shuffle = true, .generator = generator);
             Batch batch;
-            if (skip) OK(ag_data_skip(loader, 3));
+            if (skip)
+                OK(ag_data_skip(loader, 3));
             else
                 for (int k = 0; k < 3; k++) OK(ag_data_next(loader, &batch));
             ag_data_rewind(loader);
@@ -327,7 +330,8 @@ START_TEST(wrong_options_give_pytorchs_sentences)
     REFUSED(ag_data_loader(d, .num_workers = 257), "num_workers must be 0 to 256");
     REFUSED(ag_data_loader(d, .prefetch_factor = 0), "prefetch_factor must be 1 to 16, but got 0");
     REFUSED(ag_data_loader(d, .memory_format = (ag_memory_format)9), "there is no memory format 9");
-    REFUSED(ag_data_loader(empty, .shuffle = true), "num_samples should be a positive integer value, but got num_samples=0");
+    REFUSED(ag_data_loader(empty, .shuffle = true),
+            "num_samples should be a positive integer value, but got num_samples=0");
     REFUSED(ag_data_next(NULL, &batch), "the loader is NULL");
     REFUSED(ag_data_skip(NULL, 1), "the loader is NULL");
     REFUSED(ag_data_loader_size(NULL) >= 0, "the loader is NULL");
@@ -450,11 +454,11 @@ START_TEST(a_forked_child_reads_on_without_workers)
 }
 END_TEST
 
-SUPPORT_MAIN("loader", batches_come_in_pytorchs_order_pass_after_pass, with_workers_the_order_and_the_draws_are_the_same,
-             a_pass_ends_and_the_next_call_begins_another, a_loop_left_early_goes_on_unless_rewound,
-             a_pass_that_was_skipped_into_draws_what_one_that_was_read_draws, an_empty_dataset_has_a_pass_of_no_batches,
-             a_batch_lives_on_where_something_still_holds_it, batches_may_lie_batch_last,
-             an_error_in_get_surfaces_in_the_consumers_thread_and_ends_the_pass, while_an_error_stands_there_is_no_next_batch,
-             wrong_options_give_pytorchs_sentences, no_thread_outlives_its_loader,
-             several_loaders_may_share_a_dataset_and_the_default_generator, a_forked_child_reads_on_without_workers,
-             signals_go_to_the_programs_own_threads)
+SUPPORT_MAIN("loader", batches_come_in_pytorchs_order_pass_after_pass,
+             with_workers_the_order_and_the_draws_are_the_same, a_pass_ends_and_the_next_call_begins_another,
+             a_loop_left_early_goes_on_unless_rewound, a_pass_that_was_skipped_into_draws_what_one_that_was_read_draws,
+             an_empty_dataset_has_a_pass_of_no_batches, a_batch_lives_on_where_something_still_holds_it,
+             batches_may_lie_batch_last, an_error_in_get_surfaces_in_the_consumers_thread_and_ends_the_pass,
+             while_an_error_stands_there_is_no_next_batch, wrong_options_give_pytorchs_sentences,
+             no_thread_outlives_its_loader, several_loaders_may_share_a_dataset_and_the_default_generator,
+             a_forked_child_reads_on_without_workers, signals_go_to_the_programs_own_threads)

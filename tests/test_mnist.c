@@ -1,5 +1,5 @@
-/* test_mnist.c - MNIST from files made here: every place and form they may have, what is wrong with them, and batches through the
- * table against items one by one. */
+/* test_mnist.c - MNIST from files made here: every place and form they may have, what is wrong with them, and batches
+ * through the table against items one by one. */
 #include "support.h"
 
 #include <stdio.h>
@@ -37,7 +37,8 @@ static void tear_down(void)
 }
 
 /* An IDX file of `ndim` sizes, its elements from `element`; compressed where its name ends in .gz. */
-static void put(const char *place, const char *name, bool gz, int ndim, const uint32_t *size, uint8_t (*element)(int, int))
+static void put(const char *place, const char *name, bool gz, int ndim, const uint32_t *size,
+                uint8_t (*element)(int, int))
 {
     char path[256];
     uint8_t header[16] = { 0, 0, 8, (uint8_t)ndim };
@@ -78,7 +79,8 @@ START_TEST(the_files_may_lie_in_any_of_the_usual_places_raw_or_compressed)
     for (int k = 0; k < 6; k++) {
         AG_SCOPE;
         put_all(places[k / 2], k % 2);
-        Dataset *training = ag_datasets_mnist(root), *testing = ag_datasets_mnist(.root = root, .train = false, .download = true);
+        Dataset *training = ag_datasets_mnist(root),
+                *testing = ag_datasets_mnist(.root = root, .train = false, .download = true);
         OK(training && testing);
         ck_assert_int_eq(ag_dataset_size(training), N);
         ck_assert_int_eq(ag_dataset_size(testing), 20);

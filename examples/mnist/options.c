@@ -13,7 +13,8 @@ static const char usage[] =
     "usage: mnist_cnn [OPTION]...\n"
     "Trains a convolutional network on MNIST, and tells its accuracy on the test images after each epoch.\n"
     "\n"
-    "  --epochs N        passes over the training images in all, those of a run that is resumed included (%" PRId64 ");\n"
+    "  --epochs N        passes over the training images in all, those of a run that is resumed included (%" PRId64
+    ");\n"
     "                    0: print the network and evaluate it\n"
     "  --batch-size N    images a step (%" PRId64 ")\n"
     "  --lr X            learning rate (%g)\n"
@@ -25,7 +26,8 @@ static const char usage[] =
     "  --data DIR        where MNIST is: its four files, raw or .gz, or torchvision's MNIST/raw with them (%s)\n"
     "  --limit N         only the first N training images\n"
     "  --no-eval         do not evaluate after each epoch\n"
-    "  --save FILE       after each epoch, and when stopped by Ctrl-C: parameters, optimiser, random state, as safetensors\n"
+    "  --save FILE       after each epoch, and when stopped by Ctrl-C: parameters, optimiser, random state, as "
+    "safetensors\n"
     "  --load FILE       resume from such a file, or take the parameters of a state dict\n"
     "  --log FILE        a line for each step: its number from 0, and the loss\n"
     "  --quiet           only the epochs and their accuracy\n"
@@ -95,7 +97,24 @@ static const char *path(const char *option, const char *text)
 Options options_parse(int argc, char **argv, Options o)
 {
     const Options defaults = o;
-    enum { EPOCHS = 1, BATCH_SIZE, LR, DROPOUT, SEED, DTYPE, DEVICE, THREADS, DATA, LIMIT, NO_EVAL, SAVE, LOAD, LOG, QUIET, HELP };
+    enum {
+        EPOCHS = 1,
+        BATCH_SIZE,
+        LR,
+        DROPOUT,
+        SEED,
+        DTYPE,
+        DEVICE,
+        THREADS,
+        DATA,
+        LIMIT,
+        NO_EVAL,
+        SAVE,
+        LOAD,
+        LOG,
+        QUIET,
+        HELP
+    };
     static const struct option known[] = {
         { "epochs", required_argument, NULL, EPOCHS },
         { "batch-size", required_argument, NULL, BATCH_SIZE },
@@ -118,27 +137,56 @@ Options options_parse(int argc, char **argv, Options o)
     opterr = 0;
     for (int option; (option = getopt_long(argc, argv, ":", known, NULL)) != -1;) {
         switch (option) {
-        case EPOCHS: o.epochs = whole_number("epochs", optarg, 0, INT32_MAX); break;
-        case BATCH_SIZE: o.batch_size = whole_number("batch-size", optarg, 1, INT32_MAX); break;
-        case LR: o.lr = number("lr", optarg, 0, 1e30), o.lr_given = true; break;
-        case DROPOUT: o.dropout = number("dropout", optarg, 0, 1); break;
-        case SEED: o.seed = seed(optarg); break;
-        case DTYPE: o.dtype = dtype(optarg); break;
+        case EPOCHS:
+            o.epochs = whole_number("epochs", optarg, 0, INT32_MAX);
+            break;
+        case BATCH_SIZE:
+            o.batch_size = whole_number("batch-size", optarg, 1, INT32_MAX);
+            break;
+        case LR:
+            o.lr = number("lr", optarg, 0, 1e30), o.lr_given = true;
+            break;
+        case DROPOUT:
+            o.dropout = number("dropout", optarg, 0, 1);
+            break;
+        case SEED:
+            o.seed = seed(optarg);
+            break;
+        case DTYPE:
+            o.dtype = dtype(optarg);
+            break;
         case DEVICE:
             if (!ag_device_parse(optarg, &o.device)) refuse("--device: %s", ag_error());
             break;
-        case THREADS: o.threads = (int)whole_number("threads", optarg, 1, 256); break;
-        case DATA: o.data = path("data", optarg); break;
-        case LIMIT: o.limit = whole_number("limit", optarg, 1, INT32_MAX); break;
-        case NO_EVAL: o.evaluate = false; break;
-        case SAVE: o.save = path("save", optarg); break;
-        case LOAD: o.load = path("load", optarg); break;
-        case LOG: o.log = path("log", optarg); break;
-        case QUIET: o.quiet = true; break;
+        case THREADS:
+            o.threads = (int)whole_number("threads", optarg, 1, 256);
+            break;
+        case DATA:
+            o.data = path("data", optarg);
+            break;
+        case LIMIT:
+            o.limit = whole_number("limit", optarg, 1, INT32_MAX);
+            break;
+        case NO_EVAL:
+            o.evaluate = false;
+            break;
+        case SAVE:
+            o.save = path("save", optarg);
+            break;
+        case LOAD:
+            o.load = path("load", optarg);
+            break;
+        case LOG:
+            o.log = path("log", optarg);
+            break;
+        case QUIET:
+            o.quiet = true;
+            break;
         case HELP:
             print_usage(stdout, &defaults);
             exit(0);
-        case ':': refuse("%s wants a value", argv[optind - 1]);
+        case ':':
+            refuse("%s wants a value", argv[optind - 1]);
         default:
             fprintf(stderr, "mnist_cnn: unknown option %s\n\n", argv[optind - 1]);
             print_usage(stderr, &defaults);

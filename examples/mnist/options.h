@@ -15,8 +15,8 @@ typedef struct {
     const char *data, *save, *load, *log; /* save, load, log: NULL where not wanted */
 } Options;
 
-/* Fills in the defaults and what argv says. Anything wrong: a sentence on stderr, and the program ends with status 2; --help
- * ends it with 0. */
+/* Fills in the defaults and what argv says. Anything wrong: a sentence on stderr, and the program ends with status 2;
+ * --help ends it with 0. */
 Options options_parse(int argc, char **argv, Options defaults);
 
 #endif

@@ -1,0 +1,255 @@
+/* test_memory.c - where Variables lie, what is held and given back, and that a training that has warmed up asks the system for nothing. */
+#include "interpose.h"
+#include "small_cnn.h"
+#include "support.h"
+
+#include <pthread.h>
+
+enum { MEGABYTE = 1 << 20 };
+
+/* ---- alignment ---- */
+
+static void check_aligned(Variable *x, const char *what)
+{
+    OK(x);
+    ck_assert_msg((uintptr_t)ag_data(x) % 64 == 0, "%s of %lld elements of %s lies at %p", what, (long long)ag_numel(x), ag_dtype_name(ag_dtype_of(x)),
+                  ag_data(x));
+}
+
+START_TEST(every_variables_elements_begin_on_a_cache_line)
+{
+    for (int dtype = 0; dtype < AG_N_DTYPES; dtype++)
+        for (int64_t n = 1; n < 3000000; n = n < 70 ? n + 1 : n * 3 + 1) {
+            AG_SCOPE;
+            Variable *x = ag_zeros(AG_SHAPE(n), .dtype = (ag_dtype)dtype);
+            check_aligned(x, "zeros");
+            check_aligned(ag_clone(x), "a copy");
+            check_aligned(ag_eq(x, x), "a comparison");
+            check_aligned(ag_sum(x), "a sum");
+            check_aligned(ag_to(x, .dtype = AG_FLOAT64, .copy = true), "a conversion");
+        }
+    check_aligned(ag_scalar(2.5), "a number");
+    check_aligned(ag_tensor(((float[]){ 1, 2, 3 }), AG_SHAPE(3)), "a copy of the caller's");
+    Variable *x = ag_requires_grad_(ag_ones(AG_SHAPE(7)));
+    OK(ag_backward(ag_sum(ag_mul(x, x))));
+    check_aligned(ag_grad(x), "a gradient");
+}
+END_TEST
+
+START_TEST(a_variable_without_elements_takes_part_like_any_other)
+{
+    Variable *x = ag_zeros(AG_SHAPE(3, 0, 2), .requires_grad = true);
+    ck_assert_ptr_null(ag_data(x));
+    OK(ag_backward(ag_sum(ag_mul(x, x))));
+    SHAPE(ag_grad(x), 3, 0, 2);
+}
+END_TEST
+
+/* ---- what is held ---- */
+
+START_TEST(memory_allocated_is_what_variables_hold_and_returns_to_its_start)
+{
+    int64_t start = ag_memory_allocated();
+    for (int round = 0; round < 3; round++) {
+        AG_SCOPE;
+        Variable *x = ag_empty(AG_SHAPE(1000, 1000));
+        int64_t one = ag_memory_allocated() - start;
+        ck_assert_msg(one >= 4000000 && one < 8100000, "4,000,000 bytes of elements count as %lld", (long long)one);
+        ag_transpose(x, 0, 1); /* a view holds no elements */
+        ck_assert_int_lt(ag_memory_allocated() - start - one, 1024);
+        ck_assert_int_ge(ag_memory_reserved(), ag_memory_allocated());
+    }
+    ck_assert_int_eq(ag_memory_allocated(), start);
+}
+END_TEST
+
+START_TEST(a_graph_holds_what_backward_needs_until_backward)
+{
+    Variable *x = ag_requires_grad_(ag_ones(AG_SHAPE(256, 1024))); /* 1 MB */
+    int64_t start = ag_memory_allocated();
+    Variable *y;
+    {
+        AG_SCOPE;
+        y = x;
+        for (int i = 0; i < 4; i++) y = ag_exp(y);
+        y = ag_keep(ag_sum(y));
+    }
+    ck_assert_int_ge(ag_memory_allocated() - start, 4 * MEGABYTE);
+    OK(ag_backward(y));
+    ck_assert_int_lt(ag_memory_allocated() - start, 3 * MEGABYTE); /* x.grad */
+    OK(ag_set_grad(x, AG_NONE));
+    ck_assert_int_lt(ag_memory_allocated() - start, 16384);
+}
+END_TEST
+
+START_TEST(empty_cache_gives_spare_memory_back_to_the_system)
+{
+    {
+        AG_SCOPE;
+        for (int i = 0; i < 4; i++) OK(ag_empty(AG_SHAPE(16, MEGABYTE), .dtype = AG_UINT8));
+    }
+    int64_t before = ag_memory_reserved();
+    ag_empty_cache();
+    int64_t after = ag_memory_reserved();
+    ck_assert_int_lt(after, 16 * MEGABYTE);
+    if (!interpose_address_sanitizer() && !getenv("AG_NO_MEMORY_CACHING")) ck_assert_int_ge(before - after, 64 * MEGABYTE);
+    ag_empty_cache();
+    ck_assert_int_eq(ag_memory_reserved(), after);
+}
+END_TEST
+
+START_TEST(memory_that_was_freed_is_used_again)
+{
+    int64_t reserved = 0;
+    for (int round = 0; round < 200; round++) {
+        AG_SCOPE;
+        for (int64_t n = 1; n < 100000; n = n * 2 + 1) OK(ag_zeros(AG_SHAPE(n)));
+        if (round == 1) reserved = ag_memory_reserved();
+        if (round > 1) ck_assert_int_eq(ag_memory_reserved(), reserved);
+    }
+}
+END_TEST
+
+/* ---- a steady training asks the system for nothing ---- */
+
+static void check_steady(int64_t num_workers, ag_memory_format format)
+{
+    if (interpose_address_sanitizer()) return; /* there the library keeps nothing, so that the sanitizer sees each block */
+    if (getenv("AG_NO_MEMORY_CACHING")) return;
+    small_training s;
+    OK(small_training_begin(&s, (small_cnn_options){ .samples = 44, .side = 16, .batch_size = 8, .num_workers = num_workers, .dropout = 0.25,
+                                                     .dtype = AG_FLOAT32, .memory_format = format }));
+    for (int epoch = 0; epoch < 4; epoch++) OK(small_training_epoch(&s)); /* with workers, how far ahead they are is a matter of luck */
+    int64_t allocated = ag_memory_allocated();
+    interpose_start(0, false);
+    for (int epoch = 0; epoch < 3; epoch++) small_training_epoch(&s);
+    int64_t calls = interpose_stop();
+    OK(s.steps == 7 * 6);
+    ck_assert_msg(calls == 0, "18 steps of a training that has warmed up asked the system %lld times for memory", (long long)calls);
+    ck_assert_int_eq(ag_memory_allocated(), allocated);
+    small_training_end(&s);
+}
+
+START_TEST(a_steady_training_never_asks_the_system_for_memory) { check_steady(0, AG_CONTIGUOUS_FORMAT); }
+END_TEST
+START_TEST(nor_does_one_whose_images_are_batch_last) { check_steady(0, AG_BATCH_LAST); }
+END_TEST
+START_TEST(nor_does_one_whose_batches_are_made_by_threads) { check_steady(2, AG_CONTIGUOUS_FORMAT); }
+END_TEST
+
+START_TEST(the_count_of_calls_to_the_system_can_tell)
+{
+    interpose_start(0, false);
+    void *volatile p = malloc(100);
+    p = realloc(p, 200);
+    free(p);
+    p = calloc(1, 100);
+    free(p);
+    p = aligned_alloc(64, 128);
+    free(p);
+    ck_assert_int_eq(interpose_stop(), 4);
+    interpose_start(2, false);
+    p = malloc(100);
+    void *volatile q = malloc(100), *volatile r = malloc(100);
+    interpose_stop();
+    ck_assert(p && !q && r);
+    free(p);
+    free(r);
+    interpose_start(2, true);
+    p = malloc(100), q = calloc(1, 100), r = aligned_alloc(64, 64);
+    interpose_stop();
+    ck_assert(p && !q && !r);
+    free(p);
+    p = malloc(100); /* none fails any more */
+    ck_assert(p);
+    free(p);
+    interpose_start(0, false);
+    {
+        AG_SCOPE;
+        ag_empty(AG_SHAPE(77, MEGABYTE), .dtype = AG_UINT8);
+    }
+    ck_assert_int_ge(interpose_stop(), 1); /* the library's calls are among them */
+}
+END_TEST
+
+/* ---- threads ---- */
+
+enum { PLACES = 64, MADE = 40000 };
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    Variable *place[PLACES];
+    int64_t made, taken;
+    bool failed;
+} queue = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
+
+static void *make_variables(void *user)
+{
+    (void)user;
+    for (int64_t i = 0; i < MADE; i++) {
+        AG_SCOPE;
+        int64_t n = i % 1000 == 999 ? 400000 : 1 + i * 37 % 3000;
+        Variable *x = ag_retain(ag_full(AG_SHAPE(n), (double)i));
+        pthread_mutex_lock(&queue.lock);
+        while (queue.made - queue.taken == PLACES) pthread_cond_wait(&queue.changed, &queue.lock);
+        if (!x) queue.failed = true;
+        queue.place[queue.made++ % PLACES] = x;
+        pthread_cond_broadcast(&queue.changed);
+        pthread_mutex_unlock(&queue.lock);
+    }
+    return NULL;
+}
+
+START_TEST(what_one_thread_makes_and_another_frees_flows_back)
+{
+    int64_t start = ag_memory_allocated(), early = 0;
+    pthread_t maker;
+    ck_assert_int_eq(pthread_create(&maker, NULL, make_variables, NULL), 0);
+    for (int64_t i = 0; i < MADE; i++) {
+        pthread_mutex_lock(&queue.lock);
+        while (queue.made == queue.taken) pthread_cond_wait(&queue.changed, &queue.lock);
+        Variable *x = queue.place[queue.taken++ % PLACES];
+        pthread_cond_broadcast(&queue.changed);
+        pthread_mutex_unlock(&queue.lock);
+        if (x && ((const float *)ag_data(x))[ag_numel(x) - 1] != (float)i) queue.failed = true;
+        ag_release(x);
+        if (i == MADE / 10) early = ag_memory_reserved();
+    }
+    pthread_join(maker, NULL);
+    ck_assert(!queue.failed);
+    ck_assert_msg(ag_memory_reserved() <= early + 8 * MEGABYTE, "the memory grew from %lld to %lld bytes", (long long)early,
+                  (long long)ag_memory_reserved());
+    ck_assert_int_eq(ag_memory_allocated(), start);
+}
+END_TEST
+
+static void *work_and_end(void *user)
+{
+    AG_SCOPE;
+    for (int i = 0; i < 100; i++)
+        if (!ag_add(ag_zeros(AG_SHAPE(50 + i)), ag_scalar(i))) *(bool *)user = true;
+    return NULL;
+}
+
+START_TEST(a_thread_that_ends_leaves_its_memory_to_the_others)
+{
+    int64_t start = ag_memory_allocated(), early = 0;
+    bool failed = false;
+    for (int i = 0; i < 200; i++) {
+        pthread_t thread;
+        ck_assert_int_eq(pthread_create(&thread, NULL, work_and_end, &failed), 0);
+        pthread_join(thread, NULL);
+        if (i == 20) early = ag_memory_reserved();
+    }
+    ck_assert(!failed);
+    ck_assert_int_eq(ag_memory_allocated(), start);
+    ck_assert_int_le(ag_memory_reserved(), early);
+}
+END_TEST
+
+SUPPORT_MAIN("memory", every_variables_elements_begin_on_a_cache_line, a_variable_without_elements_takes_part_like_any_other,
+             memory_allocated_is_what_variables_hold_and_returns_to_its_start, a_graph_holds_what_backward_needs_until_backward,
+             empty_cache_gives_spare_memory_back_to_the_system, memory_that_was_freed_is_used_again,
+             a_steady_training_never_asks_the_system_for_memory, nor_does_one_whose_images_are_batch_last,
+             nor_does_one_whose_batches_are_made_by_threads, the_count_of_calls_to_the_system_can_tell,
+             what_one_thread_makes_and_another_frees_flows_back, a_thread_that_ends_leaves_its_memory_to_the_others)
