@@ -49,6 +49,7 @@
 #include <argent/layers.h>
 #include <argent/init.h>
 #include <argent/criterion.h>
+#include <argent/optim.h>
 /* Data. */
 #include <argent/dataset.h>
 #include <argent/loader.h>

@@ -1,11 +1,14 @@
 /* scope.c - one stack of held Variables a thread; a scope is a height of it. See scope.h. */
 #include "autograd/node.h"
 
+#include <limits.h>
+
 static inline ag_variable *entry_of(uintptr_t entry) { return (ag_variable *)(entry & ~(uintptr_t)1); }
 
 /* The stack is full. */
 static __attribute__((noinline)) bool held_grow(Thread *t)
 {
+    if (t->stateless) return false;
     void *table = t->held;
     bool ok = ag__grow(&table, &t->max_held, t->n_held + 1, sizeof *t->held);
     t->held = table;
@@ -35,6 +38,7 @@ bool ag__unhold(Thread *t, ag_variable *x)
 ag_scope ag_scope_begin(void)
 {
     Thread *t = ag__thread();
+    if (t->stateless) return (ag_scope){ .depth = INT_MAX }; /* nothing will be made in it */
     ag_scope scope = { t->n_held, t->scope_start, t->scope_depth++, t->grad_off };
     t->scope_start = t->n_held;
     return scope;

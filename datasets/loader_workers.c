@@ -105,18 +105,21 @@ void ag__workers_free(ag_loader *loader)
     ag__workers *w = loader->workers;
     loader->workers = NULL;
     if (!w) return;
-    if (!forked(w)) {
+    bool here = !forked(w);
+    if (here) {
         pthread_mutex_lock(&w->lock);
         w->stop = true;
         pthread_cond_broadcast(&w->work);
         pthread_mutex_unlock(&w->lock);
         for (int64_t i = 0; i < w->n_threads; i++) pthread_join(w->threads[i], NULL);
-        for (int64_t i = 0; i < w->n_slots; i++) ag__made_batch_drop(&w->slots[i].made);
         pthread_mutex_destroy(&w->lock);
         pthread_cond_destroy(&w->work);
         pthread_cond_destroy(&w->done);
     }
-    free(w->slots); /* in a forked child what was in them is lost: a worker may have been at it */
+    /* In a forked child a batch that a worker was at is lost. */
+    for (int64_t i = 0; i < w->n_slots; i++)
+        if (here || w->slots[i].ready) ag__made_batch_drop(&w->slots[i].made);
+    free(w->slots);
     free(w);
 }
 

@@ -24,7 +24,7 @@ int main(void)
         ag_optim_step(optimizer);
         if (step % 50 == 0) printf("step %3d: loss %.4f\n", step, ag_item(loss));
     }
-    printf("y = %.2f x + %.2f\n", ag_item(ag_get_parameter(line, "weight")), ag_item(ag_get_parameter(line, "bias")));
+    printf("y = %.2f x %+.2f\n", ag_item(ag_get_parameter(line, "weight")), ag_item(ag_get_parameter(line, "bias")));
 
     ag_optim_free(optimizer);
     ag_module_free(loss_function);

@@ -45,7 +45,8 @@ int main(void)
     AG_NO_GRAD;
     Variable *answers = ag_forward(net, x);
     for (int64_t i = 0; i < 4; i++)
-        printf("%d xor %d = %.0f\n", (int)(i / 2), (int)(i % 2), ag_item(ag_select(answers, 0, i)));
+        printf("%d xor %d is %s\n", (int)(i / 2), (int)(i % 2),
+               ag_item(ag_select(answers, 0, i)) > 0.5 ? "true" : "false");
 
     ag_optim_free(optimizer);
     ag_module_free(net);

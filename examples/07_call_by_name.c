@@ -7,7 +7,7 @@ int main(void)
     AG_SCOPE;
 
     /* Every op says what it takes, as PyTorch writes it down. */
-    static const char *const names[] = { "relu", "sum", "max_pool2d" };
+    static const char *const names[] = { "relu", "sum", "linear" };
     char schema[512];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const ag_op *op = ag_op_find(names[i]);

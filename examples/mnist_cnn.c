@@ -198,7 +198,18 @@ static FILE *open_log(const char *path)
         fprintf(stderr, "mnist_cnn: cannot write %s: %s\n", path, strerror(errno));
         exit(1);
     }
+    if (log) setvbuf(log, NULL, _IOLBF, 0);
     return log;
+}
+
+static void close_log(FILE *log, const char *path)
+{
+    if (!log) return;
+    bool incomplete = ferror(log);
+    if (fclose(log)) incomplete = true;
+    if (!incomplete) return;
+    fprintf(stderr, "mnist_cnn: not all of the log could be written to %s\n", path);
+    exit(1);
 }
 
 int main(int argc, char **argv)
@@ -245,6 +256,9 @@ int main(int argc, char **argv)
     catch_interrupts();
 
     if (t.place.epoch >= t.options.epochs) {
+        if (t.place.epoch > 0 && t.options.epochs > 0)
+            printf("%s has %" PRId64 " epochs behind it: --epochs %" PRId64 " leaves none to train.\n", t.options.load,
+                   t.place.epoch, t.options.epochs);
         if (t.options.evaluate) evaluate(&t);
         if (t.options.save) checkpoint_save(t.options.save, &t.the_net->base, t.optimizer, &t.place);
     }
@@ -253,7 +267,7 @@ int main(int argc, char **argv)
         if (t.options.save) checkpoint_save(t.options.save, &t.the_net->base, t.optimizer, &t.place);
     }
 
-    if (t.log) fclose(t.log);
+    close_log(t.log, t.options.log);
     ag_optim_free(t.optimizer);
     ag_module_free(t.loss_function);
     ag_module_free(t.the_net);

@@ -8,8 +8,6 @@
 #include "ops/pointwise.def"
 
 /* ---- the records ---- */
-void ag__pointwise_backward(ag_gradients *b);
-
 #define N_IN_1              1
 #define N_IN_2              2
 #define N_IN_3              3

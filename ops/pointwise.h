@@ -1,12 +1,14 @@
-/* pointwise.h - ops that work element by element. The formula beside each is what it computes; x, a, b, c are the inputs in order.
+/* pointwise.h - ops that work element by element. The formula beside each is what it computes; x, a, b, c are the
+ * inputs in order.
  *
- * Inputs are broadcast to one shape and promoted to one type; a number is ag_scalar(2), which promotes neither. An op whose name ends in _
- * changes its first input and returns it: the result must have that input's shape and fit its type. Integers wrap round; floating functions
- * (exp, sqrt, div ...) of integers are computed in the default floating type. NaN passes. All are differentiable, to any order, except
- * comparisons, in as far as the function is.
+ * Inputs are broadcast to one shape and promoted to one type; a number is ag_scalar(2), which promotes neither. An op
+ * whose name ends in _ changes its first input and returns it: the result must have that input's shape and fit its
+ * type. Integers wrap round; floating functions (exp, sqrt, div ...) of integers are computed in the default floating
+ * type. NaN passes. All are differentiable, to any order, except comparisons, in as far as the function is.
  *
- * Errors, for all: AG_EINVAL with a sentence (NULL input, shapes that do not broadcast, a type the op does not take, an in-place result that
- * does not fit), AG_EDEVICE (inputs on different devices), AG_EGRAPH (in place on a leaf that wants a gradient), AG_ENOMEM.
+ * Errors, for all: AG_EINVAL with a sentence (NULL input, shapes that do not broadcast, a type the op does not take, an
+ * in-place result that does not fit), AG_EDEVICE (inputs on different devices), AG_EGRAPH (in place on a leaf that
+ * wants a gradient), AG_ENOMEM.
  */
 #ifndef ARGENT_POINTWISE_H
 #define ARGENT_POINTWISE_H
@@ -182,7 +184,7 @@ AG_DECLARE(softplus)
 #define ag_celu_(...)        AG_CALL_INPLACE(celu, __VA_ARGS__)
 #define ag_softplus(...)     AG_CALL(softplus, __VA_ARGS__)
 
-// clang-format on
+    // clang-format on
 
-AG_END_DECLS
+    AG_END_DECLS
 #endif

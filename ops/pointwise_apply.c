@@ -1,12 +1,12 @@
 /* pointwise_apply.c - calling a row: the checks, the output, the loop, the node; and its derivatives.
  *
- * Inputs of one floating type, one shape and without gaps take a short way: no promotion, no broadcasting, no strides to choose.
+ * Inputs of one floating type, one shape and without gaps take a short way: no promotion, no broadcasting, no strides
+ * to choose.
  */
 #include "ops/check.h"
 #include "ops/pointwise_rows.h"
 #include "ops/pointwise_types.h"
 
-#include <math.h>
 #include <string.h>
 
 typedef struct call {
@@ -29,7 +29,11 @@ static ag_dtype result_of(const call *c) { return c->row->is_test ? AG_BOOL : c-
 
 static bool evaluate_value(const call *c, const ag_variable *y)
 {
-    ag__evaluation e = { .out = &y->tensor, .expression = c->row->value, .dtype = c->dtype, .is_test = c->row->is_test, .options = c->options };
+    ag__evaluation e = { .out = &y->tensor,
+                         .expression = c->row->value,
+                         .dtype = c->dtype,
+                         .is_test = c->row->is_test,
+                         .options = c->options };
     for (int i = 0; i < c->row->n_in; i++) {
         int k = operand_of(c->row, i);
         e.operand[k] = &c->in[i]->tensor;
@@ -48,15 +52,18 @@ static bool find_device(const call *c, ag_device *device)
         if (!first) first = x;
         ag_device a = ag__device(first), b = ag__device(x);
         if (a.type != b.type || a.index != b.index)
-            return ag__fail(AG_EDEVICE, "%s: Expected all tensors to be on the same device, but found at least two devices, %s and %s!",
-                            c->op->name, ag_device_name(a), ag_device_name(b));
+            return ag__fail(
+                AG_EDEVICE,
+                "%s: Expected all tensors to be on the same device, but found at least two devices, %s and %s!",
+                c->op->name, ag_device_name(a), ag_device_name(b));
     }
     *device = first ? ag__device(first) : AG_CPU;
     return true;
 }
 
 /* A Variable for an expression of these tensors, of their common shape: laid out as PyTorch lays it out. */
-static ag_variable *new_result(Thread *t, const char *op, int n, const ag_tensor *const *in, ag_dtype dtype, ag_device device)
+static ag_variable *new_result(Thread *t, const char *op, int n, const ag_tensor *const *in, ag_dtype dtype,
+                               ag_device device)
 {
     int ndim;
     int64_t size[AG_MAX_DIMS], stride[AG_MAX_DIMS];
@@ -122,7 +129,7 @@ static bool apply_plain(const call *c, const ag_tensor *shape, ag_variable **out
     ag_variable *y = ag__new(c->t, shape->ndim, shape->size, result_of(c), AG_CPU);
     if (!y) return false;
     const void *in[AG_N_OPERANDS];
-    for (int k = 0; k < AG_N_OPERANDS; k++) in[k] = y->tensor.data;
+    for (int k = 0; k < AG_N_OPERANDS; k++) in[k] = shape->data;
     for (int i = 0; i < c->row->n_in; i++) in[operand_of(c->row, i)] = c->in[i]->tensor.data;
     ag__evaluate_arrays(c->row->value, c->dtype, c->row->is_test, y->tensor.numel, y->tensor.data, in, c->options);
     return finish(c, y, true, out);
@@ -152,14 +159,18 @@ static bool check_fits(const call *c)
     if (!find_device(c, &device) || !ag__broadcast(c->op->name, c->row->n_in, in, &ndim, size)) return false;
     if (ndim != x->ndim || memcmp(size, x->size, (size_t)ndim * sizeof *size) != 0)
         return ag__fail(AG_EINVAL, "%s_: output with shape %s doesn't match the broadcast shape %s", c->op->name,
-                        ag__shape_text(x->ndim, x->size, is, sizeof is), ag__shape_text(ndim, size, wants, sizeof wants));
+                        ag__shape_text(x->ndim, x->size, is, sizeof is),
+                        ag__shape_text(ndim, size, wants, sizeof wants));
     if (!ag__can_cast(result_of(c), (ag_dtype)x->dtype))
         return ag__fail(AG_EINVAL, "%s_: result type %s can't be cast to the desired output type %s", c->op->name,
                         ag__scalar_type(result_of(c)), ag__scalar_type((ag_dtype)x->dtype));
     for (int i = 1; i < c->row->n_in; i++)
         if (in[i]->storage == x->storage && ag__overlap(x, in[i]) == 2)
-            return ag__fail(AG_EINVAL, "%s_: unsupported operation: some elements of the input tensor and the written-to tensor refer to a "
-                                       "single memory location. Please clone() the tensor before performing the operation.", c->op->name);
+            return ag__fail(
+                AG_EINVAL,
+                "%s_: unsupported operation: some elements of the input tensor and the written-to tensor refer to a "
+                "single memory location. Please clone() the tensor before performing the operation.",
+                c->op->name);
     return true;
 }
 
@@ -174,7 +185,8 @@ static __attribute__((noinline)) bool apply_inplace(call *c, ag_variable **out)
     ag_scope scope = ag_scope_begin();
     for (int i = 0; i < c->row->n_in && ok; i++) { /* what is overwritten and needed again is kept as it was */
         in[i] = c->in[i];
-        bool lost = kept & AG_KEEP_IN(i) && (i == 0 || (in[i]->tensor.storage == x->tensor.storage && ag__overlap(&x->tensor, &in[i]->tensor)));
+        bool lost = kept & AG_KEEP_IN(i) &&
+                    (i == 0 || (in[i]->tensor.storage == x->tensor.storage && ag__overlap(&x->tensor, &in[i]->tensor)));
         if (lost) in[i] = ag__snapshot(t, in[i]);
         ok = in[i] != NULL;
     }
@@ -196,11 +208,21 @@ static bool apply_pow_number(const call *c, ag_variable **out)
         ag_variable *input;
         double exponent;
     } args = { c->in[0], ag__load(exponent->data, (ag_dtype)exponent->dtype) };
-    call number = { .t = c->t, .op = ag__op_pow_number(), .row = ag__op_pow_number()->row, .args = &args, .in = &args.input,
-                    .caller = c->caller, .options = { args.exponent }, .dtype = c->dtype, .wants = ag__wants(c->t, c->in[0]) };
+    call number = { .t = c->t,
+                    .op = ag__op_pow_number(),
+                    .row = ag__op_pow_number()->row,
+                    .args = &args,
+                    .in = &args.input,
+                    .caller = c->caller,
+                    .options = { args.exponent },
+                    .dtype = c->dtype,
+                    .wants = ag__wants(c->t, c->in[0]) };
     return apply_fresh(&number, out);
 }
-static bool is_pow_of_number(const call *c) { return c->row->value == AG_EXPRESSION_pow_value && c->in[1]->tensor.wrapped; }
+static bool is_pow_of_number(const call *c)
+{
+    return c->row->value == AG_EXPRESSION_pow_value && c->in[1]->tensor.wrapped;
+}
 
 bool ag__pointwise_apply(const ag_op *op, const void *args, bool inplace, ag_variable **out, const void *caller)
 {
@@ -215,8 +237,8 @@ bool ag__pointwise_apply(const ag_op *op, const void *args, bool inplace, ag_var
     bool plain = ag__is_floating(c.dtype) && !(row->n_options && row->integers == AG_INTEGERS_ordered_long);
     for (int i = 0; i < row->n_in; i++) {
         const ag_tensor *x = &c.in[i]->tensor;
-        plain = plain && x->contiguous && !x->wrapped && x->dtype == (i < first ? AG_BOOL : a->dtype) && ag__same_sizes(x, a) &&
-                x->storage->device.type == AG_DEVICE_CPU;
+        plain = plain && x->contiguous && !x->wrapped && x->dtype == (i < first ? AG_BOOL : a->dtype) &&
+                ag__same_sizes(x, a) && x->storage->device.type == AG_DEVICE_CPU;
         c.wants |= (unsigned)ag__wants(c.t, c.in[i]) << i;
     }
     for (int k = 0; k < row->n_options; k++) c.options[k] = ((const double *)(const void *)(c.in + row->n_in))[k];
@@ -239,10 +261,14 @@ static ag_variable *constant_like(Thread *t, const ag_variable *g, double value)
 }
 
 /* The expression computed at once, in g's type. */
-static ag_variable *fused(const ag_gradients *b, int expression, ag_variable *const operand[AG_N_OPERANDS], const double *options)
+static ag_variable *fused(const ag_gradients *b, int expression, ag_variable *const operand[AG_N_OPERANDS],
+                          const double *options)
 {
     const ag_tensor *g = &operand[IN_G]->tensor, *in[AG_N_OPERANDS];
-    ag__evaluation e = { .expression = expression, .dtype = (ag_dtype)g->dtype, .options = options, .reads = ag__formula_reads(expression) };
+    ag__evaluation e = { .expression = expression,
+                         .dtype = (ag_dtype)g->dtype,
+                         .options = options,
+                         .reads = ag__formula_reads(expression) };
     bool plain = g->storage->device.type == AG_DEVICE_CPU;
     int n = 0;
     for (int k = AG_N_OPERANDS - 1; k >= 0; k--) { /* g first: its layout counts */
@@ -257,7 +283,7 @@ static ag_variable *fused(const ag_gradients *b, int expression, ag_variable *co
     e.out = &d->tensor;
     if (plain) {
         const void *array[AG_N_OPERANDS];
-        for (int k = 0; k < AG_N_OPERANDS; k++) array[k] = e.reads >> k & 1 ? e.operand[k]->data : d->tensor.data;
+        for (int k = 0; k < AG_N_OPERANDS; k++) array[k] = e.reads >> k & 1 ? e.operand[k]->data : g->data;
         ag__evaluate_arrays(expression, e.dtype, false, g->numel, d->tensor.data, array, options);
         return d;
     }
@@ -266,7 +292,6 @@ static ag_variable *fused(const ag_gradients *b, int expression, ag_variable *co
     return NULL;
 }
 
-void ag__pointwise_backward(ag_gradients *b);
 void ag__pointwise_backward(ag_gradients *b)
 {
     const ag_pointwise *row = b->op->row;
@@ -281,10 +306,14 @@ void ag__pointwise_backward(ag_gradients *b)
         int expression = row->value + 1 + i - first;
         double number;
         ag__formula_kind kind = ag__formula_is(expression, options, &number);
-        if (kind == AG_FORMULA_GRADIENT) b->grad[i] = b->g[0];
-        else if (kind == AG_FORMULA_NUMBER) b->grad[i] = constant_like(b->t, b->g[0], number);
-        else if (b->create_graph) b->grad[i] = ag__formula_graph(expression, operand, options);
-        else b->grad[i] = fused(b, expression, operand, options);
+        if (kind == AG_FORMULA_GRADIENT)
+            b->grad[i] = b->g[0];
+        else if (kind == AG_FORMULA_NUMBER)
+            b->grad[i] = constant_like(b->t, b->g[0], number);
+        else if (b->create_graph)
+            b->grad[i] = ag__formula_graph(expression, operand, options);
+        else
+            b->grad[i] = fused(b, expression, operand, options);
         if (!b->grad[i]) return;
     }
 }
@@ -293,8 +322,12 @@ bool ag__add_into(Thread *t, ag_variable *sum, const ag_variable *x)
 {
     static const double options[AG_ROW_MAX_OPTIONS] = { 1 };
     (void)t;
-    ag__evaluation e = { .out = &sum->tensor, .operand = { [IN_A] = &sum->tensor, [IN_B] = &x->tensor }, .reads = 1u << IN_A | 1u << IN_B,
-                         .expression = AG_EXPRESSION_add_value, .dtype = (ag_dtype)sum->tensor.dtype, .options = options };
+    ag__evaluation e = { .out = &sum->tensor,
+                         .operand = { [IN_A] = &sum->tensor, [IN_B] = &x->tensor },
+                         .reads = 1u << IN_A | 1u << IN_B,
+                         .expression = AG_EXPRESSION_add_value,
+                         .dtype = (ag_dtype)sum->tensor.dtype,
+                         .options = options };
     if (!ag__evaluate("add_", &e)) return false;
     sum->tensor.storage->version++;
     return true;

@@ -1,9 +1,9 @@
 /* pointwise_evaluate.c - an expression of a row over tensors of any strides and types.
  *
- * The loops (ops/cpu/pointwise_kernel.c) know arrays of one type only. Where all operands lie alike - the usual case, batch-last included -
- * they get the memory as it is. Otherwise the elements are taken in the order in which out lies, in blocks that fit the cache: an operand
- * that lies in that order, or along its rows, is still read where it is; one that repeats a single element has its block filled once; the
- * rest is gathered, and converted if its type is another.
+ * The loops (ops/cpu/pointwise_kernel.c) know arrays of one type only. Where all operands lie alike (the usual case,
+ * batch-last included) they get the memory as it is. Otherwise the elements are taken in the order in which out lies,
+ * in blocks that fit the cache: an operand that lies in that order, or along its rows, is still read where it is; one
+ * that repeats a single element has its block filled once; the rest is gathered, and converted if its type is another.
  */
 #include "ops/cpu/isa.h"
 #include "ops/pointwise_rows.h"
@@ -16,10 +16,10 @@ AG_ISA_TABLES(ag__pointwise_loops, ag__pointwise)
 AG_ISA_TABLES(ag__integer_loops, ag__pointwise_integer)
 
 enum {
-    GRAIN = 32768,   /* elements of a task for the thread pool */
-    BLOCK = 256,     /* elements gathered at a time */
-    LONG_ROW = 64,   /* rows of so many elements are worth a call of the loop each */
-    ITEM_BYTES = 8   /* of the largest type */
+    GRAIN = 32768, /* elements of a task for the thread pool */
+    BLOCK = 256,   /* elements gathered at a time */
+    LONG_ROW = 64, /* rows of so many elements are worth a call of the loop each */
+    ITEM_BYTES = 8 /* of the largest type */
 };
 
 static ag__loop *loop_of(int expression, ag_dtype dtype)
@@ -72,15 +72,17 @@ static void arrays_part(void *user, int64_t begin, int64_t end)
     a->loop(end - begin, a->out + begin * a->out_item, in, a->options);
 }
 
-void ag__evaluate_arrays(int expression, ag_dtype dtype, bool is_test, int64_t n, char *out, const void *const in[AG_N_OPERANDS],
-                         const double *options)
+void ag__evaluate_arrays(int expression, ag_dtype dtype, bool is_test, int64_t n, char *out,
+                         const void *const in[AG_N_OPERANDS], const double *options)
 {
     ag__loop *loop = loop_of(expression, dtype);
     if (n <= GRAIN) {
         loop(n, out, in, options);
         return;
     }
-    arrays a = { .loop = loop, .options = options, .out = out, .out_item = is_test ? 1 : item_of(dtype), .item = item_of(dtype) };
+    arrays a = {
+        .loop = loop, .options = options, .out = out, .out_item = is_test ? 1 : item_of(dtype), .item = item_of(dtype)
+    };
     for (int k = 0; k < AG_N_OPERANDS; k++) a.in[k] = in[k];
     ag__parallel_for(n, GRAIN, arrays_part, &a);
 }
@@ -98,12 +100,14 @@ typedef struct blocks {
     ag_walk w; /* out, then the operands that are read; strides in bytes */
     ag__loop *loop;
     const double *options;
-    int slot[AG_MAX_OPERANDS];     /* which operand of the expression */
+    int slot[AG_MAX_OPERANDS]; /* which operand of the expression */
+    unsigned reads;
+    int some; /* an operand to stand for those that are not read */
     access how[AG_MAX_OPERANDS];
     int64_t item[AG_MAX_OPERANDS]; /* bytes of an element as the loop has it */
     ag__row_converter *convert[AG_MAX_OPERANDS];
-    int64_t row;                   /* elements of the innermost dimension */
-    bool by_rows;                  /* a block does not go beyond one */
+    int64_t row;  /* elements of the innermost dimension */
+    bool by_rows; /* a block does not go beyond one */
 } blocks;
 
 static bool lies_in_order(const ag_walk *w, int k, int64_t item)
@@ -150,16 +154,20 @@ static void move_block(const blocks *b, int k, const int64_t from[AG_MAX_DIMS], 
     char *at = address_of(w, k, from);
     int last = w->ndim - 1;
     if (last < 0) {
-        if (back) b->convert[k](at, 0, block, 0, 1);
-        else b->convert[k](block, 0, at, 0, 1);
+        if (back)
+            b->convert[k](at, 0, block, 0, 1);
+        else
+            b->convert[k](block, 0, at, 0, 1);
         return;
     }
     int64_t index[AG_MAX_DIMS], item = b->item[k];
     for (int d = 0; d <= last; d++) index[d] = from[d];
     while (n > 0) {
         int64_t run = b->row - index[last] < n ? b->row - index[last] : n;
-        if (back) b->convert[k](at, stride[last], block, item, run);
-        else b->convert[k](block, item, at, stride[last], run);
+        if (back)
+            b->convert[k](at, stride[last], block, item, run);
+        else
+            b->convert[k](block, item, at, stride[last], run);
         block += run * item;
         n -= run;
         at += run * stride[last];
@@ -193,19 +201,23 @@ static void blocks_part(void *user, int64_t begin, int64_t end)
     int64_t index[AG_MAX_DIMS];
     place_at(w, begin, index);
     for (int k = 1; k < w->n; k++)
-        if (b->how[k] == REPEATED) b->convert[k](memory[k], b->item[k], w->data[k], 0, end - begin < BLOCK ? end - begin : BLOCK);
+        if (b->how[k] == REPEATED)
+            b->convert[k](memory[k], b->item[k], w->data[k], 0, end - begin < BLOCK ? end - begin : BLOCK);
     for (int64_t i = begin, n; i < end; i += n) {
         n = end - i < BLOCK ? end - i : BLOCK;
         if (b->by_rows && n > b->row - index[w->ndim - 1]) n = b->row - index[w->ndim - 1];
-        char *out = b->how[0] == IN_ORDER ? w->data[0] + i * b->item[0]
-                    : b->how[0] == IN_ROWS ? address_of(w, 0, index) : memory[0];
-        for (int k = 0; k < AG_N_OPERANDS; k++) in[k] = out;
+        char *out = b->how[0] == IN_ORDER  ? w->data[0] + i * b->item[0]
+                    : b->how[0] == IN_ROWS ? address_of(w, 0, index)
+                                           : memory[0];
         for (int k = 1; k < w->n; k++) {
             if (b->how[k] == GATHERED) move_block(b, k, index, n, memory[k], false);
-            in[b->slot[k]] = b->how[k] == IN_ORDER  ? w->data[k] + i * b->item[k]
+            const char *at = b->how[k] == IN_ORDER  ? w->data[k] + i * b->item[k]
                              : b->how[k] == IN_ROWS ? address_of(w, k, index)
                                                     : memory[k];
+            in[b->slot[k]] = at;
         }
+        for (int slot = 0; slot < AG_N_OPERANDS; slot++)
+            if (!(b->reads >> slot & 1)) in[slot] = in[b->some];
         b->loop(n, out, in, b->options);
         if (out == memory[0]) move_block(b, 0, index, n, out, true);
         advance(w, index, n);
@@ -217,6 +229,8 @@ static void evaluate_blocks(const ag__evaluation *e, ag__loop *loop)
     blocks b; /* large, and mostly not used: so not cleared */
     b.loop = loop;
     b.options = e->options;
+    b.reads = e->reads;
+    b.some = __builtin_ctz(e->reads & ~(1u << IN_M));
     const ag_tensor *operand[AG_MAX_OPERANDS];
     ag_dtype type[AG_MAX_OPERANDS];
     int n = 1;
@@ -237,8 +251,10 @@ static void evaluate_blocks(const ag__evaluation *e, ag__loop *loop)
         b.convert[k] = k ? ag__convert_rows[type[k]][own] : ag__convert_rows[own][type[k]];
         b.how[k] = access_of(&b, k, own == type[k]);
     }
-    if (e->out->numel <= GRAIN) blocks_part(&b, 0, e->out->numel);
-    else ag__parallel_for(e->out->numel, GRAIN, blocks_part, &b);
+    if (e->out->numel <= GRAIN)
+        blocks_part(&b, 0, e->out->numel);
+    else
+        ag__parallel_for(e->out->numel, GRAIN, blocks_part, &b);
 }
 
 /* ---- both ---- */
@@ -250,8 +266,8 @@ static bool evaluate_cpu(const ag__evaluation *e)
         evaluate_blocks(e, loop_of(e->expression, e->dtype));
         return true;
     }
-    const void *in[AG_N_OPERANDS];
-    for (int k = 0; k < AG_N_OPERANDS; k++) in[k] = e->reads >> k & 1 ? e->operand[k]->data : e->out->data;
+    const void *in[AG_N_OPERANDS], *some = e->operand[__builtin_ctz(e->reads & ~(1u << IN_M))]->data;
+    for (int k = 0; k < AG_N_OPERANDS; k++) in[k] = e->reads >> k & 1 ? e->operand[k]->data : some;
     ag__evaluate_arrays(e->expression, e->dtype, e->is_test, e->out->numel, e->out->data, in, e->options);
     return true;
 }

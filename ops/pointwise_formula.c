@@ -1,11 +1,12 @@
-/* pointwise_formula.c - the rows' expressions as text: read once into small trees, from which come what a derivative reads, and the
- * derivative as a graph of Variables, computed by the library's own ops so that it can be differentiated again. The compiler has read the
- * same text as C, so only what is true of C needs to be understood here:
+/* pointwise_formula.c - the rows' expressions as text: read once into small trees, from which come what a derivative
+ * reads, and the derivative as a graph of Variables, computed by the library's own ops so that it can be differentiated
+ * again. The compiler has read the same text as C, so only what is true of C needs to be understood here:
  *
  *     comparison = sum [("<" | "<=" | ">" | ">=" | "==" | "!=") sum]
  *     sum        = product {("+" | "-") product}
  *     product    = unary {("*" | "/") unary}
- *     unary      = "-" unary | number | operand | option | word "(" comparison {"," comparison} ")" | "(" comparison ")"
+ *     unary      = "-" unary | number | operand | option | word "(" comparison {"," comparison} ")" | "(" comparison
+ * ")"
  *
  * Numbers stay numbers until they meet a Variable.
  */
@@ -111,7 +112,8 @@ static uint16_t number(reader *r)
     uint64_t digits = 0, ten = 1;
     for (; *r->at >= '0' && *r->at <= '9'; r->at++) digits = 10 * digits + (uint64_t)(*r->at - '0');
     if (*r->at == '.')
-        for (r->at++; *r->at >= '0' && *r->at <= '9'; r->at++, ten *= 10) digits = 10 * digits + (uint64_t)(*r->at - '0');
+        for (r->at++; *r->at >= '0' && *r->at <= '9'; r->at++, ten *= 10)
+            digits = 10 * digits + (uint64_t)(*r->at - '0');
     return make(r, (node){ .kind = NUMBER, .number = (double)((long double)digits / (long double)ten) });
 }
 
@@ -171,18 +173,24 @@ static uint16_t product(reader *r)
 {
     uint16_t a = unary(r);
     for (;;) {
-        if (take(r, "*")) a = binary(r, "mul", '*', a, unary(r));
-        else if (take(r, "/")) a = binary(r, "div", '/', a, unary(r));
-        else return a;
+        if (take(r, "*"))
+            a = binary(r, "mul", '*', a, unary(r));
+        else if (take(r, "/"))
+            a = binary(r, "div", '/', a, unary(r));
+        else
+            return a;
     }
 }
 static uint16_t sum(reader *r)
 {
     uint16_t a = product(r);
     for (;;) {
-        if (take(r, "+")) a = binary(r, "add", '+', a, product(r));
-        else if (take(r, "-")) a = binary(r, "sub", '-', a, product(r));
-        else return a;
+        if (take(r, "+"))
+            a = binary(r, "add", '+', a, product(r));
+        else if (take(r, "-"))
+            a = binary(r, "sub", '-', a, product(r));
+        else
+            return a;
     }
 }
 static uint16_t comparison(reader *r)
@@ -238,16 +246,26 @@ typedef struct graph {
 static double of_numbers(char sign, double a, double b)
 {
     switch (sign) {
-    case '+': return a + b;
-    case '-': return a - b;
-    case '*': return a * b;
-    case '/': return a / b;
-    case '<': return a < b;
-    case '>': return a > b;
-    case 'l': return a <= b;
-    case 'g': return a >= b;
-    case '=': return a == b;
-    default: return a != b;
+    case '+':
+        return a + b;
+    case '-':
+        return a - b;
+    case '*':
+        return a * b;
+    case '/':
+        return a / b;
+    case '<':
+        return a < b;
+    case '>':
+        return a > b;
+    case 'l':
+        return a <= b;
+    case 'g':
+        return a >= b;
+    case '=':
+        return a == b;
+    default:
+        return a != b;
     }
 }
 

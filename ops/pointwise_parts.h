@@ -1,11 +1,11 @@
-/* pointwise_parts.h - from a row of pointwise.def to its parts. A reading of the rows defines the parts it wants and includes
- * pointwise.def; the other parts mean nothing, and afterwards none is defined any more:
+/* pointwise_parts.h - from a row of pointwise.def to its parts. A reading of the rows defines the parts it wants and
+ * includes pointwise.def; the other parts mean nothing, and afterwards none is defined any more:
  *
- *     VALUE(op, integers, LIST, expression)        the value                          (VALUE_IS: of a comparison, whose result is bool)
- *     DERIVATIVE(op, part, LIST, expression)       dA, dB or dC
- *     ROW(op, node, integers, inplace, shape, LIST)  the op; shape is one of 1 2 3 compare test where
- *     PLAIN(op, LIST)  OPTIONS(op, LIST)           the public function: of Variables only, or with options
- *     PLAIN_inplace, OPTIONS_inplace; PLAIN_fresh, OPTIONS_fresh    its in-place form, or that there is none
+ *     VALUE(op, integers, LIST, expression)        the value                          (VALUE_IS: of a comparison, whose
+ * result is bool) DERIVATIVE(op, part, LIST, expression)       dA, dB or dC ROW(op, node, integers, inplace, shape,
+ * LIST)  the op; shape is one of 1 2 3 compare test where PLAIN(op, LIST)  OPTIONS(op, LIST)           the public
+ * function: of Variables only, or with options PLAIN_inplace, OPTIONS_inplace; PLAIN_fresh, OPTIONS_fresh    its
+ * in-place form, or that there is none
  *
  * LIST is the op's argument list (args.h). In a row's list the Variables come first, and every option is a Float.
  *

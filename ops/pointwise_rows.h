@@ -33,10 +33,13 @@ typedef const ag_op *ag__row_record(void);
 extern ag__row_record *const ag__row_records[];
 extern const int ag__n_row_records;
 const ag_op *ag__op_pow_number(void);
+/* The backward of all of them (pointwise_apply.c). */
+void ag__pointwise_backward(ag_gradients *b);
 
 /* ---- evaluating an expression (pointwise_evaluate.c) ---- */
 
-/* out = expression(operands), broadcast to out's sizes, computed in dtype (bool comes out of a test) and converted to out's type. */
+/* out = expression(operands), broadcast to out's sizes, computed in dtype (bool comes out of a test) and converted to
+ * out's type. */
 typedef struct ag__evaluation {
     const ag_tensor *out;
     const ag_tensor *operand[AG_N_OPERANDS]; /* those that are read */
@@ -47,9 +50,10 @@ typedef struct ag__evaluation {
     const double *options; /* AG_ROW_MAX_OPTIONS of them */
 } ag__evaluation;
 bool ag__evaluate(const char *op, const ag__evaluation *e);
-/* The same on the CPU for arrays of n elements of the right types (dtype, bool for IN_M); those not read are anything but NULL. */
-void ag__evaluate_arrays(int expression, ag_dtype dtype, bool is_test, int64_t n, char *out, const void *const in[AG_N_OPERANDS],
-                         const double *options);
+/* The same on the CPU for arrays of n elements of the right types (dtype, bool for IN_M); for those that are not read
+ * any array will do. */
+void ag__evaluate_arrays(int expression, ag_dtype dtype, bool is_test, int64_t n, char *out,
+                         const void *const in[AG_N_OPERANDS], const double *options);
 
 /* ---- expressions as text (pointwise_formula.c) ---- */
 

@@ -10,10 +10,10 @@
 static const struct {
     const char *op, *sentence;
 } no_bool[] = {
-    { "neg", "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use the `~` or "
-             "`logical_not()` operator instead." },
-    { "sub", "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, use the `~` or "
-             "`logical_not()` operator instead." },
+    { "neg", "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use "
+             "the `~` or `logical_not()` operator instead." },
+    { "sub", "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, "
+             "use the `~` or `logical_not()` operator instead." },
     { "relu", "Boolean inputs not supported for relu" },
     { "hardtanh", "Bool inputs not supported for hardtanh" },
     { "relu6", "Bool inputs not supported for hardtanh" },
@@ -36,9 +36,10 @@ static bool check_options(const ag_op *op, const void *args, const double *optio
     for (int k = 0; k < row->n_options; k++) {
         const char *name = op->args[row->n_in + k].name;
         if (!strcmp(name, "alpha") && is_fraction(options[k]))
-            return ag__fail_call(op, args, "For integral input tensors, argument alpha must not be a floating point number.");
+            return ag__fail_call(op, args,
+                                 "For integral input tensors, argument alpha must not be a floating point number.");
         if (row->integers == AG_INTEGERS_ordered_long && isinf(options[k])) continue; /* no limit */
-        if (!ag__check_number(op, args, trunc(options[k]), dtype)) return false; /* a fraction is cut off */
+        if (!ag__check_number(op, args, trunc(options[k]), dtype)) return false;      /* a fraction is cut off */
         if (IS(op, hardtanh) && dtype == AG_UINT8 && options[k] <= -1)
             return ag__fail_call(op, args, "cannot do hardtanh on an unsigned type with negative limits");
     }
@@ -52,18 +53,24 @@ static bool check_inputs(const ag_op *op, const void *args, ag_variable *const *
     ag_dtype type[3];
     for (int i = 0; i < op->row->n_in; i++) type[i] = (ag_dtype)in[i]->tensor.dtype;
     if (IS(op, where) && type[0] != AG_BOOL && type[0] != AG_UINT8)
-        return ag__fail_call(op, args, "where expected condition to be a boolean tensor, but got a tensor with dtype %s", ag__scalar_type(type[0]));
+        return ag__fail_call(op, args,
+                             "where expected condition to be a boolean tensor, but got a tensor with dtype %s",
+                             ag__scalar_type(type[0]));
     if (IS(op, sub) && type[0] == AG_BOOL && type[1] == AG_BOOL)
-        return ag__fail_call(op, args, "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` "
-                                       "operator instead.");
+        return ag__fail_call(
+            op, args,
+            "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` "
+            "operator instead.");
     if (IS(op, sub) && (type[0] == AG_BOOL || type[1] == AG_BOOL)) return refuse(op, args, AG_BOOL);
     if (IS(op, clamp) && isinf(options[0]) && options[0] < 0 && isinf(options[1]) && options[1] > 0)
         return ag__fail_call(op, args, "torch.clamp: At least one of 'min' or 'max' must not be None");
     if (IS(op, addcdiv) && !ag__is_floating(type[1]) && !ag__is_floating(type[2]))
-        return ag__fail_call(op, args, "Integer division with addcdiv is no longer supported: give tensor1 or tensor2 a floating type");
+        return ag__fail_call(
+            op, args, "Integer division with addcdiv is no longer supported: give tensor1 or tensor2 a floating type");
     for (int i = 1; IS(op, lerp) && i < 3; i++)
         if (type[i] != type[0] && !in[i]->tensor.wrapped)
-            return ag__fail_call(op, args, "expected dtype %s for `%s` but got dtype %s", c_name[type[0]], op->args[i].name, c_name[type[i]]);
+            return ag__fail_call(op, args, "expected dtype %s for `%s` but got dtype %s", c_name[type[0]],
+                                 op->args[i].name, c_name[type[i]]);
     return true;
 }
 

@@ -74,5 +74,6 @@ ag_error_kind ag_error_code(void)
 void ag_clear_error(void)
 {
     ag_thread *t = ag__thread();
-    t->failed = t->stateless; /* a thread without room for its state cannot work */
+    if (t->stateless) ag__thread_pointer = NULL; /* perhaps there is room for its state the next time */
+    else t->failed = false;
 }

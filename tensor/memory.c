@@ -98,6 +98,7 @@ static void thread_setup(void)
     if (off) caching = !(off[0] == '1' && !off[1]);
 }
 
+/* Without room for its state a thread has this one, which holds nothing, until its error is cleared: then it tries again. */
 ag_thread *ag__thread_start(void)
 {
     static ag_thread stateless = { .failed = true, .stateless = true, .kind = AG_ENOMEM,
@@ -106,8 +107,7 @@ ag_thread *ag__thread_start(void)
     ag_thread *t = calloc(1, sizeof *t);
     if (!t || pthread_setspecific(thread_key, t)) {
         free(t);
-        stateless.failed = true;
-        return &stateless;
+        return ag__thread_pointer = &stateless;
     }
     pthread_mutex_lock(&depot.lock);
     t->next = depot.threads;
@@ -121,7 +121,7 @@ ag_thread *ag__thread_start(void)
 /* The main thread has no destructors; and what is kept goes back, so that leak checkers and dlclose see a clean house. */
 __attribute__((destructor)) static void at_exit(void)
 {
-    if (ag__thread_pointer) {
+    if (ag__thread_pointer && !ag__thread_pointer->stateless) {
         pthread_setspecific(thread_key, NULL);
         thread_end(ag__thread_pointer);
     }
@@ -188,6 +188,7 @@ static void *out_of_memory(size_t bytes) { return ag__fail_memory("elements of a
 static __attribute__((noinline)) void *block_refill(ag_thread *t, int size_class)
 {
     size_t bytes = ag__class_bytes(size_class);
+    if (t->stateless) return NULL;
     if (!caching) {
         void *block = system_block(bytes);
         if (!block) return out_of_memory(bytes);
@@ -233,15 +234,24 @@ static __attribute__((noinline)) void shed(ag_block_list *spare, void **list)
     give_batch(list, first);
 }
 
+/* A thread without a state of its own takes bytes back: the count is everybody's. */
+static __attribute__((noinline)) void take_back_stateless(int64_t bytes)
+{
+    pthread_mutex_lock(&depot.lock);
+    depot.allocated -= bytes;
+    pthread_mutex_unlock(&depot.lock);
+}
+
 void ag__block_put(ag_thread *t, void *block, int size_class)
 {
     size_t bytes = ag__class_bytes(size_class);
-    t->allocated -= (int64_t)bytes;
+    if (__builtin_expect(t->stateless, 0)) take_back_stateless((int64_t)bytes);
+    else t->allocated -= (int64_t)bytes;
     if (__builtin_expect(!caching, 0)) {
         system_free(block, bytes);
         return;
     }
-    if (bytes > SMALL_BYTES) {
+    if (bytes > SMALL_BYTES || t->stateless) {
         *(void **)block = NULL;
         give_batch(&depot.batches[size_class], block);
         return;
@@ -281,6 +291,7 @@ void *ag__object_get(ag_thread *t)
 {
     ag_block_list *spare = &t->spare_objects;
     if (__builtin_expect(!spare->first, 0)) {
+        if (t->stateless) return NULL;
         if (!caching) {
             void *object = loose_get();
             if (object) t->allocated += AG_OBJECT_BYTES;
@@ -301,9 +312,15 @@ void *ag__object_get(ag_thread *t)
 
 void ag__object_put(ag_thread *t, void *object)
 {
-    t->allocated -= AG_OBJECT_BYTES;
+    if (__builtin_expect(t->stateless, 0)) take_back_stateless(AG_OBJECT_BYTES);
+    else t->allocated -= AG_OBJECT_BYTES;
     if (__builtin_expect(!caching, 0)) {
         loose_put(object);
+        return;
+    }
+    if (__builtin_expect(t->stateless, 0)) {
+        *(void **)object = NULL;
+        give_batch(&depot.object_batches, object);
         return;
     }
     ag_block_list *spare = &t->spare_objects;

@@ -75,7 +75,8 @@ const pointwise_case pointwise_cases[] = {
 // clang-format on
 const int n_pointwise_cases = (int)(sizeof pointwise_cases / sizeof *pointwise_cases);
 
-static const int64_t s23[] = { 2, 3 }, s13[] = { 1, 3 }, s21[] = { 2, 1 }, s3[] = { 3 }, s32[] = { 3, 2 }, s1[] = { 1 }, s03[] = { 0, 3 };
+static const int64_t s23[] = { 2, 3 }, s13[] = { 1, 3 }, s21[] = { 2, 1 }, s3[] = { 3 }, s32[] = { 3, 2 }, s1[] = { 1 },
+                     s03[] = { 0, 3 };
 const pointwise_layout pointwise_layouts[] = {
     { "plain", { { 2, s23 }, { 2, s23 }, { 2, s23 } }, { 2, s23 }, { 2, s23 }, false },
     { "right broadcast", { { 2, s23 }, { 1, s3 }, { 2, s21 } }, { 2, s21 }, { 2, s23 }, false },

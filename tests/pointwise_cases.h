@@ -7,8 +7,8 @@
 typedef struct pointwise_case {
     const char *op;
     ag_named_value options[AG_ROW_MAX_OPTIONS]; /* by name; the rest by default */
-    double low, high; /* operands are drawn from here; a negative low means: of both signs, 0.2 away from zero */
-    bool unbounded;   /* it or a derivative grows beyond all numbers, or is not defined everywhere */
+    double low, high;     /* operands are drawn from here; a negative low means: of both signs, 0.2 away from zero */
+    bool unbounded;       /* it or a derivative grows beyond all numbers, or is not defined everywhere */
     const char *saves[3]; /* the operands that each input's gradient keeps */
 } pointwise_case;
 extern const pointwise_case pointwise_cases[];

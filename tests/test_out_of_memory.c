@@ -61,7 +61,7 @@ static bool engine(void)
     AG_SCOPE;
     Variable *x = ag_ones(AG_SHAPE(4, 5), .dtype = AG_FLOAT64, .requires_grad = true), *y = ag_mul(x, x), *g[1], *gg[1];
     ag_retain_grad(y);
-    Variable *row = ag_select(ag_clone(y), 0, 1);
+    Variable *row = ag_clone(ag_select(y, 0, 1));
     ag_add_(row, ag_scalar(1));
     Variable *deep = x, *wide = ag_sum(row);
     for (int i = 0; i < 300; i++) deep = ag_add(deep, x);

@@ -1,5 +1,5 @@
-/* test_pointwise.c - the rows' derivatives: against finite differences to the second order, computed at once and as graphs of ops, over
- * shapes that meet in every way; what they keep; that they stay finite. */
+/* test_pointwise.c - the rows' derivatives: against finite differences to the second order, computed at once and as
+ * graphs of ops, over shapes that meet in every way; what they keep; that they stay finite. */
 #include "pointwise_cases.h"
 
 #include <argent/gradcheck.h>
@@ -55,13 +55,14 @@ static void check_gradients(setting *s)
     ag_gradcheck_result found = { 0 };
     List leaves = { s->n, s->leaf };
     bool ok = ag_gradcheck(checked, leaves, .user = s, .atol = 1e-7, .rtol = 1e-6, .result = &found);
-    ck_assert_msg(ok, "%s, %s%s: %s %s", s->c->op, s->layout->name, s->inplace ? ", in place" : "", found.message, ag_error() ? ag_error() : "");
+    ck_assert_msg(ok, "%s, %s%s: %s %s", s->c->op, s->layout->name, s->inplace ? ", in place" : "", found.message,
+                  ag_error() ? ag_error() : "");
     Variable *y = compute(s, s->leaf);
     ck_assert_msg(y && ag_node_name(ag_grad_fn(y)), "%s", s->c->op);
     /* some have gradients that are constant */
     ok = ag_gradgradcheck(checked, leaves, .user = s, .atol = 1e-6, .rtol = 1e-5, .result = &found);
-    ck_assert_msg(ok, "second order of %s, %s%s: %s %s", s->c->op, s->layout->name, s->inplace ? ", in place" : "", found.message,
-                  ag_error() ? ag_error() : "");
+    ck_assert_msg(ok, "second order of %s, %s%s: %s %s", s->c->op, s->layout->name, s->inplace ? ", in place" : "",
+                  found.message, ag_error() ? ag_error() : "");
 }
 
 START_TEST(gradients_agree_with_finite_differences_to_the_second_order)
@@ -124,7 +125,8 @@ START_TEST(a_value_has_the_same_numbers_as_a_graph_and_in_every_layout)
             for (int j = 0; j < op->row->n_options; j++) {
                 options[j] = ((const double *)(const void *)((ag_variable *const *)op->defaults + op->row->n_in))[j];
                 for (int o = 0; o < case_options(c); o++)
-                    if (!strcmp(c->options[o].name, op->args[op->row->n_in + j].name)) options[j] = c->options[o].value.f;
+                    if (!strcmp(c->options[o].name, op->args[op->row->n_in + j].name))
+                        options[j] = c->options[o].value.f;
             }
             CLOSE(ag__formula_graph(op->row->value, operand, options), y, 1e-15);
             int n = 0;
@@ -154,8 +156,8 @@ START_TEST(backward_keeps_what_pytorch_keeps)
         const ag_pointwise *row = case_op(c)->row;
         for (int d = 0; d < row->n_derivatives; d++) {
             unsigned reads = ag__formula_reads(row->value + 1 + d) & ~(1u << IN_G);
-            ck_assert_msg(reads == operands_of(c->saves[d]), "the gradient of %s's input %d, %s, does not keep \"%s\"", c->op, d,
-                          ag__formula_text(row->value + 1 + d), c->saves[d]);
+            ck_assert_msg(reads == operands_of(c->saves[d]), "the gradient of %s's input %d, %s, does not keep \"%s\"",
+                          c->op, d, ag__formula_text(row->value + 1 + d), c->saves[d]);
         }
     }
 }
@@ -190,12 +192,14 @@ START_TEST(derivatives_stay_finite_far_from_zero_to_the_third_order)
         const pointwise_case *c = &pointwise_cases[i];
         for (size_t f = 0; !c->unbounded && f < sizeof far / sizeof *far; f++) {
             AG_SCOPE;
-            Variable *x = ag_full(AG_SHAPE(1), far[f], .dtype = AG_FLOAT64, .requires_grad = true), *g = case_call(c, &x);
+            Variable *x = ag_full(AG_SHAPE(1), far[f], .dtype = AG_FLOAT64, .requires_grad = true),
+                     *g = case_call(c, &x);
             for (int order = 1; order <= 3 && ag_requires_grad(g); order++) {
                 Variable *d;
                 OK(ag_autograd_grad(AG_LIST(ag_sum(g)), AG_LIST(x), &d, .create_graph = true, .allow_unused = true));
                 if (!d) break;
-                ck_assert_msg(isfinite(support_at(d, 0)), "%s at %g: the derivative of order %d is %g", c->op, far[f], order, support_at(d, 0));
+                ck_assert_msg(isfinite(support_at(d, 0)), "%s at %g: the derivative of order %d is %g", c->op, far[f],
+                              order, support_at(d, 0));
                 g = d;
             }
         }
@@ -223,7 +227,8 @@ START_TEST(pow_of_a_number_keeps_its_input_and_multiplies)
     static const double exponents[] = { 0, 1, 2, 3, -1, -2, 0.5, -0.5, 2.5, 4, 1.5, 1.0 / 3 };
     for (size_t k = 0; k < sizeof exponents / sizeof *exponents; k++) {
         AG_SCOPE;
-        Variable *x = ag_requires_grad_(support_random(AG_SHAPE(5), 0.3, 2)), *n = ag_full(AG_SCALAR_SHAPE, exponents[k], .dtype = AG_FLOAT64);
+        Variable *x = ag_requires_grad_(support_random(AG_SHAPE(5), 0.3, 2)),
+                 *n = ag_full(AG_SCALAR_SHAPE, exponents[k], .dtype = AG_FLOAT64);
         Variable *y = ag_pow(x, ag_scalar(exponents[k])), *z = ag_pow(x, n), *d[3], *e[3];
         ck_assert_str_eq(ag_node_name(ag_grad_fn(y)), "PowBackward0");
         ck_assert_str_eq(ag_node_name(ag_grad_fn(z)), "PowBackward1");
@@ -243,5 +248,6 @@ END_TEST
 SUPPORT_MAIN("pointwise", every_row_has_a_case_here, gradients_agree_with_finite_differences_to_the_second_order,
              gradients_of_in_place_forms_agree_with_finite_differences, a_gradient_has_the_same_numbers_as_a_graph,
              a_value_has_the_same_numbers_as_a_graph_and_in_every_layout, backward_keeps_what_pytorch_keeps,
-             an_operand_is_kept_only_if_a_gradient_that_is_wanted_reads_it, derivatives_stay_finite_far_from_zero_to_the_third_order,
-             pow_is_differentiable_at_zero, pow_of_a_number_keeps_its_input_and_multiplies)
+             an_operand_is_kept_only_if_a_gradient_that_is_wanted_reads_it,
+             derivatives_stay_finite_far_from_zero_to_the_third_order, pow_is_differentiable_at_zero,
+             pow_of_a_number_keeps_its_input_and_multiplies)

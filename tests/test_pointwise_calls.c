@@ -1,5 +1,5 @@
-/* test_pointwise_calls.c - every row for every type, by name, against what PyTorch gave (tools/record-pointwise.py): values, types, strides,
- * gradients, in-place forms, sentences; and every public function against its call by name. */
+/* test_pointwise_calls.c - every row for every type, by name, against what PyTorch gave (tools/record-pointwise.py):
+ * values, types, strides, gradients, in-place forms, sentences; and every public function against its call by name. */
 #include "ops/pointwise_rows.h"
 #include "support.h"
 
@@ -58,8 +58,10 @@ static Variable *contiguous_of(const tensor_text *t)
     static _Alignas(8) char bytes[MAX_VALUES * 8];
     for (int64_t i = 0; i < t->n; i++) {
         char *at = bytes + (size_t)i * ag_dtype_size(t->dtype);
-        if (ag_dtype_is_floating_point(t->dtype)) ag__store(at, t->dtype, t->value[i]);
-        else ag__store_int64(at, t->dtype, t->whole[i]);
+        if (ag_dtype_is_floating_point(t->dtype))
+            ag__store(at, t->dtype, t->value[i]);
+        else
+            ag__store_int64(at, t->dtype, t->whole[i]);
     }
     return ag_tensor_from(bytes, t->shape, t->dtype);
 }
@@ -74,7 +76,8 @@ static Variable *variable_of(char *text)
         room += (t->size[d] - 1) * t->stride[d];
         repeats = repeats || (t->stride[d] == 0 && t->size[d] > 1);
     }
-    if (repeats) return x; /* only which values and which strides come out matters, and these are laid out as row-major ones */
+    if (repeats)
+        return x; /* only which values and which strides come out matters, and these are laid out as row-major ones */
     Variable *y = ag_as_strided(ag_zeros(AG_SHAPE(room), .dtype = t->dtype), t->shape, t->strides);
     return ag_detach(ag_copy_(y, x));
 }
@@ -89,24 +92,26 @@ static void read_call(line *l)
             *equals = 0;
             l->named[l->n_named++] = (ag_named_value){ w, ag_of(strtod(equals + 3, NULL)) };
         } else if (w[1] == ':') {
-            l->args[l->n++] = w[0] == 'f' ? ag_of(strtod(w + 2, NULL)) : w[0] == 'b' ? ag_of((bool)(w[2] == '1')) : ag_of(atoi(w + 2));
+            l->args[l->n++] = w[0] == 'f'   ? ag_of(strtod(w + 2, NULL))
+                              : w[0] == 'b' ? ag_of((bool)(w[2] == '1'))
+                                            : ag_of(atoi(w + 2));
         } else {
             l->args[l->n++] = ag_of(variable_of(w));
         }
     }
 }
 
-/* A formula that subtracts what is nearly equal is as good as its terms. Those of gelu are as large as the input; those of a gradient,
- * 1 - y * y, about 1. */
+/* A formula that subtracts what is nearly equal is as good as its terms. Those of gelu are as large as the input; those
+ * of a gradient, 1 - y * y, about 1. */
 static bool cancels(const char *op) { return !strcmp(op, "gelu"); }
 
 static void compare(const line *l, const char *what, Variable *y, const tensor_text *want, double terms)
 {
     const ag_tensor *t = &y->tensor;
-    ck_assert_msg(t->dtype == want->dtype, "line %d, %s: %s is %s, not %s", l->number, l->op, what, ag_dtype_name((ag_dtype)t->dtype),
-                  ag_dtype_name(want->dtype));
-    ck_assert_msg(t->ndim == want->shape.n && !memcmp(t->size, want->size, sizeof(int64_t) * t->ndim), "line %d, %s: shape of %s", l->number,
-                  l->op, what);
+    ck_assert_msg(t->dtype == want->dtype, "line %d, %s: %s is %s, not %s", l->number, l->op, what,
+                  ag_dtype_name((ag_dtype)t->dtype), ag_dtype_name(want->dtype));
+    ck_assert_msg(t->ndim == want->shape.n && !memcmp(t->size, want->size, sizeof(int64_t) * t->ndim),
+                  "line %d, %s: shape of %s", l->number, l->op, what);
     if (!want->strides.n) ck_assert_msg(t->contiguous, "line %d, %s: %s is not contiguous", l->number, l->op, what);
     for (int64_t d = 0; d < want->strides.n; d++)
         ck_assert_msg(t->stride[d] == want->stride[d], "line %d, %s: stride %d of %s", l->number, l->op, (int)d, what);
@@ -119,7 +124,8 @@ static void compare(const line *l, const char *what, Variable *y, const tensor_t
     for (int64_t i = 0; i < want->n; i++) {
         double a = values[i], b = want->value[i], most = 8 * unit * (fabs(b) + terms + fabs(input[i])) + 1e-320;
         if (want->dtype == AG_FLOAT32) most += 0x1p-149;
-        bool same = ag__is_floating(want->dtype) ? a == b || (isnan(a) && isnan(b)) || fabs(a - b) <= most : whole[i] == want->whole[i];
+        bool same = ag__is_floating(want->dtype) ? a == b || (isnan(a) && isnan(b)) || fabs(a - b) <= most
+                                                 : whole[i] == want->whole[i];
         ck_assert_msg(same, "line %d, %s: element %d of %s is %.17g, not %.17g", l->number, l->op, (int)i, what, a, b);
     }
 }
@@ -130,16 +136,19 @@ static void replay(line *l, bool refused)
     char *result = refused ? l->rest : word(l), *grad = refused ? NULL : word(l);
     bool grads = grad && !strcmp(grad, "grad");
     for (int i = 0; i < l->n && grads; i++)
-        if (l->args[i].kind == AG_VALUE_TENSOR && ag_is_floating_point(l->args[i].tensor)) ag_requires_grad_(l->args[i].tensor);
+        if (l->args[i].kind == AG_VALUE_TENSOR && ag_is_floating_point(l->args[i].tensor))
+            ag_requires_grad_(l->args[i].tensor);
     Variable *y = NULL;
     int n = ag_call(l->op, l->n, l->args, l->n_named, l->named, &y, 1);
     if (refused) {
-        char *not_implemented = strstr(result, "not implemented for"), *part = not_implemented ? not_implemented : result;
+        char *not_implemented = strstr(result, "not implemented for"),
+             *part = not_implemented ? not_implemented : result;
         part[strcspn(part, "\n")] = 0;
-        if (strstr(part, "desired output type")) part[strcspn(part, "'")] = 0; /* Long is "long int" in some of PyTorch's ops */
+        if (strstr(part, "desired output type"))
+            part[strcspn(part, "'")] = 0; /* Long is "long int" in some of PyTorch's ops */
         if (strstr(part, "no longer supported")) part[strcspn(part, ",")] = 0;
-        ck_assert_msg(n == 0 && ag_error() && strstr(ag_error(), part), "line %d, %s: \"%s\", not \"%s\"", l->number, l->op,
-                      ag_error() ? ag_error() : "no error", part);
+        ck_assert_msg(n == 0 && ag_error() && strstr(ag_error(), part), "line %d, %s: \"%s\", not \"%s\"", l->number,
+                      l->op, ag_error() ? ag_error() : "no error", part);
         ag_clear_error();
         return;
     }
@@ -185,7 +194,7 @@ typedef struct function {
     int n;
     void (*of)(void);
 } function;
-#define FUNCTION(name, f) { name, _Generic(&f, unary *: 1, binary *: 2, ternary *: 3), (void (*)(void))f },
+#define FUNCTION(name, f) { name, _Generic(&f, unary * : 1, binary * : 2, ternary * : 3), (void (*)(void))f },
 static const function functions[] = {
 #define PLAIN(op, LIST)         FUNCTION(#op, ag_##op)
 #define PLAIN_inplace(op, LIST) FUNCTION(#op "_", ag_##op##_)
@@ -206,7 +215,8 @@ START_TEST(a_public_function_is_its_record_called_by_name)
         if (f->n == 1) y = ((unary *)f->of)(x[0]);
         if (f->n == 2) y = ((binary *)f->of)(x[0], x[1]);
         if (f->n == 3) y = ((ternary *)f->of)(x[0], x[1], x[2]);
-        ck_assert_int_eq(ag_call(f->name, f->n, (ag_value[]){ ag_of(z[0]), ag_of(z[1]), ag_of(z[2]) }, 0, NULL, &by_name, 1), 1);
+        ck_assert_int_eq(
+            ag_call(f->name, f->n, (ag_value[]){ ag_of(z[0]), ag_of(z[1]), ag_of(z[2]) }, 0, NULL, &by_name, 1), 1);
         OK(y);
         ck_assert_msg(ag_equal(y, by_name), "%s", f->name);
         bool inplace = f->name[strlen(f->name) - 1] == '_';
@@ -217,7 +227,8 @@ END_TEST
 
 START_TEST(functions_with_options_take_them_by_place_and_by_name)
 {
-    Variable *x = ag_tensor(((double[]){ -2, 0.5, 3 }), AG_SHAPE(3)), *y = ag_tensor(((double[]){ 1, 2, 4 }), AG_SHAPE(3));
+    Variable *x = ag_tensor(((double[]){ -2, 0.5, 3 }), AG_SHAPE(3)),
+             *y = ag_tensor(((double[]){ 1, 2, 4 }), AG_SHAPE(3));
     VALUES(ag_add(x, y), -1, 2.5, 7);
     VALUES(ag_add(x, y, 2), 0, 4.5, 11);
     VALUES(ag_add(x, y, .alpha = -1), -3, -1.5, -1);

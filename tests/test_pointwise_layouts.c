@@ -1,5 +1,6 @@
-/* test_pointwise_layouts.c - where elements lie: large operands in every kind of memory, on any number of threads; results' strides; what
- * in-place forms change, what they refuse, and that a refused call leaves everything as it was. */
+/* test_pointwise_layouts.c - where elements lie: large operands in every kind of memory, on any number of threads;
+ * results' strides; what in-place forms change, what they refuse, and that a refused call leaves everything as it was.
+ */
 #include "pointwise_cases.h"
 
 #include <argent/num_threads.h>
@@ -32,7 +33,8 @@ static Variable *counted(Shape shape, ag_dtype dtype)
 {
     Variable *x = ag_empty(shape, .dtype = dtype);
     char *at = ag_data_mutable(x);
-    for (int64_t i = 0; i < ag_numel(x); i++) ag__store_int64(at + (size_t)i * ag_dtype_size(dtype), dtype, (i * 7 + 3) % 23);
+    for (int64_t i = 0; i < ag_numel(x); i++)
+        ag__store_int64(at + (size_t)i * ag_dtype_size(dtype), dtype, (i * 7 + 3) % 23);
     return x;
 }
 
@@ -43,7 +45,8 @@ START_TEST(operands_lie_in_every_way_and_meet_in_every_type)
         for (size_t q = 0; q < 5; q++) {
             AG_SCOPE;
             ag_dtype s = types[p], t = types[q];
-            Variable *a = counted(AG_SHAPE(40, 300), s), *b = counted(AG_SHAPE(40, 300), t), *c = counted(AG_SHAPE(300, 40), t);
+            Variable *a = counted(AG_SHAPE(40, 300), s), *b = counted(AG_SHAPE(40, 300), t),
+                     *c = counted(AG_SHAPE(300, 40), t);
             check_sum(a, b, "plain");
             check_sum(a, ag_t(c), "one transposed");
             check_sum(ag_t(c), a, "the other transposed");
@@ -65,14 +68,16 @@ START_TEST(many_dimensions)
     Variable *a = counted(AG_SHAPE(2, 3, 2, 3, 2, 3, 2, 3), AG_FLOAT32);
     check_sum(a, ag_permute(a, AG_SHAPE(6, 7, 4, 5, 2, 3, 0, 1)), "permuted");
     check_sum(a, counted(AG_SHAPE(3, 1, 3, 1, 3, 1, 3), AG_FLOAT32), "broadcast");
-    check_sum(ag_expand(counted(AG_SHAPE(3, 1, 1), AG_FLOAT64), AG_SHAPE(2, 2, 3, 2, 3)), counted(AG_SHAPE(2, 1, 3, 2, 1), AG_FLOAT32), "expanded");
+    check_sum(ag_expand(counted(AG_SHAPE(3, 1, 1), AG_FLOAT64), AG_SHAPE(2, 2, 3, 2, 3)),
+              counted(AG_SHAPE(2, 1, 3, 2, 1), AG_FLOAT32), "expanded");
 }
 END_TEST
 
 START_TEST(bits_do_not_depend_on_the_number_of_threads)
 {
     enum { N = 200003 };
-    Variable *x = ag_to(support_random(AG_SHAPE(N), -3, 3), .dtype = AG_FLOAT32), *w = ag_slice(ag_to(support_random(AG_SHAPE(2 * N), 0.1, 3), .dtype = AG_FLOAT32), 0, 0, 2 * N, 2);
+    Variable *x = ag_to(support_random(AG_SHAPE(N), -3, 3), .dtype = AG_FLOAT32),
+             *w = ag_slice(ag_to(support_random(AG_SHAPE(2 * N), 0.1, 3), .dtype = AG_FLOAT32), 0, 0, 2 * N, 2);
     static const int threads[] = { 1, 2, 3, 16 };
     Variable *first[3] = { NULL };
     int before = ag_get_num_threads();
@@ -82,9 +87,10 @@ START_TEST(bits_do_not_depend_on_the_number_of_threads)
         for (int i = 0; i < 3; i++) {
             if (!first[i]) first[i] = y[i];
             ck_assert(ag_equal(y[i], first[i]));
-            ck_assert(ag_equal(ag_narrow(y[i], 0, 70001, 9), i == 0   ? ag_tanh(ag_narrow(x, 0, 70001, 9))
-                                                         : i == 1 ? ag_pow(ag_narrow(w, 0, 70001, 9), ag_narrow(x, 0, 70001, 9))
-                                                                  : ag_narrow(first[2], 0, 70001, 9)));
+            ck_assert(ag_equal(ag_narrow(y[i], 0, 70001, 9),
+                               i == 0   ? ag_tanh(ag_narrow(x, 0, 70001, 9))
+                               : i == 1 ? ag_pow(ag_narrow(w, 0, 70001, 9), ag_narrow(x, 0, 70001, 9))
+                                        : ag_narrow(first[2], 0, 70001, 9)));
         }
     }
     OK(ag_set_num_threads(before));
@@ -156,27 +162,32 @@ static void refused_unchanged(Variable *y, Variable *x, Variable *before, int64_
     ck_assert_msg(ag_equal(x, before), "line %d: changed", line);
     ck_assert_int_eq(ag_version(x), version);
 }
-#define KEEPS(x, call, part)                                                                                         \
-    do {                                                                                                             \
-        Variable *before_ = ag_clone(ag_detach(x));                                                                  \
-        int64_t version_ = ag_version(x);                                                                            \
-        refused_unchanged(call, x, before_, version_, part, __LINE__);                                               \
+#define KEEPS(x, call, part)                                           \
+    do {                                                               \
+        Variable *before_ = ag_clone(ag_detach(x));                    \
+        int64_t version_ = ag_version(x);                              \
+        refused_unchanged(call, x, before_, version_, part, __LINE__); \
     } while (0)
 
 START_TEST(what_cannot_be_done_in_place_is_refused_and_changes_nothing)
 {
-    Variable *x = ag_ones(AG_SHAPE(3, 3)), *two = ag_ones(AG_SHAPE(2)), *i = ag_arange(3), *leaf = LEAF(AG_SHAPE(2), 1, 2);
-    KEEPS(two, ag_add_(two, ag_ones(AG_SHAPE(3, 2))), "add_: output with shape [2] doesn't match the broadcast shape [3, 2]");
+    Variable *x = ag_ones(AG_SHAPE(3, 3)), *two = ag_ones(AG_SHAPE(2)), *i = ag_arange(3),
+             *leaf = LEAF(AG_SHAPE(2), 1, 2);
+    KEEPS(two, ag_add_(two, ag_ones(AG_SHAPE(3, 2))),
+          "add_: output with shape [2] doesn't match the broadcast shape [3, 2]");
     KEEPS(i, ag_add_(i, ag_scalar(1.5)), "add_: result type Float can't be cast to the desired output type Long");
     KEEPS(i, ag_div_(i, ag_scalar(2)), "can't be cast");
-    KEEPS(x, ag_add_(x, ag_select(x, 0, 0)), "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single");
-    KEEPS(x, ag_mul_(ag_narrow(x, 0, 0, 2), ag_narrow(x, 0, 1, 2)), "Please clone() the tensor before performing the operation.");
+    KEEPS(x, ag_add_(x, ag_select(x, 0, 0)),
+          "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single");
+    KEEPS(x, ag_mul_(ag_narrow(x, 0, 0, 2), ag_narrow(x, 0, 1, 2)),
+          "Please clone() the tensor before performing the operation.");
     KEEPS(two, ag_add_(ag_expand(ag_narrow(two, 0, 0, 1), AG_SHAPE(3)), two), "");
     KEEPS(two, ag_exp_(ag_expand(ag_narrow(two, 0, 0, 1), AG_SHAPE(3))),
           "unsupported operation: more than one element of the written-to tensor refers to a single memory location.");
     KEEPS(leaf, ag_relu_(leaf), "a leaf Variable that requires grad is being used in an in-place operation.");
     KEEPS(x, ag_add_(x, NULL), "other is NULL");
-    KEEPS(x, ag_add_(x, ag_ones(AG_SHAPE(2))), "The size of tensor a (3) must match the size of tensor b (2) at non-singleton dimension 1");
+    KEEPS(x, ag_add_(x, ag_ones(AG_SHAPE(2))),
+          "The size of tensor a (3) must match the size of tensor b (2) at non-singleton dimension 1");
     REFUSED(ag_add_(ag_scalar(1), ag_scalar(2)), "shared");
     {
         AG_NO_GRAD;
@@ -196,13 +207,15 @@ START_TEST(wrong_calls_give_sentences)
     Variable *a = ag_ones(AG_SHAPE(2, 3)), *flag = ag_gt(a, a);
     REFUSED(ag_exp(NULL), "exp: input is NULL");
     REFUSED(ag_mul(a, AG_NONE), "mul: other must not be None");
-    REFUSED(ag_mul(a, ag_ones(AG_SHAPE(2, 4))), "mul: The size of tensor a (3) must match the size of tensor b (4) at non-singleton dimension 1");
+    REFUSED(ag_mul(a, ag_ones(AG_SHAPE(2, 4))),
+            "mul: The size of tensor a (3) must match the size of tensor b (4) at non-singleton dimension 1");
     REFUSED(ag_neg(flag), "neg: Negation, the `-` operator, on a bool tensor is not supported.");
     REFUSED(ag_sub(flag, flag), "with two bool tensors is not supported");
     REFUSED(ag_sub(a, flag), "with a bool tensor is not supported");
     REFUSED(ag_gelu(ag_arange(3)), "not implemented for 'Long'");
     REFUSED(ag_clamp(a), "At least one of 'min' or 'max' must not be None");
-    REFUSED(ag_where(a, a, a), "where expected condition to be a boolean tensor, but got a tensor with dtype Float (condition: [2, 3] float32 cpu");
+    REFUSED(ag_where(a, a, a), "where expected condition to be a boolean tensor, but got a tensor with dtype Float "
+                               "(condition: [2, 3] float32 cpu");
     REFUSED(ag_add(ag_arange(3), ag_arange(3), .alpha = 0.5), "argument alpha must not be a floating point number");
     REFUSED(ag_pow(ag_arange(3), ag_scalar(-1)), "Integers to negative integer powers are not allowed.");
     ck_assert_int_eq(ag_call("gelu_", 1, (ag_value[]){ ag_of(a) }, 0, NULL, (Variable *[]){ NULL }, 1), 0);
@@ -231,7 +244,8 @@ END_TEST
 
 START_TEST(a_gradient_comes_back_in_the_type_and_shape_of_its_input)
 {
-    Variable *x = ag_requires_grad_(ag_ones(AG_SHAPE(3))), *w = ag_requires_grad_(ag_full(AG_SHAPE(2, 1), 2, .dtype = AG_FLOAT64)), *i = ag_arange(3);
+    Variable *x = ag_requires_grad_(ag_ones(AG_SHAPE(3))),
+             *w = ag_requires_grad_(ag_full(AG_SHAPE(2, 1), 2, .dtype = AG_FLOAT64)), *i = ag_arange(3);
     Variable *y = ag_mul(ag_mul(x, w), i);
     ck_assert_int_eq(ag_dtype_of(y), AG_FLOAT64);
     OK(ag_backward(ag_sum(y)));
@@ -242,7 +256,8 @@ START_TEST(a_gradient_comes_back_in_the_type_and_shape_of_its_input)
 }
 END_TEST
 
-SUPPORT_MAIN("pointwise layouts", operands_lie_in_every_way_and_meet_in_every_type, many_dimensions, bits_do_not_depend_on_the_number_of_threads,
-             results_lie_as_their_inputs_do, in_place_forms_change_and_return_their_first_input, an_operand_that_is_also_overwritten_is_kept_as_it_was,
-             what_cannot_be_done_in_place_is_refused_and_changes_nothing, wrong_calls_give_sentences, comparisons_and_integers_want_no_gradient,
-             a_gradient_comes_back_in_the_type_and_shape_of_its_input)
+SUPPORT_MAIN("pointwise layouts", operands_lie_in_every_way_and_meet_in_every_type, many_dimensions,
+             bits_do_not_depend_on_the_number_of_threads, results_lie_as_their_inputs_do,
+             in_place_forms_change_and_return_their_first_input, an_operand_that_is_also_overwritten_is_kept_as_it_was,
+             what_cannot_be_done_in_place_is_refused_and_changes_nothing, wrong_calls_give_sentences,
+             comparisons_and_integers_want_no_gradient, a_gradient_comes_back_in_the_type_and_shape_of_its_input)

@@ -1,5 +1,6 @@
-/* test_pointwise_loops.c - the rows' loops over registers, for every instruction set that this machine has, against the same rows as plain
- * loops: float64 has the same bits, float32 (whose exp and the like are another library's) is within 4 units in the last place. */
+/* test_pointwise_loops.c - the rows' loops over registers, for every instruction set that this machine has, against the
+ * same rows as plain loops: float64 has the same bits, float32 (whose exp and the like are another library's) is within
+ * 4 units in the last place. */
 #include "ops/cpu/isa.h"
 #include "ops/cpu/pointwise_reference.h"
 
@@ -16,9 +17,9 @@ static const struct {
     const char *name;
     bool is_test;
 } expressions[AG_N_EXPRESSIONS] = {
-#define VALUE(op, integers, LIST, v)       { #op, false },
-#define VALUE_IS(op, integers, LIST, v)    { #op, true },
-#define DERIVATIVE(op, part, LIST, v)      { #op "'s " #part, false },
+#define VALUE(op, integers, LIST, v)    { #op, false },
+#define VALUE_IS(op, integers, LIST, v) { #op, true },
+#define DERIVATIVE(op, part, LIST, v)   { #op "'s " #part, false },
 #include "ops/pointwise.def"
 };
 
@@ -83,20 +84,25 @@ static void compare(int e, int isa, int64_t n)
     ag__pointwise_tables[isa]->at[e][0](n, got, in32, options);
     ag__pointwise_tables[isa]->at[e][1](n, got64, in64, options);
     if (expressions[e].is_test) {
-        ck_assert_msg(!memcmp(want, got, sizeof want) && !memcmp(want64, got64, sizeof want64), "%s, %s, %d elements", name, set, (int)n);
+        ck_assert_msg(!memcmp(want, got, sizeof want) && !memcmp(want64, got64, sizeof want64), "%s, %s, %d elements",
+                      name, set, (int)n);
         return;
     }
-    ck_assert_msg(!memcmp(want + n, got + n, (size_t)(ROOM - n) * sizeof *got) && !memcmp(want64 + n, got64 + n, (size_t)(ROOM - n) * sizeof *got64),
+    ck_assert_msg(!memcmp(want + n, got + n, (size_t)(ROOM - n) * sizeof *got) &&
+                      !memcmp(want64 + n, got64 + n, (size_t)(ROOM - n) * sizeof *got64),
                   "%s, %s, %d elements: wrote past the end", name, set, (int)n);
     for (int i = 0; i < n; i++) {
         float a = got[i], b = want[i];
         double most = 4 * 0x1p-23 * (fabs((double)b) + terms_of(e, i)) + 0x1p-149;
         bool close = (isnan(a) && isnan(b)) || a == b || fabs((double)a - b) <= most;
         bool same = (isnan(got64[i]) && isnan(want64[i])) || !memcmp(&got64[i], &want64[i], sizeof(double));
-        if (!close) ck_abort_msg("%s, %s, float32: %.9g, not %.9g (a %g, b %g, c %g, y %g, g %g)", name, set, (double)a, (double)b, (double)f[IN_A][i],
-                      (double)f[IN_B][i], (double)f[IN_C][i], (double)f[IN_Y][i], (double)f[IN_G][i]);
-        if (!same) ck_abort_msg("%s, %s, float64: %.17g, not %.17g (a %g, b %g, c %g, y %g, g %g)", name, set, got64[i], want64[i], d[IN_A][i],
-                      d[IN_B][i], d[IN_C][i], d[IN_Y][i], d[IN_G][i]);
+        if (!close)
+            ck_abort_msg("%s, %s, float32: %.9g, not %.9g (a %g, b %g, c %g, y %g, g %g)", name, set, (double)a,
+                         (double)b, (double)f[IN_A][i], (double)f[IN_B][i], (double)f[IN_C][i], (double)f[IN_Y][i],
+                         (double)f[IN_G][i]);
+        if (!same)
+            ck_abort_msg("%s, %s, float64: %.17g, not %.17g (a %g, b %g, c %g, y %g, g %g)", name, set, got64[i],
+                         want64[i], d[IN_A][i], d[IN_B][i], d[IN_C][i], d[IN_Y][i], d[IN_G][i]);
     }
 }
 
@@ -124,7 +130,8 @@ START_TEST(the_bits_of_an_element_do_not_depend_on_where_it_stands)
             size_t item = expressions[e].is_test ? 1 : sizeof(float);
             ag__pointwise_tables[isa]->at[e][0](LENGTH + SHIFT, whole, in32, options);
             ag__pointwise_tables[isa]->at[e][0](LENGTH, part, shifted, options);
-            ck_assert_msg(!memcmp((char *)whole + SHIFT * item, part, LENGTH * item), "%s, %s", expressions[e].name, ag__isa_name((ag__isa)isa));
+            ck_assert_msg(!memcmp((char *)whole + SHIFT * item, part, LENGTH * item), "%s, %s", expressions[e].name,
+                          ag__isa_name((ag__isa)isa));
         }
 }
 END_TEST
@@ -144,7 +151,8 @@ START_TEST(the_result_may_be_written_over_any_operand)
                 in[k] = over;
                 ag__pointwise_tables[isa]->at[e][0](LENGTH, fresh, in32, options);
                 ag__pointwise_tables[isa]->at[e][0](LENGTH, over, in, options);
-                ck_assert_msg(!memcmp(fresh, over, LENGTH * sizeof(float)), "%s, %s, operand %d", expressions[e].name, ag__isa_name((ag__isa)isa), k);
+                ck_assert_msg(!memcmp(fresh, over, LENGTH * sizeof(float)), "%s, %s, operand %d", expressions[e].name,
+                              ag__isa_name((ag__isa)isa), k);
             }
 }
 END_TEST
@@ -158,7 +166,8 @@ START_TEST(integer_loops_agree_between_instruction_sets)
     int rows = 0;
     for (int type = 0; type < 4; type++) {
         for (int k = 0; k < 4; k++)
-            for (int i = 0; i < ROOM * 8; i++) in_bytes[k][i] = (char)(type == 3 || k == IN_M ? draw() & 1 : draw() % 5 ? draw() : 0);
+            for (int i = 0; i < ROOM * 8; i++)
+                in_bytes[k][i] = (char)(type == 3 || k == IN_M ? draw() & 1 : draw() % 5 ? draw() : 0);
         for (int e = 0; e < AG_N_EXPRESSIONS; e++) {
             if (!ag__pointwise_integer_baseline.at[e][type]) continue;
             rows++;
@@ -168,10 +177,11 @@ START_TEST(integer_loops_agree_between_instruction_sets)
                     memset(got, 0, sizeof got);
                     ag__pointwise_integer_baseline.at[e][type](n, want, in, whole);
                     ag__pointwise_integer_tables[isa]->at[e][type](n, got, in, whole);
-                    ck_assert_msg(!memcmp(want, got, sizeof want), "%s, %s, type %d, %d elements", expressions[e].name, ag__isa_name((ag__isa)isa), type,
-                                  (int)n);
+                    ck_assert_msg(!memcmp(want, got, sizeof want), "%s, %s, type %d, %d elements", expressions[e].name,
+                                  ag__isa_name((ag__isa)isa), type, (int)n);
                     size_t used = (size_t)n * (expressions[e].is_test ? 1 : item[type]);
-                    ck_assert_msg(!memcmp(got + used, zeros, sizeof got - used), "%s, type %d: wrote past the end", expressions[e].name, type);
+                    ck_assert_msg(!memcmp(got + used, zeros, sizeof got - used), "%s, type %d: wrote past the end",
+                                  expressions[e].name, type);
                 }
         }
     }

@@ -1,5 +1,6 @@
-/* pointwise_integer_kernel.c - the rows' values on int64, int32, uint8 and bool, for one instruction set. Integers wrap round: what adds and
- * multiplies (ring) is computed in unsigned types; what compares (ordered), in signed ones. In bool, a + b is "or" and a * b is "and". */
+/* pointwise_integer_kernel.c - the rows' values on int64, int32, uint8 and bool, for one instruction set. Integers wrap
+ * round: what adds and multiplies (ring) is computed in unsigned types; what compares (ordered), in signed ones. In
+ * bool, a + b is "or" and a * b is "and". */
 #include "ops/cpu/isa.h"
 #include "ops/cpu/pointwise_kernel.h"
 
@@ -29,18 +30,22 @@ static inline int64_t whole(double p, size_t bits, bool is_signed)
 #define INTEGER_IS_ordered_bool NO_INTEGER
 #define real    uint64_t
 #define element uint64_t
+#define FROM(p) (p)
 #define SUFFIX  _ring64
 #include "ops/cpu/pointwise_integers.h"
 #define real    uint32_t
 #define element uint32_t
+#define FROM(p) (p)
 #define SUFFIX  _ring32
 #include "ops/cpu/pointwise_integers.h"
 #define real    uint8_t
 #define element uint8_t
+#define FROM(p) (p)
 #define SUFFIX  _ring8
 #include "ops/cpu/pointwise_integers.h"
 #define real    uint32_t
-#define element bool
+#define element uint8_t
+#define FROM(p) ((p) != 0) /* whatever byte a user's memory holds */
 #define SUFFIX  _ring1
 #include "ops/cpu/pointwise_integers.h"
 #undef INTEGER_ring
@@ -63,23 +68,27 @@ static inline int64_t whole(double p, size_t bits, bool is_signed)
 #define INTEGER_IS_ordered_bool INTEGER_IS
 #define real    int64_t
 #define element int64_t
+#define FROM(p) (p)
 #define modular uint64_t
 #define SUFFIX  _int64
 #include "ops/cpu/pointwise_integers.h"
 #undef modular
 #define real    int32_t
 #define element int32_t
+#define FROM(p) (p)
 #define modular uint32_t
 #define SUFFIX  _int32
 #include "ops/cpu/pointwise_integers.h"
 #undef modular
 #define real    uint8_t
 #define element uint8_t
+#define FROM(p) (p)
 #define modular uint8_t
 #define SUFFIX  _uint8
 #include "ops/cpu/pointwise_integers.h"
 #define real    uint8_t
-#define element bool
+#define element uint8_t
+#define FROM(p) ((p) != 0) /* whatever byte a user's memory holds */
 #define SUFFIX  _bool
 #include "ops/cpu/pointwise_integers.h"
 

@@ -1,4 +1,5 @@
-/* pointwise_kernel.h - the rows' expressions as loops over plain arrays: what the kernel sources export and the ops call. */
+/* pointwise_kernel.h - the rows' expressions as loops over plain arrays: what the kernel sources export and the ops
+ * call. */
 #ifndef AG_POINTWISE_KERNEL_H
 #define AG_POINTWISE_KERNEL_H
 #include <argent/pointwise.h>
@@ -6,11 +7,12 @@
 /* What an expression may read: the inputs a, b, c, the mask m, the value y, the gradient g. */
 enum { IN_A, IN_B, IN_C, IN_M, IN_Y, IN_G, AG_N_OPERANDS };
 
-/* Every expression has a number: a row's value, then its derivatives. Values of rows that know integers are numbered for themselves. */
+/* Every expression has a number: a row's value, then its derivatives. Values of rows that know integers are numbered
+ * for themselves. */
 enum {
-#define VALUE(op, integers, LIST, v)             AG_EXPRESSION_##op##_value,
-#define VALUE_IS(op, integers, LIST, v)          AG_EXPRESSION_##op##_value,
-#define DERIVATIVE(op, part, LIST, expression)   AG_EXPRESSION_##op##_##part,
+#define VALUE(op, integers, LIST, v)           AG_EXPRESSION_##op##_value,
+#define VALUE_IS(op, integers, LIST, v)        AG_EXPRESSION_##op##_value,
+#define DERIVATIVE(op, part, LIST, expression) AG_EXPRESSION_##op##_##part,
 #include "ops/pointwise.def"
     AG_N_EXPRESSIONS
 };
@@ -19,15 +21,17 @@ enum { AG_ROW_MAX_OPTIONS = 3 };
 /* pow of a plain number: the arguments of a row that has no public form. */
 #define AG_ARGS_pow_number(must, may) must(Tensor, input) must(Float, exponent)
 
-/* out[i] = expression(in[IN_A][i], ..., options): arrays of one type, of bool where m stands; of bool, too, what a comparison gives. Arrays
- * that the expression does not read may be anything that is not NULL. out may be one of the inputs. */
+/* out[i] = expression(in[IN_A][i], ..., options): arrays of one type, of bool where m stands; of bool, too, what a
+ * comparison gives. For what the expression does not read any array of that length will do. out may be one of the
+ * inputs. */
 typedef void ag__loop(int64_t n, void *out, const void *const *in, const double *options);
 
 typedef struct ag__pointwise_loops {
     ag__loop *at[AG_N_EXPRESSIONS][2]; /* AG_FLOAT32, AG_FLOAT64 */
 } ag__pointwise_loops;
 typedef struct ag__integer_loops {
-    ag__loop *at[AG_N_EXPRESSIONS][AG_N_DTYPES - 2]; /* from AG_INT64 on; NULL where the row knows no integers, and for derivatives */
+    ag__loop *at[AG_N_EXPRESSIONS]
+                [AG_N_DTYPES - 2]; /* from AG_INT64 on; NULL where the row knows no integers, and for derivatives */
 } ag__integer_loops;
 
 #endif

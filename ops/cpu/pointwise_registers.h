@@ -1,8 +1,10 @@
-/* pointwise_registers.h - every expression of every row as a loop over registers, for one floating type. The last, partial register goes
- * through the same arithmetic with zeros in the missing lanes, so that an element's bits do not depend on where it stands. */
+/* pointwise_registers.h - every expression of every row as a loop over registers, for one floating type. The last,
+ * partial register goes through the same arithmetic with zeros in the missing lanes, so that an element's bits do not
+ * depend on where it stands. */
 #define REAL(name) AG_PASTE(name, SUFFIX)
 #include "ops/cpu/pointwise_vector.h"
-#define NUM(p)          ((p) - (vec){ 0 }) /* a number becomes a register full of it; a register stays as it is, -0 and NaN too */
+#define NUM(p) \
+    ((p) - (vec){ 0 }) /* a number becomes a register full of it; a register stays as it is, -0 and NaN too */
 #define SELECT(c, p, q) REAL(select)(c, p, q)
 #define UNUSED          __attribute__((unused))
 #include "ops/cpu/pointwise_words.h"
@@ -10,7 +12,7 @@
 typedef vec REAL(formula)(vec a, vec b, vec c, mask m, vec y, vec g, const double *options);
 typedef mask REAL(question)(vec a, vec b);
 
-AG_INLINE void REAL(map)(int64_t n, real *out, const void *const *in, const double *options, REAL(formula) *f)
+AG_INLINE void REAL(map)(int64_t n, real *out, const void *const *in, const double *options, REAL(formula) * f)
 {
     const real *a = in[IN_A], *b = in[IN_B], *c = in[IN_C], *y = in[IN_Y], *g = in[IN_G];
     const int8_t *m = in[IN_M];
@@ -19,7 +21,7 @@ AG_INLINE void REAL(map)(int64_t n, real *out, const void *const *in, const doub
     /* what f does not use is not loaded */
 #define WHOLE(p) REAL(load)(p + i)
     for (; i + LANES <= n; i += LANES) {
-        mask chosen = -__builtin_convertvector(*(const REAL(bytes) *)(m + i), mask);
+        mask chosen = __builtin_convertvector(*(const REAL(bytes) *)(m + i) != 0, mask);
         REAL(store)(out + i, f(WHOLE(a), WHOLE(b), WHOLE(c), chosen, WHOLE(y), WHOLE(g), own));
     }
     int rest = (int)(n - i);
@@ -27,12 +29,12 @@ AG_INLINE void REAL(map)(int64_t n, real *out, const void *const *in, const doub
 #define PART(p) REAL(load_first)(p + i, rest)
     REAL(bytes) last = { 0 };
     for (int k = 0; k < rest; k++) last[k] = m[i + k];
-    mask chosen = -__builtin_convertvector(last, mask);
+    mask chosen = __builtin_convertvector(last != 0, mask);
     REAL(store_first)(out + i, f(PART(a), PART(b), PART(c), chosen, PART(y), PART(g), own), rest);
 #undef WHOLE
 #undef PART
 }
-AG_INLINE void REAL(ask)(int64_t n, bool *out, const void *const *in, REAL(question) *f)
+AG_INLINE void REAL(ask)(int64_t n, bool *out, const void *const *in, REAL(question) * f)
 {
     const real *a = in[IN_A], *b = in[IN_B];
     int64_t i = 0;
@@ -54,8 +56,8 @@ AG_INLINE void REAL(ask)(int64_t n, bool *out, const void *const *in, REAL(quest
     AG_INLINE mask REAL(op##_value_)(UNUSED vec a, UNUSED vec b) { return expression; }                              \
     static void REAL(op##_value)(int64_t n, void *out, const void *const *in, UNUSED const double *options)          \
     { REAL(ask)(n, out, in, REAL(op##_value_)); }
-// clang-format on
 #include "ops/pointwise.def"
+// clang-format on
 #include "ops/cpu/pointwise_words_off.h"
 #undef UNUSED
 #undef vec

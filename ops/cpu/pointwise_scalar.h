@@ -1,5 +1,5 @@
-/* pointwise_scalar.h - the words of the rows for one number. Read once a type, with real, REAL(name) and F(name) = libm's function of that
- * type. C and CUDA both read it: AG_WORD says what kind of function it is. */
+/* pointwise_scalar.h - the words of the rows for one number. Read once a type, with real, REAL(name) and F(name) =
+ * libm's function of that type. C and CUDA both read it: AG_WORD says what kind of function it is. */
 AG_WORD real REAL(abs)(real a) { return F(fabs)(a); }
 AG_WORD real REAL(sign)(real a) { return (real)((a > 0) - (a < 0)); }
 AG_WORD real REAL(square)(real a) { return a * a; }

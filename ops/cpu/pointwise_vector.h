@@ -1,16 +1,17 @@
-/* pointwise_vector.h - the words of the rows for a register full of numbers. Read once a type, with real, REAL(name), F(name) = libm's
- * function of that type, VECTOR(name) = what a word of one operand becomes, VECTOR2(name) = one of two (pointwise_kernel.c).
+/* pointwise_vector.h - the words of the rows for a register full of numbers. Read once a type, with real, REAL(name),
+ * F(name) = libm's function of that type, VECTOR(name) = what a word of one operand becomes, VECTOR2(name) = one of two
+ * (pointwise_kernel.c).
  *
  * A register is vec, what a comparison of two gives is mask: 0 or -1 in each lane (ops/cpu/vector.h). */
 #define vec   REAL(vec)
 #define mask  REAL(mask)
 #define LANES REAL(LANES)
 /* an instruction where the machine has one */
-#define LANE_BY_LANE(name, f)                                                                                        \
-    AG_INLINE vec REAL(name)(vec a)                                                                                  \
-    {                                                                                                                \
-        for (int i = 0; i < LANES; i++) a[i] = F(f)(a[i]);                                                           \
-        return a;                                                                                                    \
+#define LANE_BY_LANE(name, f)                              \
+    AG_INLINE vec REAL(name)(vec a)                        \
+    {                                                      \
+        for (int i = 0; i < LANES; i++) a[i] = F(f)(a[i]); \
+        return a;                                          \
     }
 
 AG_INLINE vec REAL(select)(mask c, vec a, vec b) { return (vec)(((mask)a & c) | ((mask)b & ~c)); }
@@ -56,8 +57,10 @@ AG_INLINE vec REAL(load_first)(const real *p, int n)
 }
 AG_INLINE void REAL(store_first)(real *p, vec a, int n)
 {
-    if (sizeof(real) == 4) _mm512_mask_storeu_ps(p, (__mmask16)FIRST(n), (__m512)a);
-    else _mm512_mask_storeu_pd(p, (__mmask8)FIRST(n), (__m512d)a);
+    if (sizeof(real) == 4)
+        _mm512_mask_storeu_ps(p, (__mmask16)FIRST(n), (__m512)a);
+    else
+        _mm512_mask_storeu_pd(p, (__mmask8)FIRST(n), (__m512d)a);
 }
 #undef FIRST
 #elif defined(__AVX2__)
@@ -75,8 +78,10 @@ AG_INLINE vec REAL(load_first)(const real *p, int n)
 }
 AG_INLINE void REAL(store_first)(real *p, vec a, int n)
 {
-    if (sizeof(real) == 4) _mm256_maskstore_ps((float *)p, REAL(first)(n), (__m256)a);
-    else _mm256_maskstore_pd((double *)p, REAL(first)(n), (__m256d)a);
+    if (sizeof(real) == 4)
+        _mm256_maskstore_ps((float *)p, REAL(first)(n), (__m256)a);
+    else
+        _mm256_maskstore_pd((double *)p, REAL(first)(n), (__m256d)a);
 }
 #else
 AG_INLINE vec REAL(load_first)(const real *p, int n)

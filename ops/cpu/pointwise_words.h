@@ -1,6 +1,7 @@
-/* pointwise_words.h - before the rows are read as arithmetic: the functions they may call, for the type at hand. REAL(exp) is exp_f32 or
- * exp_f64; NUM makes any operand one of that type, for a plain number may stand where a register is wanted. After the reading,
- * pointwise_words_off.h forgets them; no system header may be included in between. */
+/* pointwise_words.h - before the rows are read as arithmetic: the functions they may call, for the type at hand.
+ * REAL(exp) is exp_f32 or exp_f64; NUM makes any operand one of that type, for a plain number may stand where a
+ * register is wanted. After the reading, pointwise_words_off.h forgets them; no system header may be included in
+ * between. */
 #define x               a
 #define abs(p)          REAL(abs)(NUM(p))
 #define sign(p)         REAL(sign)(NUM(p))

@@ -34,9 +34,9 @@ int main()
     Transform *transform = ag_transforms_compose(ag_transforms_to_tensor(), ag_transforms_normalize(0.5, AG_CHANNELS(0.5)));
     Net *net = net_new();
     Module *criterion = ag_nn_mse_loss();
-    Optimizer *optimizer = ag_optim_sgd(ag_parameters(net), 0.5);
+    Optimizer *optimizer = ag_optim_sgd(ag_parameters(net), 0.1);
     double last = 1;
-    for (int epoch = 0; epoch < 500; epoch++)
+    for (int epoch = 0; epoch < 2000; epoch++)
         for (Batch batch; ag_data_next(loader, &batch);) {
             AG_SCOPE;
             ag_optim_zero_grad(optimizer);

@@ -1,0 +1,50 @@
+/* optim_internal.h - an optimiser inside: what it holds, and how the kinds differ. */
+#ifndef AG_OPTIM_INTERNAL_H
+#define AG_OPTIM_INTERNAL_H
+#include "autograd/node.h"
+
+#include <argent/optim.h>
+
+enum { AG_OPTIM_STATES = 4, AG_OPTIM_OPTIONS = 7 };
+
+/* SGD, Adam: one constant record each (optim.c). */
+typedef struct ag_optim_kind {
+    const char *name; /* "optim_sgd" */
+    /* The arguments, as they stand in option[]; the learning rate first. */
+    int n_options;
+    const char *option_name[AG_OPTIM_OPTIONS];
+    bool is_flag[AG_OPTIM_OPTIONS];
+    /* Whether the arguments may be so; false with PyTorch's sentence. */
+    bool (*check)(const char *function, const double *option);
+    /* What a parameter may have beside it. */
+    int n_states;
+    const char *state_name[AG_OPTIM_STATES];
+    bool is_count[AG_OPTIM_STATES]; /* a number of steps, float32 without dimensions; else of the parameter's shape and
+                                       type */
+    /* Whether a step with these arguments needs state k. */
+    bool (*needs)(const double *option, int k);
+    /* One step of parameter i, whose state is there; `first`: and was made just now, its elements not set. */
+    void (*step)(ag_optimizer *o, int64_t i, bool first);
+} ag_optim_kind;
+
+struct ag_optimizer {
+    const ag_optim_kind *kind;
+    int64_t n;
+    ag_variable **param; /* n of them, held */
+    ag_variable **state; /* (n, n_states), held; NULL: there is none */
+    bool *fresh;         /* n of them; of use within a step: the state was made in it */
+    double option[AG_OPTIM_OPTIONS];
+};
+
+static inline ag_variable **ag__optim_state(const ag_optimizer *o, int64_t i)
+{
+    return o->state + i * o->kind->n_states;
+}
+
+/* Room for state k of parameter i, elements not set, held by the innermost scope; NULL with an error. */
+ag_variable *ag__optim_room(Thread *t, const ag_optimizer *o, int64_t i, int k);
+/* Whether x can be state k of parameter i; false with a sentence about `name`. */
+bool ag__optim_fits(const char *function, const ag_optimizer *o, int64_t i, int k, const ag_variable *x,
+                    const char *name);
+
+#endif
