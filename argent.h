@@ -1,11 +1,12 @@
 /* argent.h - everything: #include <argent/argent.h>.
  *
- * From torch to ag: a dot becomes an underscore, a method takes its object first, CamelCase becomes snake_case, nn.functional is dropped:
- * torch.relu(x), F.relu(x) and x.relu() are ag_relu(x); nn.Conv2d(...) is ag_nn_conv2d(...); optim.SGD is ag_optim_sgd; x.add_(y) is
- * ag_add_(x, y); `with torch.no_grad():` is AG_NO_GRAD; in a block. Attributes are functions: x.shape is ag_shape(x).
+ * From torch to ag: a dot becomes an underscore, a method takes its object first, CamelCase becomes snake_case,
+ * nn.functional is dropped: torch.relu(x), F.relu(x) and x.relu() are ag_relu(x); nn.Conv2d(...) is ag_nn_conv2d(...);
+ * optim.SGD is ag_optim_sgd; x.add_(y) is ag_add_(x, y); `with torch.no_grad():` is AG_NO_GRAD; in a block.
+ * Attributes are functions: x.shape is ag_shape(x).
  *
- * The short names Variable, Module, Optimizer, Shape, List, Node, Generator, Dataset, DataLoader, Batch are typedefs; define
- * AG_NO_SHORT_NAMES before including to go without.
+ * The short names Variable, Module, Optimizer, Shape, List, Node, Generator, Dataset, DataLoader, Batch are typedefs;
+ * define AG_NO_SHORT_NAMES before including to go without.
  */
 #ifndef ARGENT_ARGENT_H
 #define ARGENT_ARGENT_H
@@ -29,27 +30,29 @@
 
 /* Operations. */
 #include <argent/compare.h>
-#include <argent/copy.h>
 #include <argent/conv.h>
+#include <argent/copy.h>
 #include <argent/dropout.h>
-#include <argent/loss.h>
-#include <argent/matmul.h>
-#include <argent/pool.h>
-#include <argent/softmax.h>
 #include <argent/factory.h>
 #include <argent/index.h>
 #include <argent/join.h>
+#include <argent/loss.h>
+#include <argent/matmul.h>
 #include <argent/pointwise.h>
+#include <argent/pool.h>
 #include <argent/random.h>
 #include <argent/reduce.h>
+#include <argent/softmax.h>
 #include <argent/view.h>
 
-#include <argent/module.h>
-#include <argent/state_dict.h>
-#include <argent/layers.h>
-#include <argent/init.h>
+/* Modules, and what trains and keeps them. */
 #include <argent/criterion.h>
+#include <argent/init.h>
+#include <argent/layers.h>
+#include <argent/module.h>
 #include <argent/optim.h>
+#include <argent/state_dict.h>
+
 /* Data. */
 #include <argent/dataset.h>
 #include <argent/loader.h>

@@ -10,35 +10,37 @@ AG_BEGIN_DECLS
  *     ag_backward(loss);
  *     ag_backward(y, .gradient = g, .retain_graph = true);
  *
- * gradient: the factor for each element of root, root's shape; left out: root must have one element, and the factor is 1.
+ * gradient: a factor for each element of root, in its shape; left out: root must have one element, the factor is 1.
  * retain_graph: keep what the graph has saved, so that it can be walked again; default: as create_graph.
  * create_graph: record the walk itself, so that the gradients can be differentiated.
- * Errors: AG_EGRAPH (root wants no gradient; the graph was freed, or a saved Variable changed in place), AG_EINVAL, AG_ENOMEM. */
-#define AG_ARGS_backward(must, may)                                                                                  \
-    must(Tensor, root)                                                                                               \
-    may(Tensor, gradient, AG_NONE)                                                                                   \
-    may(Int, retain_graph, -1)                                                                                       \
-    may(Bool, create_graph, false)
+ * Errors: AG_EGRAPH (root wants no gradient; the graph was freed, or a saved Variable changed in place), AG_EINVAL,
+ * AG_ENOMEM. */
+#define AG_ARGS_backward(must, may) \
+    must(Tensor, root) may(Tensor, gradient, AG_NONE) may(Int, retain_graph, -1) may(Bool, create_graph, false)
 #define ag_backward(...) AG_CALL(backward, __VA_ARGS__)
 AG_DECLARE_AS(backward, bool)
 
-/* The sums over outputs of d output / d inputs[i], into grads[i] (as many as inputs; they belong to the scope); .grad stays as it is.
+/* clang-format off */
+/* The sums over outputs of d output / d inputs[i], into grads[i] (as many as inputs; they belong to the scope); .grad
+ * stays as it is.
  *
  *     Variable *g[2];
  *     ag_autograd_grad(AG_LIST(y), AG_LIST(x, w), g, .create_graph = true);
  *
  * grad_outputs: a factor an output; AG_NONE for the implicit 1 of a one-element output.
- * allow_unused: an input that no output depends on gives NULL instead of an error. materialize_grads: it gives zeros. */
-#define AG_ARGS_autograd_grad(must, may)                                                                             \
-    must(Tensors, outputs)                                                                                           \
-    must(Tensors, inputs)                                                                                            \
-    must(Variables, grads)                                                                                           \
-    may(Tensors, grad_outputs, { 0, NULL })                                                                                \
-    may(Int, retain_graph, -1)                                                                                       \
-    may(Bool, create_graph, false)                                                                                   \
-    may(Bool, allow_unused, false)                                                                                   \
+ * allow_unused: an input that no output depends on gives NULL instead of an error.
+ * materialize_grads: it gives zeros. */
+#define AG_ARGS_autograd_grad(must, may)    \
+    must(Tensors, outputs)                  \
+    must(Tensors, inputs)                   \
+    must(Variables, grads)                  \
+    may(Tensors, grad_outputs, { 0, NULL }) \
+    may(Int, retain_graph, -1)              \
+    may(Bool, create_graph, false)          \
+    may(Bool, allow_unused, false)          \
     may(Bool, materialize_grads, false)
-#define AG_TYPE_Variables ag_variable **
+/* clang-format on */
+#define AG_TYPE_Variables     ag_variable **
 #define ag_autograd_grad(...) AG_CALL(autograd_grad, __VA_ARGS__)
 AG_DECLARE_AS(autograd_grad, bool)
 
@@ -51,9 +53,9 @@ AG_API void ag_set_grad_enabled(bool on);
 AG_API ag_mode ag_grad_mode_begin(bool on);
 AG_API void ag_grad_mode_end(ag_mode *mode);
 /* For the rest of the enclosing block, ops are not recorded (or are again). `with torch.no_grad():` */
-#define AG_NO_GRAD AG_GRAD_MODE_(false)
+#define AG_NO_GRAD     AG_GRAD_MODE_(false)
 #define AG_ENABLE_GRAD AG_GRAD_MODE_(true)
-#define AG_GRAD_MODE_(on)                                                                                            \
+#define AG_GRAD_MODE_(on) \
     __attribute__((cleanup(ag_grad_mode_end), unused)) ag_mode AG_PASTE(ag_mode_, __COUNTER__) = ag_grad_mode_begin(on)
 
 AG_END_DECLS

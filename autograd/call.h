@@ -1,4 +1,4 @@
-/* call.h - every op by its name: what it takes, and a way to call it with values that come from elsewhere (a file, a script).
+/* call.h - every op by its name: what it takes, and a way to call it with values from elsewhere (a file, a script).
  *
  * The entries are made from the ops' own argument lists; the typed functions are fronts of the same records.
  */
@@ -10,8 +10,19 @@ AG_BEGIN_DECLS
 
 typedef struct ag_op ag_op;
 
-typedef enum { AG_VALUE_NONE, AG_VALUE_TENSOR, AG_VALUE_TENSORS, AG_VALUE_INT, AG_VALUE_FLOAT, AG_VALUE_BOOL, AG_VALUE_STR,
-               AG_VALUE_INTS, AG_VALUE_DTYPE, AG_VALUE_DEVICE, AG_VALUE_GENERATOR } ag_value_kind;
+typedef enum {
+    AG_VALUE_NONE,
+    AG_VALUE_TENSOR,
+    AG_VALUE_TENSORS,
+    AG_VALUE_INT,
+    AG_VALUE_FLOAT,
+    AG_VALUE_BOOL,
+    AG_VALUE_STR,
+    AG_VALUE_INTS,
+    AG_VALUE_DTYPE,
+    AG_VALUE_DEVICE,
+    AG_VALUE_GENERATOR
+} ag_value_kind;
 
 typedef struct ag_value {
     ag_value_kind kind;
@@ -36,9 +47,10 @@ typedef struct ag_named_value {
 
 /* ag_call("conv2d", 2, (ag_value[]){ ag_of(x), ag_of(w) }, 1, (ag_named_value[]){ { "stride", ag_of(2) } }, &y, 1)
  *
- * name: as PyTorch spells it after torch. or torch.nn.functional., with its overloads ("max" takes one argument, or two for max.dim), or
- * ours ("max_dim"); an ending _ is the in-place form. Values bind as Python binds: in order, then by name, the rest by default; a number
- * stands for a 0-dim Variable where one is wanted, one int for a list of them, None for a default of None.
+ * name: as PyTorch spells it after torch. or torch.nn.functional., with its overloads ("max" takes one argument, or two
+ * for max.dim), or ours ("max_dim"); an ending _ is the in-place form. Values bind as Python binds: in order, then by
+ * name, the rest by default; a number stands for a 0-dim Variable where one is wanted, one int for a list of them, None
+ * for a default of None.
  * out: room for `room` results, filled in order. Returns how many results there are; 0 on failure, with an error. */
 AG_API int ag_call(const char *name, int n, const ag_value *positional, int n_named, const ag_named_value *named,
                    ag_variable **out, int room);
@@ -53,6 +65,7 @@ AG_API bool ag_op_has_inplace(const ag_op *op);
 /* "conv2d(Tensor input, Tensor weight, Tensor? bias=None, int[2] stride=1, ...) -> Tensor": as snprintf. */
 AG_API size_t ag_op_schema(const ag_op *op, char *text, size_t room);
 
+/* clang-format off */
 static inline ag_value ag_of_tensor(ag_variable *v) { ag_value r; r.kind = AG_VALUE_TENSOR; r.tensor = v; return r; }
 static inline ag_value ag_of_int(int64_t v) { ag_value r; r.kind = AG_VALUE_INT; r.i = v; return r; }
 static inline ag_value ag_of_float(double v) { ag_value r; r.kind = AG_VALUE_FLOAT; r.f = v; return r; }
@@ -62,10 +75,19 @@ static inline ag_value ag_of_list(ag_list v) { ag_value r; r.kind = AG_VALUE_TEN
 static inline ag_value ag_of_ints(ag_shape_list v) { ag_value r; r.kind = AG_VALUE_INTS; r.ints = v; return r; }
 static inline ag_value ag_of_none(void) { ag_value r; r.kind = AG_VALUE_NONE; r.i = 0; return r; }
 #ifndef __cplusplus
-#define ag_of(value)                                                                                                 \
-    _Generic((value), ag_variable *: ag_of_tensor, ag_list: ag_of_list, ag_shape_list: ag_of_ints, bool: ag_of_bool,    \
-             float: ag_of_float, double: ag_of_float, char *: ag_of_str, const char *: ag_of_str, default: ag_of_int)(value)
+#define ag_of(value)                      \
+    _Generic((value),                     \
+             ag_variable *: ag_of_tensor, \
+             ag_list: ag_of_list,         \
+             ag_shape_list: ag_of_ints,   \
+             bool: ag_of_bool,            \
+             float: ag_of_float,          \
+             double: ag_of_float,         \
+             char *: ag_of_str,           \
+             const char *: ag_of_str,     \
+             default: ag_of_int)(value)
 #endif
+/* clang-format on */
 
 AG_END_DECLS
 #endif

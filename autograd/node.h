@@ -1,9 +1,9 @@
 /* node.h - the Variable and the tape's node, as the engine and the ops see them.
  *
- * Who owns what: a scope (or a Module, or ag_retain) holds a Variable; a Variable holds its storage, its grad and the node that made it
- * (grad_fn); a node holds what its backward reads (saved) and the nodes before it. Nothing holds forwards, so there are no cycles: a saved
- * output is a twin of the Variable that has no grad_fn. The one cycle there can be, a leaf's gradient whose graph holds the leaf
- * (create_graph), is cut when the leaf's last owner lets go.
+ * Who owns what: a scope (or a Module, or ag_retain) holds a Variable; a Variable holds its storage, its grad and the
+ * node that made it (grad_fn); a node holds what its backward reads (saved) and the nodes before it. Nothing holds
+ * forwards, so there are no cycles: a saved output is a twin of the Variable that has no grad_fn. The one cycle there
+ * can be, a leaf's gradient whose graph holds the leaf (create_graph), is cut when the leaf's last owner lets go.
  */
 #ifndef AG_NODE_H
 #define AG_NODE_H
@@ -15,8 +15,9 @@
 
 typedef ag_thread Thread;
 
-/* A Variable's two counts in one word: the low half counts everybody, the high half the owners (scopes, Modules, ag_retain) among them. */
-#define AG_OWNER (((int64_t)1 << 32) + 1)
+/* A Variable's two counts in one word: the low half counts everybody, the high half the owners among them (scopes,
+ * Modules, ag_retain). */
+#define AG_OWNER     (((int64_t)1 << 32) + 1)
 #define AG_REFERENCE ((int64_t)1)
 
 struct ag_variable {
@@ -28,10 +29,11 @@ struct ag_variable {
     ag_node *grad_fn;
     ag_variable *grad;
     ag_variable *base; /* of a differentiable view: the Variable it looks into, itself no view */
-    uint64_t base_seq; /* the seq of base's grad_fn when the view was made (0: none): another one since means base was changed in place */
+    /* the seq of base's grad_fn when the view was made (0: none): another one since means base was changed in place */
+    uint64_t base_seq;
     union {
-        const char *made_by;  /* the op's name, for ag_leaks */
-        ag_variable *link;    /* in the list of the dead, until they are buried */
+        const char *made_by; /* the op's name, for ag_leaks */
+        ag_variable *link;   /* in the list of the dead, until they are buried */
     };
     const void *caller; /* the code that asked for it */
 };
@@ -39,11 +41,11 @@ _Static_assert(sizeof(ag_variable) <= AG_OBJECT_BYTES, "a Variable fits an objec
 
 /* One input of a node. */
 typedef struct ag_edge {
-    uintptr_t to;          /* a node; a leaf Variable with bit 0 set; 0 where no gradient is wanted */
-    uint32_t output_nr;    /* of that node */
-    uint32_t version;      /* of `saved` when it was saved */
-    ag_variable *saved;    /* what backward reads of this input, NULL: nothing */
-    const int64_t *size;   /* the input's sizes, NULL: those of output 0 */
+    uintptr_t to;        /* a node; a leaf Variable with bit 0 set; 0 where no gradient is wanted */
+    uint32_t output_nr;  /* of that node */
+    uint32_t version;    /* of `saved` when it was saved */
+    ag_variable *saved;  /* what backward reads of this input, NULL: nothing */
+    const int64_t *size; /* the input's sizes, NULL: those of output 0 */
     uint8_t ndim, dtype;
     ag_device device;
 } ag_edge;
@@ -61,14 +63,14 @@ struct ag_op;
 struct ag_node {
     int32_t refs;
     uint16_t size_class;
-    bool freed;           /* what was saved has been let go after use */
-    bool queued;          /* waits in the walk under way */
+    bool freed;  /* what was saved has been let go after use */
+    bool queued; /* waits in the walk under way */
     uint32_t n_in, n_out;
-    uint64_t seq;         /* greater than that of every node before it */
+    uint64_t seq; /* greater than that of every node before it */
     const struct ag_op *op;
-    const void *caller;   /* the code that called the op */
-    ag_node *link;        /* in the list of the dead, until they are buried */
-    void *args;           /* a copy of the call's arguments, its Variables replaced by what was saved; in this block */
+    const void *caller; /* the code that called the op */
+    ag_node *link;      /* in the list of the dead, until they are buried */
+    void *args;         /* a copy of the call's arguments, its Variables replaced by what was saved; in this block */
     int64_t out_size[AG_MAX_DIMS]; /* of output 0 */
     uint8_t out_ndim, out_dtype;
     ag_edge edge[]; /* n_in of them; then n_out of ag_result; then args */
@@ -80,12 +82,14 @@ static inline ag_result *ag__node_results(ag_node *n) { return (ag_result *)(voi
 /* A fresh contiguous Variable, elements not set, held by the innermost scope; NULL with an error. */
 ag_variable *ag__new(Thread *t, int ndim, const int64_t *size, ag_dtype dtype, ag_device device);
 /* The same with these strides (dense). */
-ag_variable *ag__new_strided(Thread *t, int ndim, const int64_t *size, const int64_t *stride, ag_dtype dtype, ag_device device);
+ag_variable *ag__new_strided(Thread *t, int ndim, const int64_t *size, const int64_t *stride, ag_dtype dtype,
+                             ag_device device);
 /* Another Variable on x's storage, the same geometry, no history; held by the innermost scope. */
 ag_variable *ag__alias(Thread *t, const ag_variable *x);
-/* A view of x's storage with this geometry; offset in elements from x's first. A differentiable view where grad mode says so is made by
- * the engine's view ops; this only shares. */
-ag_variable *ag__view_of(Thread *t, const ag_variable *x, int ndim, const int64_t *size, const int64_t *stride, int64_t offset);
+/* A view of x's storage with this geometry; offset in elements from x's first. A differentiable view where grad mode
+ * says so is made by the engine's view ops; this only shares. */
+ag_variable *ag__view_of(Thread *t, const ag_variable *x, int ndim, const int64_t *size, const int64_t *stride,
+                         int64_t offset);
 /* The innermost scope takes over an owner's hold on x; NULL (x let go) if memory is out. */
 ag_variable *ag__hold(Thread *t, ag_variable *x);
 /* x's entry in the innermost scope, if it has one there, goes; the caller then owns it. */
@@ -102,21 +106,28 @@ void ag__leaf_abandoned(Thread *t, ag_variable *x);
 
 static inline void ag__ref(ag_variable *x, int64_t by)
 {
-    if (__libc_single_threaded) x->refs += by;
-    else __atomic_add_fetch(&x->refs, by, __ATOMIC_RELAXED);
+    if (__libc_single_threaded)
+        x->refs += by;
+    else
+        __atomic_add_fetch(&x->refs, by, __ATOMIC_RELAXED);
 }
 /* Lets go without burying; ag__bury(t) follows when convenient. */
 static inline void ag__unref(Thread *t, ag_variable *x, int64_t by)
 {
     int64_t left = __libc_single_threaded ? (x->refs -= by) : __atomic_sub_fetch(&x->refs, by, __ATOMIC_ACQ_REL);
-    if (left == 0) ag__variable_free_later(t, x);
-    else if (by == AG_OWNER && left >> 32 == 0 && x->grad) ag__leaf_abandoned(t, x);
+    if (left == 0)
+        ag__variable_free_later(t, x);
+    else if (by == AG_OWNER && left >> 32 == 0 && x->grad)
+        ag__leaf_abandoned(t, x);
 }
 static inline void ag__node_unref(Thread *t, ag_node *n)
 {
     if (ag__count_down(&n->refs)) ag__node_free_later(t, n);
 }
-static inline int32_t ag__refs(const ag_variable *x) { return (int32_t)(__atomic_load_n(&x->refs, __ATOMIC_RELAXED) & 0x7fffffff); }
+static inline int32_t ag__refs(const ag_variable *x)
+{
+    return (int32_t)(__atomic_load_n(&x->refs, __ATOMIC_RELAXED) & 0x7fffffff);
+}
 
 static inline ag_device ag__device(const ag_variable *x) { return x->tensor.storage->device; }
 static inline bool ag__is_floating(ag_dtype d) { return d == AG_FLOAT32 || d == AG_FLOAT64; }
@@ -127,7 +138,7 @@ void ag__node_unsave(Thread *t, ag_node *n); /* what was saved has been used */
 void ag__retain_forget(ag_variable *x);      /* x's node no longer gives its gradient to x.grad */
 void ag__leaf_lock(ag_variable *leaf);       /* round every change of .grad */
 void ag__leaf_unlock(ag_variable *leaf);
-ag_variable *ag__take_grad(ag_variable *x);  /* x.grad, which x no longer has; the caller owns it */
+ag_variable *ag__take_grad(ag_variable *x); /* x.grad, which x no longer has; the caller owns it */
 /* x is a view, and its base has got another history since. */
 bool ag__view_is_stale(const ag_variable *x);
 

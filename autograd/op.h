@@ -1,23 +1,28 @@
 /* op.h - how an op is declared, and what the engine does with the declaration.
  *
- * An op is one constant record beside its code. From its argument list (args.h) come the typed call, the call by name and the schema; from
- * the rest the engine makes the node, keeps what backward needs, checks versions, broadcasts gradients back and accumulates them. A record
- * has one of three bodies:
+ * An op is one constant record beside its code. From its argument list (args.h) come the typed call, the call by name
+ * and the schema; from the rest the engine makes the node, keeps what backward needs, checks versions, broadcasts
+ * gradients back and accumulates them. A record has one of three bodies:
  *
- *   kernel ops     shape() checks the arguments and makes the outputs, kernel[device]() fills them, backward() says the gradients
- *                  in terms of other ops (so that they can themselves be differentiated).
- *   composite ops  compose() calls other ops; no node of its own.
- *   pointwise rows shape, kernels and gradients come from the row (ops/pointwise.def).
+ *   kernel ops      shape() checks the arguments and makes the outputs, kernel[device]() fills them, backward() says
+ *                   the gradients in terms of other ops (so that they can themselves be differentiated).
+ *   composite ops   compose() calls other ops; no node of its own.
+ *   pointwise rows  shape, kernels and gradients come from the row (ops/pointwise.def).
  *
- * A whole op:
+ * A whole op, its list in the public header with ag_mm's comment:
  *
- *     #define AG_ARGS_mm(must, may) must(Tensor, input) must(Tensor, mat2)          (in the public header, with ag_mm's comment)
+ *     #define AG_ARGS_mm(must, may) must(Tensor, input) must(Tensor, mat2)
  *
- *     static bool mm_shape(ag_run *r) { const struct ag_mm_args *a = r->args; ... return ag__output(r, 0, 2, size, dtype) != NULL; }
+ *     static bool mm_shape(ag_run *r)
+ *     {
+ *         const struct ag_mm_args *a = r->args;
+ *         ...
+ *         return ag__output(r, 0, 2, size, dtype) != NULL;
+ *     }
  *     static bool mm_cpu(ag_run *r) { ... fill r->out[0] ... }
  *     static void mm_backward(ag_gradients *b)
  *     {
- *         const struct ag_mm_args *a = b->args;                   the arguments as they were; what was not kept is NULL
+ *         const struct ag_mm_args *a = b->args;            the arguments as they were; what was not kept is NULL
  *         if (b->wanted[0]) b->grad[0] = ag_mm(b->g[0], ag_t(a->mat2));
  *         if (b->wanted[1]) b->grad[1] = ag_mm(ag_t(a->input), b->g[0]);
  *     }
@@ -34,8 +39,19 @@ enum { AG_MAX_OUTPUTS = 4, AG_MAX_KEEPS = 5, AG_MAX_OPTIONS = 4 };
 
 /* One argument of an op's list. */
 typedef enum {
-    AG_KIND_Tensor, AG_KIND_Tensors, AG_KIND_Int, AG_KIND_Float, AG_KIND_Bool, AG_KIND_Str, AG_KIND_Size, AG_KIND_Dims, AG_KIND_Shape,
-    AG_KIND_Dtype, AG_KIND_Device, AG_KIND_Format, AG_KIND_Generator
+    AG_KIND_Tensor,
+    AG_KIND_Tensors,
+    AG_KIND_Int,
+    AG_KIND_Float,
+    AG_KIND_Bool,
+    AG_KIND_Str,
+    AG_KIND_Size,
+    AG_KIND_Dims,
+    AG_KIND_Shape,
+    AG_KIND_Dtype,
+    AG_KIND_Device,
+    AG_KIND_Format,
+    AG_KIND_Generator
 } ag_kind;
 typedef struct ag_arg {
     const char *name;
@@ -44,33 +60,35 @@ typedef struct ag_arg {
     uint8_t kind; /* ag_kind */
 } ag_arg;
 
-/* One call of a kernel op. Inputs are the Tensor and Tensors arguments in order, lists spread out; AG_NONE and an absent one are NULL. */
+/* One call of a kernel op. Inputs are the Tensor and Tensors arguments in order, lists spread out; AG_NONE and an
+ * absent one are NULL. */
 typedef struct ag_run {
     Thread *t;
     const ag_op *op;
-    const void *args;          /* struct ag_<op>_args */
+    const void *args; /* struct ag_<op>_args */
     int n_in;
     ag_variable **in;
-    ag_variable *out[AG_MAX_OUTPUTS]; /* made by shape(); for an in-place op out[0] is in[0] */
-    bool wants_grad;           /* a node will be recorded: hidden outputs are needed */
-    bool is_view;              /* set by shape(): out[0] shares in[0]'s storage */
-    bool inplace;              /* the op's in-place form: ag__output(r, 0, ...) checks in[0] instead of making a Variable */
-    ag_device device;          /* of the inputs (or of the factory's argument) */
+    /* made by shape(); for an in-place op out[0] is in[0] */
+    ag_variable *out[AG_MAX_OUTPUTS];
+    bool wants_grad;  /* a node will be recorded: hidden outputs are needed */
+    bool is_view;     /* set by shape(): out[0] shares in[0]'s storage */
+    bool inplace;     /* the op's in-place form: ag__output(r, 0, ...) checks in[0] instead of making a Variable */
+    ag_device device; /* of the inputs (or of the factory's argument) */
 } ag_run;
 
 /* One call of a backward. */
 typedef struct ag_gradients {
     Thread *t;
     const ag_op *op;
-    const void *args;          /* as the forward call's; a Variable that was not kept is NULL */
+    const void *args; /* as the forward call's; a Variable that was not kept is NULL */
     int n_in;
-    ag_variable *const *in;    /* the inputs that were kept, flattened; NULL where not */
-    ag_variable *const *out;   /* the outputs that were kept, hidden ones included; NULL where not */
-    ag_variable *const *g;     /* the gradient of each output; NULL: none came (g[0] is never NULL for an op with one output) */
-    const bool *wanted;        /* an input's gradient is wanted */
-    ag_variable **grad;        /* to be set: an input's gradient in output shape or the input's; NULL: zero */
-    const ag_edge *edge;       /* the inputs' sizes and types, by ag__in_shape */
-    const int64_t *out_size;   /* of output 0 */
+    ag_variable *const *in;  /* the inputs that were kept, flattened; NULL where not */
+    ag_variable *const *out; /* the outputs that were kept, hidden ones included; NULL where not */
+    ag_variable *const *g;   /* each output's gradient; NULL: none came (the only output's is never NULL) */
+    const bool *wanted;      /* an input's gradient is wanted */
+    ag_variable **grad;      /* to be set: an input's gradient in output shape or the input's; NULL: zero */
+    const ag_edge *edge;     /* the inputs' sizes and types, by ag__in_shape */
+    const int64_t *out_size; /* of output 0 */
     int out_ndim;
     bool create_graph;
 } ag_gradients;
@@ -81,36 +99,38 @@ static inline ag_shape_list ag__in_shape(const ag_gradients *b, int i)
     return e->size ? ag_sizes_of(e->ndim, e->size) : ag_sizes_of(b->out_ndim, b->out_size);
 }
 
-/* What the gradient of an input reads: inputs by number (0 to 7; AG_KEEP_ALL_IN: of a list), outputs by number (0 to 3). */
-#define AG_KEEP_IN(i) (1u << (i))
+/* What the gradient of an input reads: inputs by number (0 to 7; AG_KEEP_ALL_IN: of a list), outputs by number
+ * (0 to 3). */
+#define AG_KEEP_IN(i)  (1u << (i))
 #define AG_KEEP_OUT(i) (256u << (i))
 #define AG_KEEP_ALL_IN 255u
 
 struct ag_op {
-    const char *name;          /* "max_dim": ag_max_dim */
-    const char *torch;         /* "max.dim": PyTorch's name with its overload; NULL: the same as name */
-    const char *node;          /* "MaxBackward0": grad_fn's name; NULL: no derivative */
+    const char *name;  /* "max_dim": ag_max_dim */
+    const char *torch; /* "max.dim": PyTorch's name with its overload; NULL: the same as name */
+    const char *node;  /* "MaxBackward0": grad_fn's name; NULL: no derivative */
     const ag_arg *args;
-    const void *defaults;      /* a struct ag_<op>_args */
+    const void *defaults; /* a struct ag_<op>_args */
     uint16_t n_args, args_size;
-    uint8_t n_out;             /* results */
-    uint8_t n_hidden;          /* further outputs that only backward reads */
-    uint8_t non_differentiable;/* bit k: output k never wants a gradient (indices) */
-    bool inplace;              /* op_ is there, too: the kernel may find out[0] to be in[0] */
-    bool inplace_only;         /* the name ends in _: changes input 0 and returns it; shape() only checks */
-    bool moves;                /* inputs may be on several devices (copy_) */
+    uint8_t n_out;              /* results */
+    uint8_t n_hidden;           /* further outputs that only backward reads */
+    uint8_t non_differentiable; /* bit k: output k never wants a gradient (indices) */
+    bool inplace;               /* op_ is there, too: the kernel may find out[0] to be in[0] */
+    bool inplace_only;          /* the name ends in _: changes input 0 and returns it; shape() only checks */
+    bool moves;                 /* inputs may be on several devices (copy_) */
     const char *const *out_names;
     bool (*shape)(ag_run *r);
     bool (*kernel[AG_N_DEVICES])(ag_run *r);
     bool (*compose)(const void *args, ag_variable **out);
     void (*backward)(ag_gradients *b);
-    uint32_t keeps[AG_MAX_KEEPS]; /* for each input's gradient; of a list op, keeps[0] for all its elements */
+    uint32_t keeps[AG_MAX_KEEPS];   /* for each input's gradient; of a list op, keeps[0] for all its elements */
     const struct ag_pointwise *row; /* of a pointwise row */
 };
 
 /* ---- calling (apply.c) ---- */
 
-/* Runs the op: out[0..n_out) are its results, held by the scope. false with an error; then nothing was made or changed. */
+/* Runs the op: out[0..n_out) are its results, held by the scope. false with an error; then nothing was made or
+ * changed. */
 bool ag__apply(const ag_op *op, const void *args, ag_variable **out, const void *caller);
 /* The same for its in-place form: input 0 is changed and is the result. */
 bool ag__apply_inplace(const ag_op *op, const void *args, ag_variable **out, const void *caller);
@@ -141,14 +161,14 @@ static inline bool ag__wants(const Thread *t, const ag_variable *x)
 {
     return x && !t->grad_off && (x->requires_grad || (x->base && ag__view_is_stale(x) && x->base->requires_grad));
 }
-/* A node for y[0..n_out) = op(in[0..n_in)), keeping keep_in / keep_out (bit masks as in keeps). args may be NULL. */
-bool ag__record(Thread *t, const ag_op *op, int n_in, ag_variable *const *in, int n_out, ag_variable *const *out, uint32_t keeps,
-                const void *args, const void *caller);
-/* x as it is now, for an in-place op whose backward reads what it overwrites: a copy of its numbers, with its history. Stands in for x
- * among the inputs of ag__record. */
+/* A node for out[0..n_out) = op(in[0..n_in)), keeping `keeps` (a bit mask as in ag_op's). args may be NULL. */
+bool ag__record(Thread *t, const ag_op *op, int n_in, ag_variable *const *in, int n_out, ag_variable *const *out,
+                uint32_t keeps, const void *args, const void *caller);
+/* x as it is now, for an in-place op whose backward reads what it overwrites: a copy of its numbers, with its history.
+ * Stands in for x among the inputs of ag__record. */
 ag_variable *ag__snapshot(Thread *t, ag_variable *x);
-/* For an in-place op, before it runs: whether it may (leaf, view, overlapping elements). Afterwards the op raises the storage's
- * version, and ag__record with x among its outputs gives x its new history. */
+/* For an in-place op, before it runs: whether it may (leaf, view, overlapping elements). Afterwards the op raises the
+ * storage's version, and ag__record with x among its outputs gives x its new history. */
 bool ag__check_inplace(Thread *t, const char *op, ag_variable *x, bool wants_grad);
 
 /* ---- rows (ops/pointwise.c) ---- */
@@ -158,17 +178,18 @@ bool ag__add_into(Thread *t, ag_variable *sum, const ag_variable *x);
 
 /* ---- declaring ---- */
 #define AG_ARG_MUST(type, name_) { .name = #name_, .offset = offsetof(Args, name_), .kind = AG_KIND_##type },
-#define AG_ARG_MAY(type, name_, ...)                                                                                 \
+#define AG_ARG_MAY(type, name_, ...) \
     { .name = #name_, .offset = offsetof(Args, name_), .kind = AG_KIND_##type, .fallback = #__VA_ARGS__ },
-#define AG_TAIL_(nothing, ...) __VA_ARGS__
-#define AG_TAIL(...) AG_TAIL_(__VA_ARGS__)
-#define AG_PARAM_MUST(type, name) , AG_TYPE_##type name
+#define AG_TAIL_(nothing, ...)        __VA_ARGS__
+#define AG_TAIL(...)                  AG_TAIL_(__VA_ARGS__)
+#define AG_PARAM_MUST(type, name)     , AG_TYPE_##type name
 #define AG_PARAM_MAY(type, name, ...) , AG_TYPE_##type name
-#define AG_SET_MUST(type, name_) .name_ = name_,
-#define AG_SET_MAY(type, name_, ...) .name_ = name_,
+#define AG_SET_MUST(type, name_)      .name_ = name_,
+#define AG_SET_MAY(type, name_, ...)  .name_ = name_,
 
-/* The record ag__op_<op>. Its args and defaults stand in a function, where a typedef gives the struct one name for every op. */
 /* clang-format off */
+/* The record ag__op_<op>. Its args and defaults stand in a function, where a typedef gives the struct one name for
+ * every op. */
 #define AG_RECORD(op_, LIST, ...)                                                                                    \
     const ag_op *ag__op_##op_(void);                                                                                 \
     const ag_op *ag__op_##op_(void)                                                                                  \

@@ -5,8 +5,9 @@
  *         ...
  *     }
  *
- * A function that makes a Variable hands it to the innermost open scope of the calling thread. Closing a scope lets go of all it holds;
- * what a living graph, a Module or another scope still needs stays. Each thread has a root scope, closed at its end.
+ * A function that makes a Variable hands it to the innermost open scope of the calling thread. Closing a scope lets go
+ * of all it holds; what a living graph, a Module or another scope still needs stays. Each thread has a root scope,
+ * closed at its end.
  */
 #ifndef ARGENT_SCOPE_H
 #define ARGENT_SCOPE_H
@@ -21,17 +22,19 @@ typedef struct ag_scope {
 } ag_scope;
 
 /* Opens a scope for the rest of the enclosing block, however it is left (break, continue, return, goto). */
-#define AG_SCOPE                                                                                                     \
+#define AG_SCOPE \
     __attribute__((cleanup(ag_scope_end), unused)) ag_scope AG_PASTE(ag_scope_, __COUNTER__) = ag_scope_begin()
 
-/* The same by hand. Scopes close in the reverse order of opening; closing one also closes those opened after it (a longjmp may have
- * skipped them). */
+/* The same by hand. Scopes close in the reverse order of opening; closing one also closes those opened after it (a
+ * longjmp may have skipped them). */
 AG_API ag_scope ag_scope_begin(void);
 AG_API void ag_scope_end(ag_scope *scope);
 
-/* Moves the innermost scope's hold on x one scope out, and returns x: how a function that opened a scope returns one. */
+/* Moves the innermost scope's hold on x one scope out, and returns x: how a function that opened a scope returns a
+ * Variable. */
 AG_API ag_variable *ag_keep(ag_variable *x);
-/* *x = y, and the innermost scope lets go of the old *x now rather than at its end: for a local that a loop replaces. Returns y. */
+/* *x = y, and the innermost scope lets go of the old *x now rather than at its end: for a local that a loop replaces.
+ * Returns y. */
 AG_API ag_variable *ag_let(ag_variable **x, ag_variable *y);
 /* Holds x beyond any scope, and across threads, until ag_release: for what a struct of yours keeps. Returns x. */
 AG_API ag_variable *ag_retain(ag_variable *x);

@@ -27,7 +27,8 @@ void ag__block_put(ag_thread *t, void *block, int size_class);
 void *ag__scratch(size_t bytes);
 void ag__scratch_free(void *p);
 
-/* realloc for tables that grow: *table gets room for at least n items of `item` bytes. What stood there stays; false with AG_ENOMEM. */
+/* realloc for tables that grow: *table gets room for at least n items of `item` bytes. What stood there stays; false
+ * with AG_ENOMEM. */
 bool ag__grow(void **table, int64_t *max, int64_t n, size_t item);
 
 /* Blocks of one size that can be listed: Variables, so that ag_leaks() can find the living ones. */

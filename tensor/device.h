@@ -18,8 +18,8 @@ typedef struct ag_device {
 #else
 #define AG_DEVICE(type, index) ((ag_device){ (type), (index) })
 #endif
-#define AG_CPU AG_DEVICE(AG_DEVICE_CPU, 0)
-#define AG_CUDA AG_DEVICE(AG_DEVICE_CUDA, 0)
+#define AG_CPU        AG_DEVICE(AG_DEVICE_CPU, 0)
+#define AG_CUDA       AG_DEVICE(AG_DEVICE_CUDA, 0)
 #define AG_ANY_DEVICE AG_DEVICE(AG_DEVICE_DEFAULT, 0) /* as an option: the usual one for the call at hand */
 
 /* "cpu", "cuda", "cuda:1" to a device; false with an error for anything else. */

@@ -20,7 +20,8 @@ AG_API const char *ag_dtype_name(ag_dtype dtype); /* "float32", as PyTorch names
 AG_API size_t ag_dtype_size(ag_dtype dtype);      /* bytes an element */
 AG_API bool ag_dtype_is_floating_point(ag_dtype dtype);
 
-/* The type of factories that are not told one, and of integers that meet a fractional number: float32 unless set (float32, float64). */
+/* The type of factories that are not told one, and of integers that meet a fractional number: float32 unless set
+ * (float32, float64). */
 AG_API ag_dtype ag_get_default_dtype(void);
 AG_API bool ag_set_default_dtype(ag_dtype dtype);
 

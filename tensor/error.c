@@ -74,6 +74,8 @@ ag_error_kind ag_error_code(void)
 void ag_clear_error(void)
 {
     ag_thread *t = ag__thread();
-    if (t->stateless) ag__thread_pointer = NULL; /* perhaps there is room for its state the next time */
-    else t->failed = false;
+    if (t->stateless)
+        ag__thread_pointer = NULL; /* perhaps there is room for its state the next time */
+    else
+        t->failed = false;
 }

@@ -1,8 +1,9 @@
 /* error.h - what went wrong, as a sentence.
  *
- * A function that fails returns NULL, false or NaN and leaves a sentence in the calling thread's error. The first error stands until
- * ag_clear_error(): a NULL that flows into the next call adds nothing to it, and while an error stands whatever changes state (in-place
- * ops, ag_backward, ag_optim_step, saving) refuses. So one test at the end of a step is enough:
+ * A function that fails returns NULL, false or NaN and leaves a sentence in the calling thread's error. The first error
+ * stands until ag_clear_error(): a NULL that flows into the next call adds nothing to it, and while an error stands
+ * whatever changes state (in-place ops, ag_backward, ag_optim_step, saving) refuses. So one test at the end of a step
+ * is enough:
  *
  *     ag_backward(loss);
  *     ag_optim_step(sgd);
@@ -31,7 +32,8 @@ AG_API ag_error_kind ag_error_code(void);
 /* Forget the standing error of this thread. */
 AG_API void ag_clear_error(void);
 
-/* Called once an error, in the thread where it happens, as soon as it stands. NULL (the default): nothing is called. For the whole process. */
+/* Called once an error, in the thread where it happens, as soon as it stands. NULL (the default): nothing is called.
+ * For the whole process. */
 typedef void ag_error_handler(ag_error_kind kind, const char *sentence, void *user);
 AG_API void ag_set_error_handler(ag_error_handler *handler, void *user);
 /* A ready-made handler: prints "argent: <sentence>" on stderr. */

@@ -13,15 +13,15 @@
 
 #ifdef __cplusplus
 #define AG_BEGIN_DECLS extern "C" {
-#define AG_END_DECLS }
+#define AG_END_DECLS   }
 #else
 #define AG_BEGIN_DECLS
 #define AG_END_DECLS
 #endif
 
 #define AG_PASTE_(a, b) a##b
-#define AG_PASTE(a, b) AG_PASTE_(a, b)
-#define AG_STRING_(a) #a
-#define AG_STRING(a) AG_STRING_(a)
+#define AG_PASTE(a, b)  AG_PASTE_(a, b)
+#define AG_STRING_(a)   #a
+#define AG_STRING(a)    AG_STRING_(a)
 
 #endif

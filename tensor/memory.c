@@ -1,9 +1,10 @@
 /* memory.c - the caching allocator, and each thread's share of it.
  *
- * A block that is let go is kept by its size class and handed out again. Small blocks (up to SMALL_BYTES) are cut from slabs and kept by
- * each thread, without a lock; a thread that piles up more than a batch of them passes a batch to the depot, where a thread that runs out
- * looks before it cuts a new slab: so blocks flow back from a thread that only frees to one that only takes. Large blocks are kept in the
- * depot, under its lock, which costs little beside what is done with them. A thread that ends leaves its blocks to the depot.
+ * A block that is let go is kept by its size class and handed out again. Small blocks (up to SMALL_BYTES) are cut from
+ * slabs and kept by each thread, without a lock; a thread that piles up more than a batch of them passes a batch to the
+ * depot, where a thread that runs out looks before it cuts a new slab: so blocks flow back from a thread that only
+ * frees to one that only takes. Large blocks are kept in the depot, under its lock, which costs little beside what is
+ * done with them. A thread that ends leaves its blocks to the depot.
  *
  * Objects (Variables) are blocks of one size from slabs of their own, so that the living ones can be listed.
  *
@@ -37,7 +38,8 @@ typedef struct slab {
     size_t block_bytes;
 } slab;
 
-/* Where caching is off an object has this before it; the links are complemented, so that a leak checker does not follow them. */
+/* Where caching is off an object has this before it; the links are complemented, so that a leak checker does not follow
+ * them. */
 typedef struct loose_object {
     uintptr_t next, previous;
     char pad[48];
@@ -45,7 +47,8 @@ typedef struct loose_object {
 
 static struct {
     pthread_mutex_t lock;
-    /* each class: a list of batches; a block's first word names the next block of its batch, its second the next batch */
+    /* each class: a list of batches; a block's first word names the next block of its batch, its second the next
+     * batch */
     void *batches[AG_N_SIZE_CLASSES], *object_batches;
     slab *slabs, *object_slabs;
     uintptr_t loose; /* the first loose object, complemented */
@@ -98,11 +101,16 @@ static void thread_setup(void)
     if (off) caching = !(off[0] == '1' && !off[1]);
 }
 
-/* Without room for its state a thread has this one, which holds nothing, until its error is cleared: then it tries again. */
+/* Without room for its state a thread has this one, which holds nothing, until its error is cleared: then it tries
+ * again. */
 ag_thread *ag__thread_start(void)
 {
-    static ag_thread stateless = { .failed = true, .stateless = true, .kind = AG_ENOMEM,
-                                   .error = "out of memory: no room for this thread's state" };
+    static ag_thread stateless = {
+        .failed = true,
+        .stateless = true,
+        .kind = AG_ENOMEM,
+        .error = "out of memory: no room for this thread's state",
+    };
     pthread_once(&thread_once, thread_setup);
     ag_thread *t = calloc(1, sizeof *t);
     if (!t || pthread_setspecific(thread_key, t)) {
@@ -118,7 +126,8 @@ ag_thread *ag__thread_start(void)
     return ag__thread_pointer = t;
 }
 
-/* The main thread has no destructors; and what is kept goes back, so that leak checkers and dlclose see a clean house. */
+/* The main thread has no destructors; and what is kept goes back, so that leak checkers and dlclose see a clean
+ * house. */
 __attribute__((destructor)) static void at_exit(void)
 {
     if (ag__thread_pointer && !ag__thread_pointer->stateless) {
@@ -182,7 +191,10 @@ static void *cut_slab(slab **slabs, size_t block_bytes)
     return first;
 }
 
-static void *out_of_memory(size_t bytes) { return ag__fail_memory("elements of a Variable, a node or a workspace", bytes); }
+static void *out_of_memory(size_t bytes)
+{
+    return ag__fail_memory("elements of a Variable, a node or a workspace", bytes);
+}
 
 /* The slow half of ag__block_get: nothing spare in this thread. */
 static __attribute__((noinline)) void *block_refill(ag_thread *t, int size_class)
@@ -245,8 +257,10 @@ static __attribute__((noinline)) void take_back_stateless(int64_t bytes)
 void ag__block_put(ag_thread *t, void *block, int size_class)
 {
     size_t bytes = ag__class_bytes(size_class);
-    if (__builtin_expect(t->stateless, 0)) take_back_stateless((int64_t)bytes);
-    else t->allocated -= (int64_t)bytes;
+    if (__builtin_expect(t->stateless, 0))
+        take_back_stateless((int64_t)bytes);
+    else
+        t->allocated -= (int64_t)bytes;
     if (__builtin_expect(!caching, 0)) {
         system_free(block, bytes);
         return;
@@ -259,7 +273,8 @@ void ag__block_put(ag_thread *t, void *block, int size_class)
     ag_block_list *spare = &t->spare[size_class];
     *(void **)block = spare->first;
     spare->first = block;
-    if (__builtin_expect((size_t)++spare->n * bytes > 4 * BATCH_BYTES, 0) && spare->n > 16) shed(spare, &depot.batches[size_class]);
+    if (__builtin_expect((size_t)++spare->n * bytes > 4 * BATCH_BYTES, 0) && spare->n > 16)
+        shed(spare, &depot.batches[size_class]);
 }
 
 /* ---- objects ---- */
@@ -281,8 +296,10 @@ static void loose_put(void *object)
     loose_object *o = (loose_object *)object - 1;
     pthread_mutex_lock(&depot.lock);
     if (~o->next) ((loose_object *)~o->next)->previous = o->previous;
-    if (~o->previous) ((loose_object *)~o->previous)->next = o->next;
-    else depot.loose = o->next;
+    if (~o->previous)
+        ((loose_object *)~o->previous)->next = o->next;
+    else
+        depot.loose = o->next;
     pthread_mutex_unlock(&depot.lock);
     system_free(o, sizeof *o + AG_OBJECT_BYTES);
 }
@@ -312,8 +329,10 @@ void *ag__object_get(ag_thread *t)
 
 void ag__object_put(ag_thread *t, void *object)
 {
-    if (__builtin_expect(t->stateless, 0)) take_back_stateless(AG_OBJECT_BYTES);
-    else t->allocated -= AG_OBJECT_BYTES;
+    if (__builtin_expect(t->stateless, 0))
+        take_back_stateless(AG_OBJECT_BYTES);
+    else
+        t->allocated -= AG_OBJECT_BYTES;
     if (__builtin_expect(!caching, 0)) {
         loose_put(object);
         return;

@@ -30,7 +30,8 @@ ag_storage *ag__storage_new(ag_thread *t, int64_t bytes, ag_device device)
     return s;
 }
 
-ag_storage *ag__storage_external(ag_thread *t, void *data, int64_t bytes, ag_device device, ag_deleter *deleter, void *user)
+ag_storage *ag__storage_external(ag_thread *t, void *data, int64_t bytes, ag_device device, ag_deleter *deleter,
+                                 void *user)
 {
     ag_storage *s = ag__block_get(t, 0);
     if (!s) {

@@ -1,4 +1,5 @@
-/* storage.h - a piece of memory that Variables share: counted, on one device, with the version that in-place changes raise. */
+/* storage.h - a piece of memory that Variables share: counted, on one device, with the version that in-place changes
+ * raise. */
 #ifndef AG_STORAGE_H
 #define AG_STORAGE_H
 #include "tensor/allocator.h"
@@ -19,10 +20,12 @@ typedef struct ag_storage {
     void *user;
 } ag_storage;
 
-/* Elements are not initialised. NULL with an error standing: AG_ENOMEM, or AG_EDEVICE for a device that is not there. */
+/* Elements are not initialised. NULL with an error standing: AG_ENOMEM, or AG_EDEVICE for a device that is not
+ * there. */
 ag_storage *ag__storage_new(ag_thread *t, int64_t bytes, ag_device device);
 /* Takes over `data`; deleter may be NULL: the memory is then borrowed. */
-ag_storage *ag__storage_external(ag_thread *t, void *data, int64_t bytes, ag_device device, ag_deleter *deleter, void *user);
+ag_storage *ag__storage_external(ag_thread *t, void *data, int64_t bytes, ag_device device, ag_deleter *deleter,
+                                 void *user);
 void ag__storage_free(ag_thread *t, ag_storage *s); /* the last reference is gone */
 
 static inline void ag__storage_drop(ag_thread *t, ag_storage *s)

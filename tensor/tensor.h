@@ -1,7 +1,7 @@
 /* tensor.h - numbers in a shape: what kernels see. A Variable begins with one; nothing here knows of gradients.
  *
- * Element (i0, i1, ...) lies at data + (i0 stride[0] + i1 stride[1] + ...) * size of an element. Strides count elements, never negative;
- * 0 repeats one element (an expanded dimension).
+ * Element (i0, i1, ...) lies at data + (i0 stride[0] + i1 stride[1] + ...) * size of an element. Strides count
+ * elements, never negative; 0 repeats one element (an expanded dimension).
  */
 #ifndef AG_TENSOR_H
 #define AG_TENSOR_H
@@ -51,21 +51,25 @@ bool ag__is_dense(int ndim, const int64_t *size, const int64_t *stride);
 bool ag__overlaps_itself(const ag_tensor *x);
 /* No memory in common: 0; exactly the same elements in the same order: 1; anything else: 2. */
 int ag__overlap(const ag_tensor *a, const ag_tensor *b);
-/* PyTorch's strides of a fresh result of shape `size` computed element by element from these inputs (already of that shape after
- * broadcasting): dense, its dimensions in the order of the inputs' strides. */
+/* PyTorch's strides of a fresh result of shape `size` computed element by element from these inputs (already of that
+ * shape after broadcasting): dense, its dimensions in the order of the inputs' strides. */
 void ag__result_strides(int ndim, const int64_t *size, int n, const ag_tensor *const *in, int64_t *stride);
-/* Broadcast: align at the last dimension; equal, one, or absent. false with PyTorch's sentence. *ndim and size[] are set. */
+/* Broadcast: align at the last dimension; equal, one, or absent. false with PyTorch's sentence. Sets *ndim and
+ * size[]. */
 bool ag__broadcast(const char *op, int n, const ag_tensor *const *in, int *ndim, int64_t *size);
 /* The strides with which x lies under a wider shape it broadcasts to: 0 where it repeats. */
 void ag__broadcast_strides(const ag_tensor *x, int ndim, const int64_t *size, int64_t *stride);
-/* A view of other sizes and the same elements: its strides, or false where only a copy would do (PyTorch's computeStride). */
+/* A view of other sizes and the same elements: its strides, or false where only a copy would do (PyTorch's
+ * computeStride). */
 bool ag__view_strides(const ag_tensor *x, int ndim, const int64_t *size, int64_t *stride);
-/* -1 in one place becomes what is left. false with PyTorch's sentence ("shape '[2, -1]' is invalid for input of size 5"). */
+/* -1 in one place becomes what is left. false with PyTorch's sentence
+ * ("shape '[2, -1]' is invalid for input of size 5"). */
 bool ag__infer_size(const char *op, ag_shape_list shape, int64_t numel, int64_t *size);
-/* A dimension from the end becomes one from the start: PyTorch's "Dimension out of range (expected to be in range of [-2, 1], but got
- * 3)"; a 0-dim Variable takes -1 and 0. -1 on failure. */
+/* A dimension from the end becomes one from the start; a 0-dim Variable takes -1 and 0. -1 on failure, with PyTorch's
+ * "Dimension out of range (expected to be in range of [-2, 1], but got 3)". */
 int ag__wrap_dim(const char *op, int64_t dim, int ndim);
-/* A Dims argument as a bit mask over ndim dimensions; AG_ALL and none: all of them. false with a sentence (out of range, twice). */
+/* A Dims argument as a bit mask over ndim dimensions; AG_ALL and none: all of them. false with a sentence (out of
+ * range, twice). */
 bool ag__dims_mask(const char *op, ag_dims dims, int ndim, uint32_t *mask);
 /* The parts of a Dims argument; how many there are, -1 for AG_ALL. */
 int ag__dims_of(ag_dims dims, int64_t out[AG_MAX_DIMS]);
@@ -81,11 +85,13 @@ enum { AG_TEXT = 256 };
 
 /* ---- types ---- */
 
-/* The type of an op on all these: dimensions beat 0-dim ones, which beat numbers, within a category (PyTorch's result_type). */
+/* The type of an op on all these: dimensions beat 0-dim ones, which beat numbers, within a category (PyTorch's
+ * result_type). */
 ag_dtype ag__result_type(int n, const ag_tensor *const *in);
 /* Whether values of this type may be written into that one in place (float into integer may not). */
 bool ag__can_cast(ag_dtype from, ag_dtype to);
-/* One element, read or written as a number; integers beyond 2^53 want the int64 forms. Conversions as PyTorch's on x86. */
+/* One element, read or written as a number; integers beyond 2^53 want the int64 forms. Conversions as PyTorch's on
+ * x86. */
 double ag__load(const char *at, ag_dtype dtype);
 void ag__store(char *at, ag_dtype dtype, double value);
 int64_t ag__load_int64(const char *at, ag_dtype dtype);
@@ -94,8 +100,8 @@ void ag__store_int64(char *at, ag_dtype dtype, int64_t value);
 /* ---- walking in step over several operands ---- */
 
 enum { AG_MAX_OPERANDS = 8 };
-/* The common shape with neighbouring dimensions merged where every operand allows it, the fastest dimension of operand 0 last.
- * Strides are in bytes. ndim is 0 for a single element. */
+/* The common shape with neighbouring dimensions merged where every operand allows it, the fastest dimension of
+ * operand 0 last. Strides are in bytes. ndim is 0 for a single element. */
 typedef struct ag_walk {
     int ndim, n;
     int64_t numel;
@@ -105,8 +111,9 @@ typedef struct ag_walk {
 } ag_walk;
 /* Operand 0 gives the shape (usually the output); the others broadcast to it. */
 void ag__walk(ag_walk *w, int n, const ag_tensor *const *operand);
-/* Calls row(user, data, stride, count) for each row along the last merged dimension: data[k] is operand k's first element, stride[k] its
- * step in bytes. Rows are spread over the thread pool where `grain` elements make a task; at most once for an unbroken block. */
+/* Calls row(user, data, stride, count) for each row along the last merged dimension: data[k] is operand k's first
+ * element, stride[k] its step in bytes. Rows are spread over the thread pool where `grain` elements make a task; at
+ * most once for an unbroken block. */
 typedef void ag_row(void *user, char *const *data, const int64_t *stride, int64_t count);
 void ag__walk_rows(const ag_walk *w, int64_t grain, ag_row *row, void *user);
 

@@ -1,7 +1,8 @@
 /* thread.h - everything the calling thread keeps: its error, its spare memory, its scopes, its place in a backward.
  *
- * One pointer of thread-local storage, read once a function and passed on. In the initial-exec model reading it is one instruction even
- * in a shared library, and 8 bytes fit where a dlopen'ed library may put them, as a whole struct would not.
+ * One pointer of thread-local storage, read once a function and passed on. In the initial-exec model reading it is one
+ * instruction even in a shared library, and 8 bytes fit where a dlopen'ed library may put them, as a whole struct would
+ * not.
  */
 #ifndef AG_THREAD_H
 #define AG_THREAD_H
@@ -67,8 +68,10 @@ extern void (*ag__thread_end_hook)(ag_thread *t);
 /* Counts are atomic once the process has had a second thread. */
 static inline void ag__count_up(int32_t *n)
 {
-    if (__libc_single_threaded) ++*n;
-    else __atomic_add_fetch(n, 1, __ATOMIC_RELAXED);
+    if (__libc_single_threaded)
+        ++*n;
+    else
+        __atomic_add_fetch(n, 1, __ATOMIC_RELAXED);
 }
 
 /* true when that was the last one; the only holder need not pay for an atomic subtraction */
