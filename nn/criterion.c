@@ -57,7 +57,8 @@ static ag_module *weighted(ag_module *m, ag_variable *weight, int64_t ignore_ind
 ag_module *ag_nn_cross_entropy_loss_call(const struct ag_nn_cross_entropy_loss_args *a)
 {
     if (!(a->label_smoothing >= 0 && a->label_smoothing <= 1))
-        return ag__fail(AG_EINVAL, "CrossEntropyLoss: label_smoothing must be between 0.0 and 1.0. Got: %g", a->label_smoothing);
+        return ag__fail(AG_EINVAL, "CrossEntropyLoss: label_smoothing must be between 0.0 and 1.0. Got: %g",
+                        a->label_smoothing);
     ag_module *m = weighted(loss_new("CrossEntropyLoss", cross_entropy, a->reduction), a->weight, a->ignore_index);
     if (m) ((loss *)m)->label_smoothing = a->label_smoothing;
     return m;

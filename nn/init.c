@@ -1,4 +1,5 @@
-/* init.c - torch.nn.init. The arithmetic on the bounds is done in double in PyTorch's order, so that the bounds are the same bits. */
+/* init.c - torch.nn.init. The arithmetic on the bounds is done in double in PyTorch's order, so that the bounds are
+ * the same bits. */
 #include <argent/init.h>
 
 #include "autograd/node.h"
@@ -70,8 +71,9 @@ static bool fans(const char *op, const ag_variable *x, double *in, double *out)
     if (!x || x == AG_NONE) return ag__fail(AG_EINVAL, "%s: x is %s", op, x ? "None" : "NULL");
     char text[AG_TEXT];
     if (x->tensor.ndim < 2)
-        return ag__fail(AG_EINVAL, "%s: Fan in and fan out can not be computed for tensor with fewer than 2 dimensions (x: %s)", op,
-                        ag__tensor_text(&x->tensor, text, sizeof text));
+        return ag__fail(AG_EINVAL,
+                        "%s: Fan in and fan out can not be computed for tensor with fewer than 2 dimensions (x: %s)",
+                        op, ag__tensor_text(&x->tensor, text, sizeof text));
     int64_t field = 1;
     for (int d = 2; d < x->tensor.ndim; d++) field *= x->tensor.size[d];
     *in = (double)(x->tensor.size[1] * field);
@@ -81,8 +83,8 @@ static bool fans(const char *op, const ag_variable *x, double *in, double *out)
 
 double ag_nn_init_calculate_gain_call(const struct ag_nn_init_calculate_gain_args *a)
 {
-    static const char *const linear[] = { "linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
-                                          "conv_transpose3d", "sigmoid" };
+    static const char *const linear[] = { "linear",           "conv1d",           "conv2d",           "conv3d",
+                                          "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "sigmoid" };
     const char *name = a->nonlinearity ? a->nonlinearity : "NULL";
     for (size_t i = 0; i < sizeof linear / sizeof *linear; i++)
         if (strcmp(name, linear[i]) == 0) return 1;
@@ -115,13 +117,15 @@ ag_variable *ag_nn_init_xavier_normal__call(const struct ag_nn_init_xavier_norma
     return normal("nn.init.xavier_normal_", a->x, 0, std, a->generator);
 }
 
-static bool kaiming(const char *op, const ag_variable *x, double slope, const char *mode, const char *nonlinearity, double *std)
+static bool kaiming(const char *op, const ag_variable *x, double slope, const char *mode, const char *nonlinearity,
+                    double *std)
 {
     double in = 0, out = 0;
     if (!fans(op, x, &in, &out)) return false;
     bool forward = mode && strcmp(mode, "fan_in") == 0;
     if (!forward && !(mode && strcmp(mode, "fan_out") == 0))
-        return ag__fail(AG_EINVAL, "%s: Mode %s not supported, please use one of ['fan_in', 'fan_out']", op, mode ? mode : "NULL");
+        return ag__fail(AG_EINVAL, "%s: Mode %s not supported, please use one of ['fan_in', 'fan_out']", op,
+                        mode ? mode : "NULL");
     double gain = ag_nn_init_calculate_gain(nonlinearity, slope);
     if (isnan(gain) && !isnan(slope)) return false;
     *std = x->tensor.numel ? gain / sqrt(forward ? in : out) : 1;

@@ -1,5 +1,5 @@
-/* layers.c - the modules of torch.nn. Each is a struct that keeps its options and parameters, a forward that is one op, and an extra_repr
- * that writes the options as PyTorch does. */
+/* layers.c - the modules of torch.nn. Each is a struct that keeps its options and parameters, a forward that is one
+ * op, and an extra_repr that writes the options as PyTorch does. */
 #include <argent/layers.h>
 
 #include "nn/module_parts.h"
@@ -9,9 +9,9 @@
 #include <argent/copy.h>
 #include <argent/dropout.h>
 #include <argent/init.h>
+#include <argent/matmul.h>
 #include <argent/pointwise.h>
 #include <argent/pool.h>
-#include <argent/matmul.h>
 #include <argent/softmax.h>
 #include <argent/view.h>
 
@@ -29,8 +29,10 @@ static const char *python_bool(bool b) { return b ? "True" : "False"; }
 static const char *sides_text(ag_sizes size, bool as_pair, char text[SIDES_TEXT])
 {
     int64_t side[2] = { 0, 0 };
-    if (!as_pair && ag__size_parts(size) == 0) snprintf(text, SIDES_TEXT, "%" PRId64, size);
-    else if (ag__size_sides(size, 2, side)) snprintf(text, SIDES_TEXT, "(%" PRId64 ", %" PRId64 ")", side[0], side[1]);
+    if (!as_pair && ag__size_parts(size) == 0)
+        snprintf(text, SIDES_TEXT, "%" PRId64, size);
+    else if (ag__size_sides(size, 2, side))
+        snprintf(text, SIDES_TEXT, "(%" PRId64 ", %" PRId64 ")", side[0], side[1]);
     return text;
 }
 
@@ -41,7 +43,8 @@ static bool sides_checked(const char *layer, const char *option, ag_sizes size, 
         return ag__fail(AG_EINVAL, "%s: %s must be a number or AG_SIZE(height, width)", layer, option);
     for (int d = 0; d < 2; d++)
         if (side[d] < least)
-            return ag__fail(AG_EINVAL, "%s: %s must be at least %" PRId64 ", but got %" PRId64, layer, option, least, side[d]);
+            return ag__fail(AG_EINVAL, "%s: %s must be at least %" PRId64 ", but got %" PRId64, layer, option, least,
+                            side[d]);
     return true;
 }
 
@@ -52,14 +55,16 @@ static ag_variable *undrawn(int ndim, const int64_t *size, ag_dtype dtype)
 {
     if (dtype == AG_DTYPE_DEFAULT) dtype = ag_get_default_dtype();
     if (!ag__is_floating(dtype))
-        return ag__fail(AG_EINVAL, "only floating types can want a gradient, so a layer cannot be %s", ag_dtype_name(dtype));
+        return ag__fail(AG_EINVAL, "only floating types can want a gradient, so a layer cannot be %s",
+                        ag_dtype_name(dtype));
     return ag__new(ag__thread(), ndim, size, dtype, AG_CPU);
 }
 static ag_variable *moved(ag_variable *x, ag_device device)
 {
     return x && device.type > AG_DEVICE_CPU ? ag_to(x, device) : x;
 }
-/* nn.Linear and nn.Conv2d draw a weight (out, in, ...) by kaiming_uniform_(a=sqrt(5)), and a bias from U(-1/sqrt(fan_in), 1/sqrt(fan_in)). */
+/* nn.Linear and nn.Conv2d draw a weight (out, in, ...) by kaiming_uniform_(a=sqrt(5)), and a bias from
+ * U(-1/sqrt(fan_in), 1/sqrt(fan_in)). */
 static ag_variable *weight_drawn(int ndim, const int64_t *size, ag_device device, ag_dtype dtype)
 {
     ag_variable *x = undrawn(ndim, size, dtype);
@@ -90,13 +95,14 @@ static ag_variable *linear_forward(ag_module *self, ag_variable *x)
 static int linear_repr(const ag_module *self, char *text, size_t room)
 {
     const struct ag_nn_linear_args *a = &((const linear *)self)->args;
-    return snprintf(text, room, "in_features=%" PRId64 ", out_features=%" PRId64 ", bias=%s", a->in_features, a->out_features,
-                    python_bool(a->bias));
+    return snprintf(text, room, "in_features=%" PRId64 ", out_features=%" PRId64 ", bias=%s", a->in_features,
+                    a->out_features, python_bool(a->bias));
 }
 ag_module *ag_nn_linear_call(const struct ag_nn_linear_args *a)
 {
     if (a->in_features < 0 || a->out_features < 0)
-        return ag__fail(AG_EINVAL, "Linear: in_features and out_features must not be negative, but are %" PRId64 " and %" PRId64,
+        return ag__fail(AG_EINVAL,
+                        "Linear: in_features and out_features must not be negative, but are %" PRId64 " and %" PRId64,
                         a->in_features, a->out_features);
     AG_SCOPE;
     ag_module *m = ag_module_new(sizeof(linear), "Linear", linear_forward);
@@ -130,23 +136,28 @@ static int conv2d_repr(const ag_module *self, char *text, size_t room)
     bool padded = strcmp(sides_text(a->padding, true, p), "(0, 0)") != 0;
     bool dilated = strcmp(sides_text(a->dilation, true, d), "(1, 1)") != 0;
     if (a->groups != 1) snprintf(groups, sizeof groups, ", groups=%" PRId64, a->groups);
-    return snprintf(text, room, "%" PRId64 ", %" PRId64 ", kernel_size=%s, stride=%s%s%s%s%s%s%s", a->in_channels, a->out_channels,
-                    sides_text(a->kernel_size, true, k), sides_text(a->stride, true, s), padded ? ", padding=" : "", padded ? p : "",
-                    dilated ? ", dilation=" : "", dilated ? d : "", groups, a->bias ? "" : ", bias=False");
+    return snprintf(text, room, "%" PRId64 ", %" PRId64 ", kernel_size=%s, stride=%s%s%s%s%s%s%s", a->in_channels,
+                    a->out_channels, sides_text(a->kernel_size, true, k), sides_text(a->stride, true, s),
+                    padded ? ", padding=" : "", padded ? p : "", dilated ? ", dilation=" : "", dilated ? d : "", groups,
+                    a->bias ? "" : ", bias=False");
 }
 ag_module *ag_nn_conv2d_call(const struct ag_nn_conv2d_args *a)
 {
     int64_t kernel[2], other[2];
-    if (a->groups <= 0) return ag__fail(AG_EINVAL, "Conv2d: groups must be a positive integer, but got %" PRId64, a->groups);
+    if (a->groups <= 0)
+        return ag__fail(AG_EINVAL, "Conv2d: groups must be a positive integer, but got %" PRId64, a->groups);
     if (a->in_channels < 0 || a->out_channels < 0)
-        return ag__fail(AG_EINVAL, "Conv2d: in_channels and out_channels must not be negative, but are %" PRId64 " and %" PRId64,
+        return ag__fail(AG_EINVAL,
+                        "Conv2d: in_channels and out_channels must not be negative, but are %" PRId64 " and %" PRId64,
                         a->in_channels, a->out_channels);
     if (a->in_channels % a->groups || a->out_channels % a->groups)
         return ag__fail(AG_EINVAL, "Conv2d: %s (%" PRId64 ") must be divisible by groups (%" PRId64 ")",
                         a->in_channels % a->groups ? "in_channels" : "out_channels",
                         a->in_channels % a->groups ? a->in_channels : a->out_channels, a->groups);
-    if (!sides_checked("Conv2d", "kernel_size", a->kernel_size, 1, kernel) || !sides_checked("Conv2d", "stride", a->stride, 1, other) ||
-        !sides_checked("Conv2d", "padding", a->padding, 0, other) || !sides_checked("Conv2d", "dilation", a->dilation, 1, other))
+    if (!sides_checked("Conv2d", "kernel_size", a->kernel_size, 1, kernel) ||
+        !sides_checked("Conv2d", "stride", a->stride, 1, other) ||
+        !sides_checked("Conv2d", "padding", a->padding, 0, other) ||
+        !sides_checked("Conv2d", "dilation", a->dilation, 1, other))
         return NULL;
     AG_SCOPE;
     ag_module *m = ag_module_new(sizeof(conv2d), "Conv2d", conv2d_forward);
@@ -154,9 +165,10 @@ ag_module *ag_nn_conv2d_call(const struct ag_nn_conv2d_args *a)
     if (!m) return NULL;
     m->extra_repr = conv2d_repr;
     self->args = *a;
-    const int64_t per_group = a->in_channels / a->groups, size[] = { a->out_channels, per_group, kernel[0], kernel[1] };
+    const int64_t per_group = a->in_channels / a->groups, fan_in = per_group * kernel[0] * kernel[1];
+    const int64_t size[] = { a->out_channels, per_group, kernel[0], kernel[1] };
     AG_PARAMETER(self, weight, weight_drawn(4, size, a->device, a->dtype));
-    AG_PARAMETER(self, bias, bias_drawn(a->bias, a->out_channels, per_group * kernel[0] * kernel[1], a->device, a->dtype));
+    AG_PARAMETER(self, bias, bias_drawn(a->bias, a->out_channels, fan_in, a->device, a->dtype));
     return AG_MODULE_DONE(m);
 }
 
@@ -176,9 +188,9 @@ static int max_pool2d_repr(const ag_module *self, char *text, size_t room)
 {
     const struct ag_nn_max_pool2d_args *a = &((const max_pool2d *)self)->args;
     char k[SIDES_TEXT], s[SIDES_TEXT], p[SIDES_TEXT], d[SIDES_TEXT];
-    return snprintf(text, room, "kernel_size=%s, stride=%s, padding=%s, dilation=%s, ceil_mode=%s", sides_text(a->kernel_size, false, k),
-                    sides_text(a->stride, false, s), sides_text(a->padding, false, p), sides_text(a->dilation, false, d),
-                    python_bool(a->ceil_mode));
+    return snprintf(text, room, "kernel_size=%s, stride=%s, padding=%s, dilation=%s, ceil_mode=%s",
+                    sides_text(a->kernel_size, false, k), sides_text(a->stride, false, s),
+                    sides_text(a->padding, false, p), sides_text(a->dilation, false, d), python_bool(a->ceil_mode));
 }
 ag_module *ag_nn_max_pool2d_call(const struct ag_nn_max_pool2d_args *a)
 {
@@ -186,7 +198,8 @@ ag_module *ag_nn_max_pool2d_call(const struct ag_nn_max_pool2d_args *a)
     int64_t side[2];
     if (given.stride == 0) given.stride = given.kernel_size;
     if (!sides_checked("MaxPool2d", "kernel_size", given.kernel_size, 1, side) ||
-        !sides_checked("MaxPool2d", "stride", given.stride, 1, side) || !sides_checked("MaxPool2d", "padding", given.padding, 0, side) ||
+        !sides_checked("MaxPool2d", "stride", given.stride, 1, side) ||
+        !sides_checked("MaxPool2d", "padding", given.padding, 0, side) ||
         !sides_checked("MaxPool2d", "dilation", given.dilation, 1, side))
         return NULL;
     ag_module *m = ag_module_new(sizeof(max_pool2d), "MaxPool2d", max_pool2d_forward);
@@ -221,7 +234,8 @@ static int dropout_repr(const ag_module *self, char *text, size_t room)
 }
 static ag_module *dropout_new(const char *type, ag_forward_function *forward, double p, bool inplace)
 {
-    if (!(p >= 0 && p <= 1)) return ag__fail(AG_EINVAL, "%s: dropout probability has to be between 0 and 1, but got %g", type, p);
+    if (!(p >= 0 && p <= 1))
+        return ag__fail(AG_EINVAL, "%s: dropout probability has to be between 0 and 1, but got %g", type, p);
     ag_module *m = ag_module_new(sizeof(dropout), type, forward);
     if (!m) return NULL;
     m->extra_repr = dropout_repr;
@@ -245,7 +259,10 @@ typedef struct relu {
     bool inplace;
 } relu;
 
-static ag_variable *relu_forward(ag_module *self, ag_variable *x) { return ((relu *)self)->inplace ? ag_relu_(x) : ag_relu(x); }
+static ag_variable *relu_forward(ag_module *self, ag_variable *x)
+{
+    return ((relu *)self)->inplace ? ag_relu_(x) : ag_relu(x);
+}
 static int relu_repr(const ag_module *self, char *text, size_t room)
 {
     return snprintf(text, room, "%s", ((const relu *)self)->inplace ? "inplace=True" : "");
@@ -302,7 +319,10 @@ typedef struct softmax {
 } softmax;
 
 static ag_variable *softmax_forward(ag_module *self, ag_variable *x) { return ag_softmax(x, ((softmax *)self)->dim); }
-static ag_variable *log_softmax_forward(ag_module *self, ag_variable *x) { return ag_log_softmax(x, ((softmax *)self)->dim); }
+static ag_variable *log_softmax_forward(ag_module *self, ag_variable *x)
+{
+    return ag_log_softmax(x, ((softmax *)self)->dim);
+}
 static int softmax_repr(const ag_module *self, char *text, size_t room)
 {
     return snprintf(text, room, "dim=%" PRId64, ((const softmax *)self)->dim);

@@ -1,7 +1,8 @@
 /* layers.h - the modules of torch.nn.
  *
- * Options go by position or by name, as everywhere; what is left out has PyTorch's default. Parameters are drawn when the module is made,
- * weight before bias, with PyTorch's default initialisation: after ag_manual_seed(s) they are those of torch.manual_seed(s), bit for bit.
+ * Options go by position or by name, as everywhere; what is left out has PyTorch's default. Parameters are drawn when
+ * the module is made, weight before bias, with PyTorch's default initialisation: after ag_manual_seed(s) they are
+ * those of torch.manual_seed(s), bit for bit.
  */
 #ifndef ARGENT_LAYERS_H
 #define ARGENT_LAYERS_H
@@ -9,12 +10,13 @@
 
 AG_BEGIN_DECLS
 
-/* x -> the last module(... the first module(x)); the modules are named "0", "1", ... and taken over. Any number of them; one that failed
- * (NULL) makes it fail. */
+/* x -> the last module(... the first module(x)); the modules are named "0", "1", ... and taken over.
+ * Any number of them; one that failed (NULL) makes it fail. */
 extern AG_API ag_module ag_module_end_;
 #ifdef __cplusplus
 AG_END_DECLS
-#define ag_nn_sequential(...) ag_nn_sequential_of(std::initializer_list<ag_module *>{ __VA_ARGS__, &ag_module_end_ }.begin())
+#define ag_nn_sequential(...) \
+    ag_nn_sequential_of(std::initializer_list<ag_module *>{ __VA_ARGS__, &ag_module_end_ }.begin())
 AG_BEGIN_DECLS
 #else
 #define ag_nn_sequential(...) ag_nn_sequential_of((ag_module *const[]){ __VA_ARGS__, &ag_module_end_ })
@@ -25,65 +27,56 @@ AG_API ag_module *ag_nn_sequential_of(ag_module *const *modules);
 AG_API ag_module *ag_nn_append(ag_module *sequential, ag_module *module);
 
 /* y = x weight^T + bias: (*, in_features) -> (*, out_features). weight (out, in), bias (out) */
-#define AG_ARGS_nn_linear(must, may)                                                                                 \
-    must(Int, in_features)                                                                                           \
-    must(Int, out_features)                                                                                          \
-    may(Bool, bias, true)                                                                                            \
-    may(Device, device, AG_ANY_DEVICE)                                                                               \
-    may(Dtype, dtype, AG_DTYPE_DEFAULT)
+#define AG_ARGS_nn_linear(must, may)                                                                        \
+    must(Int, in_features) must(Int, out_features) may(Bool, bias, true) may(Device, device, AG_ANY_DEVICE) \
+        may(Dtype, dtype, AG_DTYPE_DEFAULT)
 #define ag_nn_linear(...) AG_CALL(nn_linear, __VA_ARGS__)
 AG_DECLARE_AS(nn_linear, ag_module *)
 
-/* (N, in_channels, H, W) -> (N, out_channels, H', W'), H' = (H + 2 padding - dilation (kernel_size - 1) - 1) / stride + 1.
- * weight (out_channels, in_channels / groups, kernel height, kernel width), bias (out_channels). Sizes are a number or AG_SIZE(h, w). */
-#define AG_ARGS_nn_conv2d(must, may)                                                                                 \
-    must(Int, in_channels)                                                                                           \
-    must(Int, out_channels)                                                                                          \
-    must(Size, kernel_size)                                                                                          \
-    may(Size, stride, 1)                                                                                             \
-    may(Size, padding, 0)                                                                                            \
-    may(Size, dilation, 1)                                                                                           \
-    may(Int, groups, 1)                                                                                              \
-    may(Bool, bias, true)                                                                                            \
-    may(Device, device, AG_ANY_DEVICE)                                                                               \
-    may(Dtype, dtype, AG_DTYPE_DEFAULT)
+/* (N, in_channels, H, W) -> (N, out_channels, H', W') with
+ *
+ *     H' = (H + 2 padding - dilation (kernel_size - 1) - 1) / stride + 1
+ *
+ * weight (out_channels, in_channels / groups, kernel height, kernel width), bias (out_channels). Sizes are a number
+ * or AG_SIZE(h, w). */
+#define AG_ARGS_nn_conv2d(must, may)                                                                                  \
+    must(Int, in_channels) must(Int, out_channels) must(Size, kernel_size) may(Size, stride, 1) may(Size, padding, 0) \
+        may(Size, dilation, 1) may(Int, groups, 1) may(Bool, bias, true) may(Device, device, AG_ANY_DEVICE)           \
+            may(Dtype, dtype, AG_DTYPE_DEFAULT)
 #define ag_nn_conv2d(...) AG_CALL(nn_conv2d, __VA_ARGS__)
 AG_DECLARE_AS(nn_conv2d, ag_module *)
 
 /* The greatest number of each window. stride left out (0): kernel_size. */
-#define AG_ARGS_nn_max_pool2d(must, may)                                                                             \
-    must(Size, kernel_size)                                                                                          \
-    may(Size, stride, 0)                                                                                             \
-    may(Size, padding, 0)                                                                                            \
-    may(Size, dilation, 1)                                                                                           \
-    may(Bool, ceil_mode, false)
+#define AG_ARGS_nn_max_pool2d(must, may)                                                      \
+    must(Size, kernel_size) may(Size, stride, 0) may(Size, padding, 0) may(Size, dilation, 1) \
+        may(Bool, ceil_mode, false)
 #define ag_nn_max_pool2d(...) AG_CALL(nn_max_pool2d, __VA_ARGS__)
 AG_DECLARE_AS(nn_max_pool2d, ag_module *)
 
-/* While training: each element (dropout2d: each channel of each sample) becomes 0 with probability p, the others are divided by 1 - p. In
- * eval mode: x itself. */
-#define AG_ARGS_nn_dropout(must, may) may(Float, p, 0.5) may(Bool, inplace, false)
+/* While training: each element (dropout2d: each channel of each sample) becomes 0 with probability p, the others are
+ * divided by 1 - p. In eval mode: x itself. */
+#define AG_ARGS_nn_dropout(must, may)   may(Float, p, 0.5) may(Bool, inplace, false)
 #define AG_ARGS_nn_dropout2d(must, may) AG_ARGS_nn_dropout(must, may)
-#define ag_nn_dropout(...) AG_CALL(nn_dropout, __VA_ARGS__)
-#define ag_nn_dropout2d(...) AG_CALL(nn_dropout2d, __VA_ARGS__)
+#define ag_nn_dropout(...)              AG_CALL(nn_dropout, __VA_ARGS__)
+#define ag_nn_dropout2d(...)            AG_CALL(nn_dropout2d, __VA_ARGS__)
 AG_DECLARE_AS(nn_dropout, ag_module *)
 AG_DECLARE_AS(nn_dropout2d, ag_module *)
 
 /* max(x, 0), on x itself with .inplace = true. */
 #define AG_ARGS_nn_relu(must, may) may(Bool, inplace, false)
-#define ag_nn_relu(...) AG_CALL(nn_relu, __VA_ARGS__)
+#define ag_nn_relu(...)            AG_CALL(nn_relu, __VA_ARGS__)
 AG_DECLARE_AS(nn_relu, ag_module *)
 
 /* (N, C, H, W) -> (N, C H W): dimensions start_dim to end_dim become one. */
 #define AG_ARGS_nn_flatten(must, may) may(Int, start_dim, 1) may(Int, end_dim, -1)
-#define ag_nn_flatten(...) AG_CALL(nn_flatten, __VA_ARGS__)
+#define ag_nn_flatten(...)            AG_CALL(nn_flatten, __VA_ARGS__)
 AG_DECLARE_AS(nn_flatten, ag_module *)
 
-AG_API ag_module *ag_nn_sigmoid(void);             /* 1 / (1 + exp(-x)) */
-AG_API ag_module *ag_nn_tanh(void);
-AG_API ag_module *ag_nn_softmax(int64_t dim);      /* exp(x) / sum(exp(x)) along dim */
-AG_API ag_module *ag_nn_log_softmax(int64_t dim);  /* its logarithm */
-AG_API ag_module *ag_nn_identity(void);            /* x itself */
+AG_API ag_module *ag_nn_sigmoid(void);            /* 1 / (1 + exp(-x)) */
+AG_API ag_module *ag_nn_tanh(void);               /* (exp(x) - exp(-x)) / (exp(x) + exp(-x)) */
+AG_API ag_module *ag_nn_softmax(int64_t dim);     /* exp(x) / sum(exp(x)) along dim */
+AG_API ag_module *ag_nn_log_softmax(int64_t dim); /* its logarithm */
+AG_API ag_module *ag_nn_identity(void);           /* x itself */
 
 AG_END_DECLS
 #endif

@@ -1,8 +1,9 @@
 /* module.c - a module's life: made, given its parts, run, freed.
  *
- * The public struct is short; what the library keeps for itself is in module->parts. A module belongs to the modules that it is a part of,
- * or to the caller until the first of them takes it over; `owners` counts the former. What goes wrong while a model is put together is
- * remembered in `failed`, so that a constructor is straight-line code with one test at its end, AG_MODULE_DONE.
+ * The public struct is short; what the library keeps for itself is in module->parts. A module belongs to the modules
+ * that it is a part of, or to the caller until the first of them takes it over; `owners` counts the former. What goes
+ * wrong while a model is put together is remembered in `failed`, so that a constructor is straight-line code with one
+ * test at its end, AG_MODULE_DONE.
  */
 #include "nn/module_parts.h"
 #include "tensor/allocator.h"
@@ -71,8 +72,10 @@ static ag_part *place(ag_module *m, const char *what, const char *name, ag_part 
 
 static void let_go(const ag_part *p)
 {
-    if (p->kind != AG_PART_CHILD) ag_release(p->variable);
-    else if (p->child && --p->child->parts->owners == 0) ag_module_free_(p->child);
+    if (p->kind != AG_PART_CHILD)
+        ag_release(p->variable);
+    else if (p->child && --p->child->parts->owners == 0)
+        ag_module_free_(p->child);
 }
 
 /* Whether `sought` is m or below it: 1; 0; -1 where that goes on for too long. */
@@ -125,9 +128,8 @@ static bool add_variable(ag_module *m, ag_part_kind kind, const char *name, ag_v
 {
     static const char *const what[] = { [AG_PART_PARAMETER] = "parameter", [AG_PART_BUFFER] = "buffer" };
     if (!ag__module_given(kind == AG_PART_BUFFER ? "add_buffer" : "add_parameter", m)) return false;
-    ag_part old, *p = NULL;
     if (!x) ag__fail(AG_EINVAL, "%s: %s %s is NULL", ag__module_type(m), what[kind], name ? name : "");
-    else p = place(m, what[kind], name, &old);
+    ag_part old, *p = x ? place(m, what[kind], name, &old) : NULL;
     if (!p) {
         m->parts->failed = true;
         return false;
@@ -144,10 +146,12 @@ bool ag_module_add_parameter(ag_module *m, const char *name, ag_variable *x)
     if (m && x && x != AG_NONE) {
         const char *wrong = NULL;
         if (x->grad_fn)
-            wrong = "it was computed by an op. Model parameters must be created explicitly; to express one as a function of "
-                    "another Variable, compute the value in forward";
-        else if (x->tensor.wrapped) wrong = "it is a number from ag_scalar, which cannot change; make it by ag_full";
-        else if (!ag__is_floating((ag_dtype)x->tensor.dtype)) wrong = "only floating types can want a gradient";
+            wrong = "it was computed by an op. Model parameters must be created explicitly; to express one as a "
+                    "function of another Variable, compute the value in forward";
+        else if (x->tensor.wrapped)
+            wrong = "it is a number from ag_scalar, which cannot change; make it by ag_full";
+        else if (!ag__is_floating((ag_dtype)x->tensor.dtype))
+            wrong = "only floating types can want a gradient";
         if (wrong) {
             char text[AG_TEXT];
             ag__fail(AG_EINVAL, "%s: cannot assign %s as parameter '%s': %s", ag__module_type(m),
@@ -188,7 +192,8 @@ void ag_module_free_(ag_module *m)
         if (m->free) m->free(m);
         for (int64_t i = 0; i < parts->n; i++) {
             ag_part *p = &parts->at[i];
-            if (p->kind != AG_PART_CHILD) ag_release(p->variable);
+            if (p->kind != AG_PART_CHILD)
+                ag_release(p->variable);
             else if (p->child && --p->child->parts->owners == 0) {
                 p->child->parts->link = list;
                 list = p->child;
@@ -222,7 +227,8 @@ ag_variable *ag_module_criterion(ag_module *m, ag_variable *input, ag_variable *
     if (!ag__module_given("criterion", m)) return NULL;
     if (!input || !target)
         return ag__fail(AG_EINVAL, "%s: the %s is NULL", ag__module_type(m), input ? "target" : "input");
-    if (!m->criterion) return ag__fail(AG_EINVAL, "%s: it is not a loss: ag_forward(module, x) runs it", ag__module_type(m));
+    if (!m->criterion)
+        return ag__fail(AG_EINVAL, "%s: it is not a loss: ag_forward(module, x) runs it", ag__module_type(m));
     AG_SCOPE;
     return ag_keep(m->criterion(m, input, target));
 }

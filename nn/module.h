@@ -17,8 +17,9 @@
  *         return AG_MODULE_DONE(net);
  *     }
  *
- * Whatever takes a module takes a Mlp * as well. A module owns its parts: ag_module_free(net) frees the whole tree. If a part could not be
- * made, AG_MODULE_DONE frees what there is and gives NULL, and the error says which part it was.
+ * Whatever takes a module takes an Mlp * as well. A module owns its parts: ag_module_free(net) frees the whole tree.
+ * If a part could not be made, AG_MODULE_DONE frees what there is and gives NULL, and the error says which part
+ * it was.
  */
 #ifndef ARGENT_MODULE_H
 #define ARGENT_MODULE_H
@@ -34,12 +35,14 @@ typedef ag_module Module;
 
 typedef ag_variable *ag_forward_function(ag_module *self, ag_variable *x);
 typedef ag_variable *ag_criterion_function(ag_module *self, ag_variable *input, ag_variable *target);
-/* extra_repr(): what stands between the brackets when the module is printed; as snprintf (writes at most room bytes, returns the length). */
+/* extra_repr(): what stands between the brackets when the module is printed; as snprintf (writes at most room bytes,
+ * returns the length). */
 typedef int ag_repr_function(const ag_module *self, char *text, size_t room);
 
 struct ag_module {
     union {
-        char base[1];     /* only its address is used: a Module and a struct that begins with one look alike to the macros */
+        /* only its address is used: a Module and a struct that begins with one look alike to the macros */
+        char base[1];
         const char *type; /* the class name, for printing and for sentences */
     };
     ag_forward_function *forward;     /* of one input */
@@ -52,24 +55,28 @@ struct ag_module {
 
 /* ---- making one ---- */
 
-/* A zeroed Type, its class name "Type"; NULL when memory is out (the macros below take that). The struct is not constructed in the sense
- * of C++: it holds plain data. */
-#define AG_MODULE_NEW(Type, forward)                                                                                                       \
+/* A zeroed Type, its class name "Type"; NULL when memory is out (the macros below take that). The struct is not
+ * constructed in the sense of C++: it holds plain data. */
+#define AG_MODULE_NEW(Type, forward) \
     ((Type *)ag_module_new(sizeof(Type) + 0 * sizeof(char[offsetof(Type, base) == 0 ? 1 : -1]), #Type, forward))
-/* m->field = part, which becomes m's under the name "field". A child is taken over; one module may stand in several places. A parameter
- * is held, and from now on wants a gradient; AG_NONE is a parameter that is not there (a missing bias). A buffer is held: state that is
- * no parameter. Given again, a name gets the new part and lets go of the old one. */
-#define AG_CHILD(m, field, module)  AG_PART_(m, field, module, ag_module_add_child, AG_MODULE, AG_PASTE(ag_part_, __COUNTER__))
-#define AG_PARAMETER(m, field, x)   AG_PART_(m, field, x, ag_module_add_parameter, AG_ITSELF_, AG_PASTE(ag_part_, __COUNTER__))
-#define AG_BUFFER(m, field, x)      AG_PART_(m, field, x, ag_module_add_buffer, AG_ITSELF_, AG_PASTE(ag_part_, __COUNTER__))
-#define AG_ITSELF_(x)               (x)
+/* m->field = part, which becomes m's under the name "field". A child is taken over; one module may stand in several
+ * places. A parameter is held, and from now on wants a gradient; AG_NONE is a parameter that is not there (a missing
+ * bias). A buffer is held: state that is no parameter. Given again, a name gets the new part and lets go of the old
+ * one. */
+#define AG_CHILD(m, field, module) \
+    AG_PART_(m, field, module, ag_module_add_child, AG_MODULE, AG_PASTE(ag_part_, __COUNTER__))
+#define AG_PARAMETER(m, field, x) \
+    AG_PART_(m, field, x, ag_module_add_parameter, AG_ITSELF_, AG_PASTE(ag_part_, __COUNTER__))
+#define AG_BUFFER(m, field, x) AG_PART_(m, field, x, ag_module_add_buffer, AG_ITSELF_, AG_PASTE(ag_part_, __COUNTER__))
 /* m, checked. */
-#define AG_MODULE_DONE(m)           (ag_module_done(AG_MODULE(m)) ? (m) : NULL)
-#define AG_PART_(m, field_, part, add, as, name_)                                                                                          \
-    __extension__({                                                                                                                        \
-        __typeof__((m)->field_) name_ = (part);                                                                                            \
-        if (!add(AG_MODULE(m), #field_, as(name_))) name_ = NULL;                                                                          \
-        if (ag_module_exists(AG_MODULE(m))) (m)->field_ = name_;                                                                           \
+#define AG_MODULE_DONE(m) (ag_module_done(AG_MODULE(m)) ? (m) : NULL)
+
+#define AG_ITSELF_(x) (x)
+#define AG_PART_(m, field_, part, add, as, name_)                 \
+    __extension__({                                               \
+        __typeof__((m)->field_) name_ = (part);                   \
+        if (!add(AG_MODULE(m), #field_, as(name_))) name_ = NULL; \
+        if (ag_module_exists(AG_MODULE(m))) (m)->field_ = name_;  \
     })
 /* A module, or a struct that begins with one, as a Module *; anything else does not compile. */
 #define AG_MODULE(m) ((ag_module *)(true ? (void *)(m) : (void *)&(m)->base))
@@ -90,21 +97,24 @@ AG_API void ag_module_free_(ag_module *m);
 /* m(x), in a scope of its own: what forward makes and does not return goes as soon as nothing needs it. */
 #define ag_forward(m, x) ag_module_forward(AG_MODULE(m), x)
 AG_API ag_variable *ag_module_forward(ag_module *m, ag_variable *x);
-/* criterion(input, target), of a module that is a loss: ag_nn_cross_entropy_loss(), or one of yours that sets base.criterion. */
+/* criterion(input, target), of a module that is a loss: ag_nn_cross_entropy_loss(), or one of yours that sets
+ * base.criterion. */
 #define ag_criterion(m, input, target) ag_module_criterion(AG_MODULE(m), input, target)
 AG_API ag_variable *ag_module_criterion(ag_module *m, ag_variable *input, ag_variable *target);
 
-/* ag_train(m), ag_train(m, false), ag_eval(m): sets .training of m and of all below it (dropout looks at it). false: with an error. */
-#define ag_train(...) AG_PICK_MODULE_(__VA_ARGS__, ag_train2_, ag_train1_, 0)(__VA_ARGS__)
-#define ag_train1_(m) ag_module_train(AG_MODULE(m), true)
-#define ag_train2_(m, mode) ag_module_train(AG_MODULE(m), mode)
-#define ag_eval(m) ag_module_train(AG_MODULE(m), false)
+/* ag_train(m), ag_train(m, false), ag_eval(m): sets .training of m and of all below it (dropout looks at it).
+ * false: with an error. */
+#define ag_train(...)                    AG_PICK_MODULE_(__VA_ARGS__, ag_train2_, ag_train1_, 0)(__VA_ARGS__)
+#define ag_train1_(m)                    ag_module_train(AG_MODULE(m), true)
+#define ag_train2_(m, mode)              ag_module_train(AG_MODULE(m), mode)
+#define ag_eval(m)                       ag_module_train(AG_MODULE(m), false)
 #define AG_PICK_MODULE_(a, b, pick, ...) pick
 AG_API bool ag_module_train(ag_module *m, bool mode);
 
 /* ---- what is in it ---- */
 
-/* All parameters of m and below, each once however often it is used. The list is valid as long as m. Empty, with an error, on failure. */
+/* All parameters of m and below, each once however often it is used. The list is valid as long as m.
+ * Empty, with an error, on failure. */
 #define ag_parameters(m) ag_module_parameters(AG_MODULE(m))
 AG_API ag_list ag_module_parameters(ag_module *m);
 /* How many numbers all of them have: sum(p.numel() for p in m.parameters()). */
@@ -122,7 +132,13 @@ typedef struct ag_named {
     ag_module *module;     /* of modules and children; of a parameter or buffer: the module it belongs to */
     int64_t next;
 } ag_named;
-typedef enum { AG_NAMED_PARAMETERS, AG_NAMED_BUFFERS, AG_NAMED_MODULES, AG_NAMED_CHILDREN, AG_NAMED_STATE } ag_named_kind;
+typedef enum {
+    AG_NAMED_PARAMETERS,
+    AG_NAMED_BUFFERS,
+    AG_NAMED_MODULES,
+    AG_NAMED_CHILDREN,
+    AG_NAMED_STATE
+} ag_named_kind;
 #define ag_named_parameters(m, at) ag_module_named(AG_MODULE(m), AG_NAMED_PARAMETERS, at)
 #define ag_named_buffers(m, at)    ag_module_named(AG_MODULE(m), AG_NAMED_BUFFERS, at)
 #define ag_named_modules(m, at)    ag_module_named(AG_MODULE(m), AG_NAMED_MODULES, at)
@@ -139,26 +155,30 @@ AG_API ag_variable *ag_module_get_buffer(ag_module *m, const char *name);
 
 /* ---- for the whole tree ---- */
 
-/* m.apply(fn): fn(module, user) for every module, children before their parent; stops at the first false, and returns it. */
+/* m.apply(fn): fn(module, user) for every module, children before their parent; stops at the first false,
+ * and returns it. */
 typedef bool ag_module_function(ag_module *m, void *user);
 #define ag_module_apply(m, function, user) ag_module_apply_(AG_MODULE(m), function, user)
 AG_API bool ag_module_apply_(ag_module *m, ag_module_function *function, void *user);
 
-/* m.zero_grad(): ag_zero_grad(m), or ag_zero_grad(m, .set_to_none = false) to fill the gradients with zeros instead of dropping them. */
-#define AG_TYPE_Module ag_module *
+/* m.zero_grad(): ag_zero_grad(m), or ag_zero_grad(m, .set_to_none = false) to fill the gradients with zeros instead
+ * of dropping them. */
+#define AG_TYPE_Module                      ag_module *
 #define AG_ARGS_module_zero_grad(must, may) must(Module, module) may(Bool, set_to_none, true)
-#define ag_zero_grad(...) AG_PICK_MODULE_(__VA_ARGS__, ag_zero_grad2_, ag_zero_grad1_, 0)(__VA_ARGS__)
-#define ag_zero_grad1_(m) AG_CALL(module_zero_grad, AG_MODULE(m))
-#define ag_zero_grad2_(m, set_to_none) AG_CALL(module_zero_grad, AG_MODULE(m), set_to_none)
+#define ag_zero_grad(...)                   AG_PICK_MODULE_(__VA_ARGS__, ag_zero_grad2_, ag_zero_grad1_, 0)(__VA_ARGS__)
+#define ag_zero_grad1_(m)                   AG_CALL(module_zero_grad, AG_MODULE(m))
+#define ag_zero_grad2_(m, set_to_none)      AG_CALL(module_zero_grad, AG_MODULE(m), set_to_none)
 AG_DECLARE_AS(module_zero_grad, bool)
 
-/* m.to(device), m.to(dtype): ag_module_to(net, AG_CUDA), ag_module_to(net, .dtype = AG_FLOAT64). Parameters and buffers stay the same
- * Variables, so that an optimiser goes on holding them; only floating ones change their type. Either all of them change or none. */
-#define AG_ARGS_module_to(must, may) must(Module, module) may(Device, device, AG_ANY_DEVICE) may(Dtype, dtype, AG_DTYPE_DEFAULT)
+/* m.to(device), m.to(dtype): ag_module_to(net, AG_CUDA), ag_module_to(net, .dtype = AG_FLOAT64). Parameters and
+ * buffers stay the same Variables, so that an optimiser goes on holding them; only floating ones change their type.
+ * Either all of them change or none. */
+#define AG_ARGS_module_to(must, may) \
+    must(Module, module) may(Device, device, AG_ANY_DEVICE) may(Dtype, dtype, AG_DTYPE_DEFAULT)
 #define ag_module_to(m, ...) AG_CALL(module_to, AG_MODULE(m), __VA_ARGS__)
 AG_DECLARE_AS(module_to, bool)
 #define ag_module_double(m) ag_module_to(m, .dtype = AG_FLOAT64)
-#define ag_module_float(m) ag_module_to(m, .dtype = AG_FLOAT32)
+#define ag_module_float(m)  ag_module_to(m, .dtype = AG_FLOAT32)
 
 /* m.requires_grad_(on): of all parameters. */
 #define ag_module_requires_grad_(m, on) ag_module_requires_grad_set(AG_MODULE(m), on)

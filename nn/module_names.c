@@ -1,11 +1,13 @@
 /* module_names.c - the dotted names of everything below a module, and what is done by walking them.
  *
- * The names are written down once, when they are first asked for, into one table that the module keeps; so a list of parameters stays
- * valid as long as the module, names need no buffers of the caller's, and walking is an index. A count of all changes to any module tells
- * when a table is out of date; an older one is kept behind the new one, because somebody may still be reading it.
+ * The names are written down once, when they are first asked for, into one table that the module keeps; so a list of
+ * parameters stays valid as long as the module, names need no buffers of the caller's, and walking is an index. A count
+ * of all changes to any module tells when a table is out of date; an older one is kept behind the new one, because
+ * somebody may still be reading it.
  *
- * The order is PyTorch's: a module's own parameters and buffers, then its children, each in the order given. Modules, parameters and buffers
- * are listed once, by the first name that leads to them; the state (what is saved) has them under every name.
+ * The order is PyTorch's: a module's own parameters and buffers, then its children, each in the order given. Modules,
+ * parameters and buffers are listed once, by the first name that leads to them; the state (what is saved) has them
+ * under every name.
  */
 #include "nn/module_parts.h"
 #include "tensor/allocator.h"
@@ -34,7 +36,8 @@ void ag__name_tables_free(ag_name_table *names)
 
 /* ---- building ---- */
 
-static bool enter(ag_name_table *t, ag_named_kind kind, const char *prefix, const char *name, ag_module *m, ag_variable *x)
+static bool enter(ag_name_table *t, ag_named_kind kind, const char *prefix, const char *name, ag_module *m,
+                  ag_variable *x)
 {
     ag_name_list *list = &t->list[kind];
     bool dot = *prefix && *name;
@@ -68,7 +71,8 @@ static bool walk(ag_name_table *t, ag_module *m, const char *prefix, int depth)
         for (int64_t i = 0; i < parts->n; i++) {
             const ag_part *p = &parts->at[i];
             if (p->kind != kind || !p->variable) continue;
-            if (!known(&t->list[named], NULL, p->variable) && !enter(t, named, prefix, p->name, m, p->variable)) return false;
+            if (!known(&t->list[named], NULL, p->variable) && !enter(t, named, prefix, p->name, m, p->variable))
+                return false;
             if (!enter(t, AG_NAMED_STATE, prefix, p->name, m, p->variable)) return false;
         }
     }
@@ -97,8 +101,9 @@ static ag_name_table *table_of(ag_module *m, uint64_t now)
     const ag_name_list *list = &t->list[AG_NAMED_PARAMETERS];
     bool done = walk(t, m, "", 0);
     if (done) {
-        t->parameters = malloc((size_t)(list->n + 1) * sizeof *t->parameters);
-        if (!t->parameters) done = ag__fail_memory("the names in a module", (size_t)(list->n + 1) * sizeof *t->parameters);
+        const size_t bytes = (size_t)(list->n + 1) * sizeof *t->parameters;
+        t->parameters = malloc(bytes);
+        if (!t->parameters) done = ag__fail_memory("the names in a module", bytes);
     }
     if (!done) {
         ag__name_tables_free(t);

@@ -1,4 +1,5 @@
-/* module_parts.h - the inside of a module: its parts in the order they were given, and the names of everything below it. */
+/* module_parts.h - the inside of a module: its parts in the order they were given, and the names of everything
+ * below it. */
 #ifndef AG_MODULE_PARTS_H
 #define AG_MODULE_PARTS_H
 #include "autograd/node.h"
@@ -24,9 +25,9 @@ typedef struct ag_name_table ag_name_table; /* module_names.c */
 struct ag_module_parts {
     ag_part *at;
     int64_t n, max;
-    int32_t owners; /* how many modules it is a part of */
-    bool failed;    /* a part could not be added: AG_MODULE_DONE tells */
-    ag_module *link; /* in the list of those being freed */
+    int32_t owners;       /* how many modules it is a part of */
+    bool failed;          /* a part could not be added: AG_MODULE_DONE tells */
+    ag_module *link;      /* in the list of those being freed */
     ag_name_table *names; /* as last asked for; older ones behind it */
 };
 

@@ -7,8 +7,8 @@
  *       )
  *     )
  *
- * A module's lines are those of its extra_repr and one for each child; a single extra_repr line without children stands between the
- * brackets. Nested lines are indented by two blanks a level.
+ * A module's lines are those of its extra_repr and one for each child; a single extra_repr line without children
+ * stands between the brackets. Nested lines are indented by two blanks a level.
  */
 #include "nn/module_parts.h"
 #include "tensor/fail.h"
@@ -29,7 +29,8 @@ typedef struct sink {
 
 static void put_bytes(sink *s, const char *bytes, size_t n)
 {
-    if (s->file) s->failed |= fwrite(bytes, 1, n, s->file) != n;
+    if (s->file)
+        s->failed |= fwrite(bytes, 1, n, s->file) != n;
     else
         for (size_t i = 0; i < n && s->length + i + 1 < s->room; i++) s->text[s->length + i] = bytes[i];
     s->length += n;
@@ -70,7 +71,8 @@ static void print(sink *s, const ag_module *m, int depth)
     put(s, ag__module_type(m));
     put(s, "(");
     bool one_line = !children && !strchr(extra, '\n');
-    if (one_line) put(s, extra);
+    if (one_line)
+        put(s, extra);
     else {
         s->indent += 2;
         if (*extra) {
@@ -110,7 +112,8 @@ bool ag_module_print(ag_module *m, FILE *file)
     return !s.failed || ag__fail(AG_EIO, "print: the file does not take what is written");
 }
 
-/* The shortest digits that read back as the same number, placed as Python places them; whatever the locale's decimal point. */
+/* The shortest digits that read back as the same number, placed as Python places them; whatever the locale's
+ * decimal point. */
 const char *ag__number_text(double value, char *text)
 {
     char digits[32], scientific[40], *to = text;

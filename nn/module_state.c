@@ -1,4 +1,5 @@
-/* module_state.c - what is done to a whole tree of modules: mode, gradients, type and device, a function applied everywhere. */
+/* module_state.c - what is done to a whole tree of modules: mode, gradients, type and device, a function applied
+ * everywhere. */
 #include "nn/module_parts.h"
 #include "tensor/fail.h"
 
@@ -75,7 +76,8 @@ typedef struct change {
     ag_variable *x, *becomes;
 } change;
 
-/* x's elements are from now on those of `from`; the Variable stays. What a graph has saved of x is out of date, and its version says so. */
+/* x's elements are from now on those of `from`; the Variable stays. What a graph has saved of x is out of date,
+ * and its version says so. */
 static void exchange(ag_variable *x, ag_variable *from)
 {
     uint32_t version = x->tensor.storage->version + 1;
@@ -101,7 +103,8 @@ bool ag_module_to_call(const struct ag_module_to_args *args)
     const ag_name_table *table = ag__module_given("to", m) ? ag__module_names(m) : NULL;
     if (!table) return false;
     if (args->dtype != AG_DTYPE_DEFAULT && !ag_dtype_is_floating_point(args->dtype))
-        return ag__fail(AG_EINVAL, "module_to: only floating point types are accepted, but got dtype=%s", ag_dtype_name(args->dtype));
+        return ag__fail(AG_EINVAL, "module_to: only floating point types are accepted, but got dtype=%s",
+                        ag_dtype_name(args->dtype));
     if (!ag__may_change(ag__thread())) return false;
     const ag_name_list *parameters = &table->list[AG_NAMED_PARAMETERS], *buffers = &table->list[AG_NAMED_BUFFERS];
     change *changes = calloc((size_t)(2 * parameters->n + buffers->n + 1), sizeof *changes);

@@ -1,6 +1,7 @@
 /* safetensors.c - state dicts in files; the header's JSON is read and checked in safetensors_header.c.
  *
- * Tensors are written widest type first, so that each begins at a multiple of its element's size, as the reference writer has it.
+ * Tensors are written widest type first, so that each begins at a multiple of its element's size, as the reference
+ * writer has it.
  */
 #include "autograd/node.h"
 #include "nn/safetensors_header.h"
@@ -170,8 +171,10 @@ bool ag_save(const ag_state_dict *d, const char *path)
     ok = ok && write_file(fd, d, path);
     if (close(fd) && ok) ok = fail_io("it cannot be closed", path);
     if (ok && rename(temporary, path)) ok = fail_io("it cannot be put in its place", path);
-    if (ok) flush_directory(path);
-    else unlink(temporary);
+    if (ok)
+        flush_directory(path);
+    else
+        unlink(temporary);
     return ok;
 }
 
@@ -215,7 +218,8 @@ static ag_state_dict *read_file(int fd, const char *path)
     if (!text) return NULL;
     ag_state_dict *d = NULL;
     ag_safetensors_header header;
-    if (read_all(fd, text, (size_t)n, path) && ag__safetensors_parse(path, text, (size_t)n, size - 8 - (int64_t)n, &header)) {
+    if (read_all(fd, text, (size_t)n, path) &&
+        ag__safetensors_parse(path, text, (size_t)n, size - 8 - (int64_t)n, &header)) {
         d = read_dict(fd, &header, path);
         ag__safetensors_header_free(&header);
     }

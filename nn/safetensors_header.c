@@ -4,11 +4,12 @@
  *
  *     {"__metadata__":{"key":"value",...},"name":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},...}
  *
- * so what stands here is a reader of that form, not of JSON: it has no recursion, no numbers but whole ones that fit int64, no values of a
- * kind that the form has no place for, and it can therefore refuse, with the byte where it happens, what a general reader would let
- * through: a name given twice, a field that is missing or unknown, text that is not UTF-8, half a surrogate pair, a NUL in a name.
- * Strings are unescaped where they stand. Then the shapes are multiplied out and the places compared: the tensors must fill the data
- * exactly. Nothing is allocated for a tensor before all of this has passed.
+ * so what stands here is a reader of that form, not of JSON: it has no recursion, no numbers but whole ones that fit
+ * int64, no values of a kind that the form has no place for, and it can therefore refuse, with the byte where it
+ * happens, what a general reader would let through: a name given twice, a field that is missing or unknown, text that
+ * is not UTF-8, half a surrogate pair, a NUL in a name. Strings are unescaped where they stand. Then the shapes are
+ * multiplied out and the places compared: the tensors must fill the data exactly. Nothing is allocated for a tensor
+ * before all of this has passed.
  */
 #include "nn/safetensors_header.h"
 
@@ -27,12 +28,14 @@ typedef struct reader {
 
 static bool wrong(const reader *r, const char *what)
 {
-    return ag__fail(AG_EIO, "%s: the header is not that of a safetensors file: %s at byte %" PRIdPTR, r->file, what, r->at - r->start);
+    return ag__fail(AG_EIO, "%s: the header is not that of a safetensors file: %s at byte %" PRIdPTR, r->file, what,
+                    r->at - r->start);
 }
 
 /* ---- UTF-8 ---- */
 
-/* The length of the character at p, 0 where it is not well-formed (too long a form, a surrogate, beyond U+10FFFF, cut off). */
+/* The length of the character at p, 0 where it is not well-formed (too long a form, a surrogate, beyond U+10FFFF,
+ * cut off). */
 static int utf8_length(const unsigned char *p, const unsigned char *end)
 {
     unsigned char a = p[0];
@@ -41,8 +44,9 @@ static int utf8_length(const unsigned char *p, const unsigned char *end)
     if (n == 0 || end - p < n) return 0;
     for (int i = 1; i < n; i++)
         if ((p[i] & 0xc0) != 0x80) return 0;
-    if ((a == 0xe0 && p[1] < 0xa0) || (a == 0xed && p[1] > 0x9f) || (a == 0xf0 && p[1] < 0x90) || (a == 0xf4 && p[1] > 0x8f)) return 0;
-    return n;
+    bool too_long = (a == 0xe0 && p[1] < 0xa0) || (a == 0xf0 && p[1] < 0x90);
+    bool surrogate = a == 0xed && p[1] > 0x9f, beyond = a == 0xf4 && p[1] > 0x8f;
+    return too_long || surrogate || beyond ? 0 : n;
 }
 bool ag__utf8_valid(const char *text, size_t n)
 {
@@ -56,7 +60,8 @@ bool ag__utf8_valid(const char *text, size_t n)
 }
 static char *utf8_write(char *to, uint32_t c)
 {
-    if (c < 0x80) *to++ = (char)c;
+    if (c < 0x80)
+        *to++ = (char)c;
     else if (c < 0x800) {
         *to++ = (char)(0xc0 | c >> 6);
         *to++ = (char)(0x80 | (c & 63));
@@ -95,14 +100,19 @@ static bool expect(reader *r, char c)
     return wrong(r, what);
 }
 
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
 /* Four hexadecimal digits; -1 where they are not. */
 static int32_t hex4(reader *r)
 {
     int32_t value = 0;
     if (r->end - r->at < 4) return -1;
     for (int i = 0; i < 4; i++) {
-        char c = *r->at++;
-        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        int digit = hex_digit(*r->at++);
         if (digit < 0) return -1;
         value = value << 4 | digit;
     }
@@ -183,7 +193,8 @@ static const struct {
     const char *name;
     ag_dtype dtype;
 } dtypes[] = {
-    { "F32", AG_FLOAT32 }, { "F64", AG_FLOAT64 }, { "I64", AG_INT64 }, { "I32", AG_INT32 }, { "U8", AG_UINT8 }, { "BOOL", AG_BOOL },
+    { "F32", AG_FLOAT32 }, { "F64", AG_FLOAT64 }, { "I64", AG_INT64 },
+    { "I32", AG_INT32 },   { "U8", AG_UINT8 },    { "BOOL", AG_BOOL },
 };
 enum { N_DTYPES = sizeof dtypes / sizeof *dtypes };
 
@@ -196,8 +207,8 @@ const char *ag__safetensors_dtype(ag_dtype dtype)
 
 static bool dtype_of(reader *r, const char *tensor, const char *name, ag_dtype *dtype)
 {
-    static const char *const others[] = { "F16", "BF16", "I8", "I16", "U16", "U32", "U64", "C64", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F4",
-                                          "F6_E2M3", "F6_E3M2" };
+    static const char *const others[] = { "F16", "BF16",    "I8",      "I16",     "U16", "U32",     "U64",
+                                          "C64", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F4",  "F6_E2M3", "F6_E3M2" };
     for (int i = 0; i < N_DTYPES; i++) {
         if (strcmp(name, dtypes[i].name)) continue;
         *dtype = dtypes[i].dtype;
@@ -205,8 +216,9 @@ static bool dtype_of(reader *r, const char *tensor, const char *name, ag_dtype *
     }
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (strcmp(name, others[i]) == 0)
-            return ag__fail(AG_ENOTSUP, "%s: tensor '%s' is %s; float32, float64, int64, int32, uint8 and bool are supported", r->file,
-                            tensor, name);
+            return ag__fail(AG_ENOTSUP,
+                            "%s: tensor '%s' is %s; float32, float64, int64, int32, uint8 and bool are supported",
+                            r->file, tensor, name);
     return wrong(r, "a dtype that does not exist");
 }
 
@@ -220,8 +232,10 @@ static bool tensor_info(reader *r, ag_stored_tensor *x)
         do {
             const char *field = string(r);
             if (!field || !expect(r, ':')) return false;
-            int which = strcmp(field, "dtype") == 0 ? DTYPE : strcmp(field, "shape") == 0 ? SHAPE
-                        : strcmp(field, "data_offsets") == 0 ? OFFSETS : 0;
+            int which = 0;
+            if (strcmp(field, "dtype") == 0) which = DTYPE;
+            if (strcmp(field, "shape") == 0) which = SHAPE;
+            if (strcmp(field, "data_offsets") == 0) which = OFFSETS;
             if (!which) return wrong(r, "an unknown field of a tensor");
             if (have & which) return wrong(r, "a field given twice");
             have |= which;
@@ -274,7 +288,8 @@ static bool members(reader *r, ag_safetensors_header *h)
             if (!metadata(r, h)) return false;
         } else {
             ag_stored_tensor x = { .name = name };
-            if (!tensor_info(r, &x) || !ag__grow((void **)&h->tensor, &h->max_tensors, h->n_tensors + 1, sizeof x)) return false;
+            if (!tensor_info(r, &x) || !ag__grow((void **)&h->tensor, &h->max_tensors, h->n_tensors + 1, sizeof x))
+                return false;
             h->tensor[h->n_tensors++] = x;
         }
     } while (accept(r, ','));
@@ -287,7 +302,10 @@ static int by_name(const void *a, const void *b)
 {
     return strcmp(((const ag_stored_tensor *)a)->name, ((const ag_stored_tensor *)b)->name);
 }
-static int by_key(const void *a, const void *b) { return strcmp(((const ag_stored_text *)a)->key, ((const ag_stored_text *)b)->key); }
+static int by_key(const void *a, const void *b)
+{
+    return strcmp(((const ag_stored_text *)a)->key, ((const ag_stored_text *)b)->key);
+}
 static int by_place(const void *a, const void *b)
 {
     const ag_stored_tensor *x = a, *y = b;
@@ -321,17 +339,21 @@ static bool fills_the_file(const reader *r, ag_safetensors_header *h, int64_t da
             return ag__fail(AG_EIO, "%s: tensor '%s' of shape %s is too large", r->file, x->name,
                             ag__shape_text(x->ndim, x->size, text, sizeof text));
         if (x->begin != at)
-            return ag__fail(AG_EIO, "%s: tensor '%s' begins at byte %" PRId64 " of the data, where the one before it ends at %" PRId64,
+            return ag__fail(AG_EIO,
+                            "%s: tensor '%s' begins at byte %" PRId64
+                            " of the data, where the one before it ends at %" PRId64,
                             r->file, x->name, x->begin, at);
         if (x->end < x->begin || x->end - x->begin != bytes)
-            return ag__fail(AG_EIO, "%s: tensor '%s' of shape %s, %s, takes %" PRId64 " bytes, but the header gives it bytes %" PRId64
-                                    " to %" PRId64,
-                            r->file, x->name, ag__shape_text(x->ndim, x->size, text, sizeof text), ag_dtype_name(x->dtype), bytes,
-                            x->begin, x->end);
+            return ag__fail(AG_EIO,
+                            "%s: tensor '%s' of shape %s, %s, takes %" PRId64
+                            " bytes, but the header gives it bytes %" PRId64 " to %" PRId64,
+                            r->file, x->name, ag__shape_text(x->ndim, x->size, text, sizeof text),
+                            ag_dtype_name(x->dtype), bytes, x->begin, x->end);
         at = x->end;
     }
     if (at != data_bytes)
-        return ag__fail(AG_EIO, "%s: the header speaks of %" PRId64 " bytes of data, but there are %" PRId64, r->file, at, data_bytes);
+        return ag__fail(AG_EIO, "%s: the header speaks of %" PRId64 " bytes of data, but there are %" PRId64, r->file,
+                        at, data_bytes);
     return true;
 }
 
@@ -361,10 +383,10 @@ size_t ag__json_quote(char *to, const char *text)
     static const char plain[] = "\"\\\b\f\n\r\t", letter[] = "\"\\bfnrt";
     size_t n = 0;
     char piece[8];
-    for (int part = 0; part < 3; part++)                         /* quote, text, quote */
+    for (int part = 0; part < 3; part++) /* quote, text, quote */
         for (const char *p = part == 1 ? text : "\""; *p; p++) {
             const char *known = part == 1 ? strchr(plain, *p) : NULL;
-            int length = known ? snprintf(piece, sizeof piece, "\\%c", letter[known - plain])
+            int length = known                      ? snprintf(piece, sizeof piece, "\\%c", letter[known - plain])
                          : (unsigned char)*p < 0x20 ? snprintf(piece, sizeof piece, "\\u%04x", *p)
                                                     : snprintf(piece, sizeof piece, "%c", *p);
             if (to) memcpy(to + n, piece, (size_t)length);

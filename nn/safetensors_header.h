@@ -1,6 +1,7 @@
 /* safetensors_header.h - the first part of a safetensors file: the names, types, shapes and places of its tensors.
  *
- * A file is: the length n of the header (8 bytes, little endian), the header (n bytes of JSON), the tensors' bytes one after the other.
+ * A file is: the length n of the header (8 bytes, little endian), the header (n bytes of JSON), the tensors' bytes
+ * one after the other.
  */
 #ifndef AG_SAFETENSORS_HEADER_H
 #define AG_SAFETENSORS_HEADER_H
@@ -26,8 +27,8 @@ typedef struct ag_safetensors_header {
     int64_t n_texts, max_texts;
 } ag_safetensors_header;
 
-/* Reads the header's n bytes (json[n] must be writable: names are unescaped in place) and checks that its tensors fill the data_bytes that
- * follow it without a gap or an overlap. false with a sentence that begins with `file`. */
+/* Reads the header's n bytes (json[n] must be writable: names are unescaped in place) and checks that its tensors
+ * fill the data_bytes that follow it without a gap or an overlap. false with a sentence that begins with `file`. */
 bool ag__safetensors_parse(const char *file, char *json, size_t n, int64_t data_bytes, ag_safetensors_header *header);
 void ag__safetensors_header_free(ag_safetensors_header *header);
 

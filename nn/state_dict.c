@@ -63,8 +63,10 @@ static char *copy_text(const char *text)
 
 bool ag_state_dict_set(ag_state_dict *d, const char *name, ag_variable *x)
 {
-    if (!d || !name || !x || x == AG_NONE)
-        return ag__fail(AG_EINVAL, "state_dict_set: %s is NULL", !d ? "the dictionary" : !name ? "the name" : "the Variable");
+    if (!d || !name || !x || x == AG_NONE) {
+        const char *missing = !d ? "the dictionary" : !name ? "the name" : "the Variable";
+        return ag__fail(AG_EINVAL, "state_dict_set: %s is NULL", missing);
+    }
     if (!ag__utf8_valid(name, strlen(name))) return ag__fail(AG_EINVAL, "state_dict_set: the name is not UTF-8");
     item *there = find(d, name);
     if (there) {
@@ -144,7 +146,8 @@ ag_state_dict *ag_module_state_dict(ag_module *m)
     ag_state_dict *d = ag_state_dict_new();
     AG_SCOPE;
     bool ok = d != NULL;
-    for (ag_named s = { 0 }; ok && ag_module_named(m, AG_NAMED_STATE, &s);) ok = ag_state_dict_set(d, s.name, ag_detach(s.variable));
+    for (ag_named s = { 0 }; ok && ag_module_named(m, AG_NAMED_STATE, &s);)
+        ok = ag_state_dict_set(d, s.name, ag_detach(s.variable));
     if (ok && !ag_error()) return d;
     ag_state_dict_free(d);
     return NULL;
@@ -196,7 +199,9 @@ static void find_mismatches(report *r, ag_module *m, const ag_state_dict *d)
         const ag_variable *x = ag_state_dict_get(d, s.name);
         if (!x || ag__same_sizes(&x->tensor, &s.variable->tensor)) continue;
         char is[AG_TEXT], wants[AG_TEXT];
-        say(r, "\n\tsize mismatch for %s: copying a param with shape torch.Size(%s) from checkpoint, the shape in current model is torch.Size(%s).",
+        say(r,
+            "\n\tsize mismatch for %s: copying a param with shape torch.Size(%s) from checkpoint, "
+            "the shape in current model is torch.Size(%s).",
             s.name, ag__shape_text(x->tensor.ndim, x->tensor.size, is, sizeof is),
             ag__shape_text(s.variable->tensor.ndim, s.variable->tensor.size, wants, sizeof wants));
         r->lines++;

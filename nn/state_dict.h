@@ -3,9 +3,9 @@
  *     ag_nn_save(net, "mnist.safetensors");                a module's state dict, in one call
  *     ag_nn_load(net, "mnist.safetensors");
  *
- * Files are safetensors, which Python's `safetensors` reads and writes, too. A file is written under a temporary name beside its place,
- * flushed to the disk and renamed: it appears whole or not at all. A file is checked from its first byte to its last before room is taken
- * for a single tensor.
+ * Files are safetensors, which Python's `safetensors` reads and writes, too. A file is written under a temporary name
+ * beside its place, flushed to the disk and renamed: it appears whole or not at all. A file is checked from its first
+ * byte to its last before room is taken for a single tensor.
  */
 #ifndef ARGENT_STATE_DICT_H
 #define ARGENT_STATE_DICT_H
@@ -42,26 +42,29 @@ AG_API const char *ag_state_dict_text(const ag_state_dict *dict, const char *key
 
 /* Errors: AG_EIO with the path and the system's reason, AG_ENOMEM; while an error stands nothing is written. */
 AG_API bool ag_save(const ag_state_dict *dict, const char *path);
-/* Variables of float32, float64, int64, int32, uint8, bool on the CPU. Errors: AG_EIO (missing, truncated, oversized, overlapping or otherwise
- * malformed, with what and where), AG_ENOTSUP (a type of element there is none of here), AG_ENOMEM. */
+/* Variables of float32, float64, int64, int32, uint8, bool on the CPU. Errors: AG_EIO (missing, truncated, oversized,
+ * overlapping or otherwise malformed, with what and where), AG_ENOTSUP (a type of element there is none of here),
+ * AG_ENOMEM. */
 AG_API ag_state_dict *ag_load(const char *path);
 
 /* ---- modules ---- */
 
-/* m.state_dict(): parameters and buffers under PyTorch's names ("conv1.0.weight"). The Variables share the module's memory. */
+/* m.state_dict(): parameters and buffers under PyTorch's names ("conv1.0.weight").
+ * The Variables share the module's memory. */
 #define ag_nn_state_dict(m) ag_module_state_dict(AG_MODULE(m))
 AG_API ag_state_dict *ag_module_state_dict(ag_module *m);
-/* m.load_state_dict(dict): copies the numbers into m's parameters and buffers, converting types. Either all are copied or, with an error that
- * lists what is missing, unexpected or of another shape, none. .strict = false passes over what is missing or unexpected. */
+/* m.load_state_dict(dict): copies the numbers into m's parameters and buffers, converting types. Either all are
+ * copied or, with an error that lists what is missing, unexpected or of another shape, none. .strict = false passes
+ * over what is missing or unexpected. */
 #define AG_ARGS_module_load_state_dict(must, may) must(Module, module) must(StateDict, dict) may(Bool, strict, true)
-#define AG_TYPE_StateDict const ag_state_dict *
-#define ag_nn_load_state_dict(m, ...) AG_CALL(module_load_state_dict, AG_MODULE(m), __VA_ARGS__)
+#define AG_TYPE_StateDict                         const ag_state_dict *
+#define ag_nn_load_state_dict(m, ...)             AG_CALL(module_load_state_dict, AG_MODULE(m), __VA_ARGS__)
 AG_DECLARE_AS(module_load_state_dict, bool)
 
 #define ag_nn_save(m, path) ag_module_save(AG_MODULE(m), path)
 AG_API bool ag_module_save(ag_module *m, const char *path);
 #define AG_ARGS_module_load(must, may) must(Module, module) must(Str, path) may(Bool, strict, true)
-#define ag_nn_load(m, ...) AG_CALL(module_load, AG_MODULE(m), __VA_ARGS__)
+#define ag_nn_load(m, ...)             AG_CALL(module_load, AG_MODULE(m), __VA_ARGS__)
 AG_DECLARE_AS(module_load, bool)
 
 AG_END_DECLS

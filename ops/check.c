@@ -32,7 +32,8 @@ void *ag__fail_call(const ag_op *op, const void *args, const char *format, ...)
         used += (size_t)n;
         before = ", ";
     }
-    return ag__fail(AG_EINVAL, "%s: %s%s", op->name[0] == '_' ? op->name + 1 : op->name, text, *before == ',' ? ")" : "");
+    const char *name = op->name[0] == '_' ? op->name + 1 : op->name;
+    return ag__fail(AG_EINVAL, "%s: %s%s", name, text, *before == ',' ? ")" : "");
 }
 
 bool ag__check_reduction(const ag_op *op, const void *args, const char *text, ag_reduction *reduction)
@@ -43,7 +44,8 @@ bool ag__check_reduction(const ag_op *op, const void *args, const char *text, ag
             *reduction = (ag_reduction)i;
             return true;
         }
-    return ag__fail_call(op, args, "%s is not a valid value for reduction, which is \"mean\", \"sum\" or \"none\"", text ? text : "NULL");
+    return ag__fail_call(op, args, "%s is not a valid value for reduction, which is \"mean\", \"sum\" or \"none\"",
+                         text ? text : "NULL");
 }
 
 bool ag__check_expands(const ag_op *op, const void *args, const ag_tensor *x, int ndim, const int64_t *size)
@@ -51,8 +53,8 @@ bool ag__check_expands(const ag_op *op, const void *args, const ag_tensor *x, in
     char target[AG_TEXT], is[AG_TEXT];
     if (x->ndim > ndim)
         return ag__fail_call(op, args,
-                             "expand: the number of sizes provided (%d) must be greater or equal to the number of dimensions in the "
-                             "tensor (%d). Target sizes: %s. Tensor sizes: %s",
+                             "expand: the number of sizes provided (%d) must be greater or equal to the number of "
+                             "dimensions in the tensor (%d). Target sizes: %s. Tensor sizes: %s",
                              ndim, x->ndim, ag__shape_text(ndim, size, target, sizeof target),
                              ag__shape_text(x->ndim, x->size, is, sizeof is));
     for (int d = x->ndim - 1, to = ndim - 1; d >= 0; d--, to--)

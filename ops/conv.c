@@ -7,7 +7,8 @@
  *     dx = nn_grad_conv2d_input(w, dy)    w: weight(g, dy)     dy: conv2d(g, w)
  *     dw = nn_grad_conv2d_weight(x, dy)   x: input(g, dy)      dy: conv2d(x, g)
  *
- * This file checks, lays out results and chooses the kernel; the arithmetic of float32 and float64 is ops/cpu/conv2d.h's.
+ * This file checks, lays out results and chooses the kernel; the arithmetic of float32 and float64 is that of
+ * ops/cpu/conv2d.h.
  */
 #include "ops/check.h"
 #include "ops/cpu/conv2d.h"
@@ -30,7 +31,9 @@ static bool sides(const ag_run *r, const char *name, ag_sizes size, int64_t leas
 {
     if (!ag__size_sides(size, 2, out))
         return ag__fail_call(r->op, r->args,
-                             "expected %s to be a single integer value or a list of 2 values to match the convolution dimensions", name);
+                             "expected %s to be a single integer value or a list of 2 values to match the "
+                             "convolution dimensions",
+                             name);
     for (int i = 0; i < 2; i++)
         if (out[i] < least || out[i] == AG_SIDE_INVALID)
             return ag__fail_call(r->op, r->args, "%s is not supported (%s: %" PRId64 ")", otherwise, name, out[i]);
@@ -42,16 +45,19 @@ static bool geometry(const ag_run *r, const options *o, ag_shape_list input, ag_
 {
     char text[AG_TEXT];
     if (input.n != 3 && input.n != 4)
-        return ag__fail_call(r->op, r->args, "Expected 3D (unbatched) or 4D (batched) input to conv2d, but got input of size: %s",
+        return ag__fail_call(r->op, r->args,
+                             "Expected 3D (unbatched) or 4D (batched) input to conv2d, but got input of size: %s",
                              ag__shape_text((int)input.n, input.at, text, sizeof text));
     if (weight.n != 4)
-        return ag__fail_call(r->op, r->args, "weight must be of shape (out_channels, in_channels / groups, height, width), but is %s",
+        return ag__fail_call(r->op, r->args,
+                             "weight must be of shape (out_channels, in_channels / groups, height, width), but is %s",
                              ag__shape_text((int)weight.n, weight.at, text, sizeof text));
     for (int d = 0; d < input.n; d++)
         if (input.at[d] < 0) return ag__fail_call(r->op, r->args, "a size of the input is negative");
     for (int d = 0; d < 4; d++)
         if (weight.at[d] < 0) return ag__fail_call(r->op, r->args, "a size of the weight is negative");
-    if (o->groups <= 0) return ag__fail_call(r->op, r->args, "non-positive groups is not supported (groups: %" PRId64 ")", o->groups);
+    if (o->groups <= 0)
+        return ag__fail_call(r->op, r->args, "non-positive groups is not supported (groups: %" PRId64 ")", o->groups);
     if (!sides(r, "padding", o->padding, 0, "negative padding", s->padding)) return false;
     if (!sides(r, "stride", o->stride, 1, "non-positive stride", s->stride)) return false;
     if (!sides(r, "dilation", o->dilation, 1, "non-positive dilation", s->dilation)) return false;
@@ -62,7 +68,8 @@ static bool geometry(const ag_run *r, const options *o, ag_shape_list input, ag_
     s->out_channels = weight.at[0];
     if (s->out_channels < o->groups)
         return ag__fail_call(r->op, r->args,
-                             "Given groups=%" PRId64 ", expected weight to be at least %" PRId64 " at dimension 0, but got weight of size %s instead",
+                             "Given groups=%" PRId64 ", expected weight to be at least %" PRId64
+                             " at dimension 0, but got weight of size %s instead",
                              o->groups, o->groups, ag__shape_text(4, weight.at, text, sizeof text));
     if (s->out_channels % o->groups)
         return ag__fail_call(r->op, r->args,
@@ -71,16 +78,19 @@ static bool geometry(const ag_run *r, const options *o, ag_shape_list input, ag_
                              o->groups, o->groups, ag__shape_text(4, weight.at, text, sizeof text));
     if (s->channels != weight.at[1] * o->groups) {
         if (o->groups == 1)
-            return ag__fail_call(r->op, r->args, "input has %" PRId64 " channels but weight wants %" PRId64, s->channels, weight.at[1]);
+            return ag__fail_call(r->op, r->args, "input has %" PRId64 " channels but weight wants %" PRId64,
+                                 s->channels, weight.at[1]);
         return ag__fail_call(r->op, r->args,
-                             "input has %" PRId64 " channels but weight wants %" PRId64 " (%" PRId64 " in each of %" PRId64 " groups)",
+                             "input has %" PRId64 " channels but weight wants %" PRId64 " (%" PRId64
+                             " in each of %" PRId64 " groups)",
                              s->channels, weight.at[1] * o->groups, weight.at[1], o->groups);
     }
     for (int i = 0; i < 2; i++) {
         s->size[i] = input.at[input.n - 2 + i];
         s->kernel[i] = weight.at[2 + i];
         if (s->kernel[i] == 0)
-            return ag__fail_call(r->op, r->args, "the kernel must not be empty, but weight is %s", ag__shape_text(4, weight.at, text, sizeof text));
+            return ag__fail_call(r->op, r->args, "the kernel must not be empty, but weight is %s",
+                                 ag__shape_text(4, weight.at, text, sizeof text));
     }
     int64_t padded[2], reach[2];
     for (int i = 0; i < 2; i++) {
@@ -90,7 +100,8 @@ static bool geometry(const ag_run *r, const options *o, ag_shape_list input, ag_
     }
     if (padded[0] < reach[0] || padded[1] < reach[1])
         return ag__fail_call(r->op, r->args,
-                             "Calculated padded input size per channel: (%" PRId64 " x %" PRId64 "). Kernel size: (%" PRId64 " x %" PRId64
+                             "Calculated padded input size per channel: (%" PRId64 " x %" PRId64
+                             "). Kernel size: (%" PRId64 " x %" PRId64
                              "). Kernel size can't be greater than actual input size",
                              padded[0], padded[1], reach[0], reach[1]);
     for (int i = 0; i < 2; i++) s->out_size[i] = (padded[i] - reach[i]) / s->stride[i] + 1;
@@ -103,8 +114,8 @@ static bool check_types(const ag_run *r, bool integers)
     ag_dtype dtype = ag_dtype_of(r->in[0]);
     for (int i = 1; i < r->n_in; i++)
         if (r->in[i] && ag_dtype_of(r->in[i]) != dtype)
-            return ag__fail_call(r->op, r->args, "%s (%s) and %s (%s) should be the same", names[0], ag__scalar_type(dtype), names[i],
-                                 ag__scalar_type(ag_dtype_of(r->in[i])));
+            return ag__fail_call(r->op, r->args, "%s (%s) and %s (%s) should be the same", names[0],
+                                 ag__scalar_type(dtype), names[i], ag__scalar_type(ag_dtype_of(r->in[i])));
     if (dtype == AG_BOOL || (!integers && !ag__is_floating(dtype)))
         return ag__fail_call(r->op, r->args, "not implemented for '%s'", ag__scalar_type(dtype));
     return true;
@@ -129,7 +140,8 @@ static bool check_grad_output(const ag_run *r, const ag__conv2d_shape *s, bool b
     char is[AG_TEXT], wants[AG_TEXT];
     int ndim = output_size(s, batched, size);
     if (g->ndim == ndim && !memcmp(g->size, size, (size_t)ndim * sizeof *size)) return true;
-    return ag__fail_call(r->op, r->args, "grad_output is %s but the convolution's output is %s", ag__shape_text(g->ndim, g->size, is, sizeof is),
+    return ag__fail_call(r->op, r->args, "grad_output is %s but the convolution's output is %s",
+                         ag__shape_text(g->ndim, g->size, is, sizeof is),
                          ag__shape_text(ndim, size, wants, sizeof wants));
 }
 
@@ -149,9 +161,11 @@ static ag__conv2d_out write_to(const ag_tensor *x)
 }
 
 /* Integers: as the formula says. Sums of 64 bits, of which the type keeps its low ones. */
-static void convolve_integers(const ag__conv2d_shape *s, const ag_tensor *x, const ag_tensor *w, const ag_tensor *bias, const ag_tensor *y)
+static void convolve_integers(const ag__conv2d_shape *s, const ag_tensor *x, const ag_tensor *w, const ag_tensor *bias,
+                              const ag_tensor *y)
 {
-    int64_t item = (int64_t)ag__itemsize(x), per_group = s->out_channels / s->groups, channels = s->channels / s->groups;
+    const int64_t *xs = x->stride, *ws = w->stride, *ys = y->stride, item = (int64_t)ag__itemsize(x);
+    const int64_t per_group = s->out_channels / s->groups, channels = s->channels / s->groups;
     ag_dtype dtype = (ag_dtype)x->dtype;
     for (int64_t n = 0; n < s->batch; n++)
         for (int64_t o = 0; o < s->out_channels; o++)
@@ -164,11 +178,13 @@ static void convolve_integers(const ag__conv2d_shape *s, const ag_tensor *x, con
                                 int64_t h = i * s->stride[0] - s->padding[0] + a * s->dilation[0];
                                 int64_t v = j * s->stride[1] - s->padding[1] + b * s->dilation[1];
                                 if (h < 0 || h >= s->size[0] || v < 0 || v >= s->size[1]) continue;
-                                int64_t from = n * x->stride[0] + (o / per_group * channels + c) * x->stride[1] + h * x->stride[2] + v * x->stride[3];
-                                int64_t with = o * w->stride[0] + c * w->stride[1] + a * w->stride[2] + b * w->stride[3];
-                                sum += (uint64_t)ag__load_int64(x->data + from * item, dtype) * (uint64_t)ag__load_int64(w->data + with * item, dtype);
+                                int64_t channel = o / per_group * channels + c;
+                                int64_t from = n * xs[0] + channel * xs[1] + h * xs[2] + v * xs[3];
+                                int64_t with = o * ws[0] + c * ws[1] + a * ws[2] + b * ws[3];
+                                uint64_t value = (uint64_t)ag__load_int64(x->data + from * item, dtype);
+                                sum += value * (uint64_t)ag__load_int64(w->data + with * item, dtype);
                             }
-                    int64_t to = n * y->stride[0] + o * y->stride[1] + i * y->stride[2] + j * y->stride[3];
+                    int64_t to = n * ys[0] + o * ys[1] + i * ys[2] + j * ys[3];
                     ag__store_int64(y->data + to * item, dtype, (int64_t)sum);
                 }
 }
@@ -178,8 +194,9 @@ static void convolve_integers(const ag__conv2d_shape *s, const ag_tensor *x, con
 static bool conv2d_geometry(const ag_run *r, ag__conv2d_shape *s)
 {
     const struct ag_conv2d_args *a = r->args;
+    const options o = { a->stride, a->padding, a->dilation, a->groups };
     s->dtype = ag_dtype_of(r->in[0]);
-    return geometry(r, &(options){ a->stride, a->padding, a->dilation, a->groups }, shape_of(r->in[0]), shape_of(r->in[1]), s);
+    return geometry(r, &o, shape_of(r->in[0]), shape_of(r->in[1]), s);
 }
 static bool conv2d_shape(ag_run *r)
 {
@@ -189,8 +206,10 @@ static bool conv2d_shape(ag_run *r)
     char w[AG_TEXT], b[AG_TEXT];
     if (bias && (bias->ndim != 1 || bias->size[0] != s.out_channels))
         return ag__fail_call(r->op, r->args,
-                             "Given weight of size %s, expected bias to be 1-dimensional with %" PRId64 " elements, but got bias of size %s instead",
-                             ag__shape_text(4, r->in[1]->tensor.size, w, sizeof w), s.out_channels, ag__shape_text(bias->ndim, bias->size, b, sizeof b));
+                             "Given weight of size %s, expected bias to be 1-dimensional with %" PRId64
+                             " elements, but got bias of size %s instead",
+                             ag__shape_text(4, r->in[1]->tensor.size, w, sizeof w), s.out_channels,
+                             ag__shape_text(bias->ndim, bias->size, b, sizeof b));
     int64_t size[4], stride[4];
     int ndim = output_size(&s, x->ndim == 4, size);
     ag__window_strides(x, size, stride);
@@ -204,12 +223,13 @@ static bool conv2d_cpu(ag_run *r)
     const ag_tensor *w = &r->in[1]->tensor, *bias = r->in[2] ? &r->in[2]->tensor : NULL;
     if (y.numel == 0) return true;
     if (s.channels == 0) { /* a sum of nothing */
+        const int64_t item = (int64_t)ag__itemsize(&y);
         ag_tensor every = y;
-        for (int64_t o = 0; o < s.out_channels; o++, every.data += y.stride[1] * (int64_t)ag__itemsize(&y)) {
+        for (int64_t o = 0; o < s.out_channels; o++, every.data += y.stride[1] * item) {
             every.size[1] = 1;
             every.numel = y.numel / s.out_channels;
             every.contiguous = false;
-            ag__fill_elements(&every, bias ? ag__load(bias->data + o * bias->stride[0] * (int64_t)ag__itemsize(bias), s.dtype) : 0);
+            ag__fill_elements(&every, bias ? ag__load(bias->data + o * bias->stride[0] * item, s.dtype) : 0);
         }
         return true;
     }
@@ -217,35 +237,40 @@ static bool conv2d_cpu(ag_run *r)
         convolve_integers(&s, &x, w, bias, &y);
         return true;
     }
-    return ag__conv2d_forward(&s, read_from(&x), read_from(w), bias ? bias->data : NULL, bias ? bias->stride[0] : 0, write_to(&y));
+    const void *bias_data = bias ? bias->data : NULL;
+    return ag__conv2d_forward(&s, read_from(&x), read_from(w), bias_data, bias ? bias->stride[0] : 0, write_to(&y));
 }
 static void conv2d_backward(ag_gradients *b)
 {
     const struct ag_conv2d_args *a = b->args;
     ag_variable *g = b->g[0];
     if (b->wanted[0])
-        b->grad[0] = ag_nn_grad_conv2d_input(ag__in_shape(b, 0), a->weight, g, a->stride, a->padding, a->dilation, a->groups);
+        b->grad[0] = ag_nn_grad_conv2d_input(ag__in_shape(b, 0), a->weight, g, a->stride, a->padding, a->dilation,
+                                             a->groups);
     if (b->wanted[1])
-        b->grad[1] = ag_nn_grad_conv2d_weight(a->input, ag__in_shape(b, 1), g, a->stride, a->padding, a->dilation, a->groups);
+        b->grad[1] = ag_nn_grad_conv2d_weight(a->input, ag__in_shape(b, 1), g, a->stride, a->padding, a->dilation,
+                                              a->groups);
     if (b->wanted[2]) b->grad[2] = ag_sum(g, .dim = b->out_ndim == 4 ? AG_DIMS(0, 2, 3) : AG_DIMS(1, 2));
 }
-AG_OP(conv2d, .node = "ConvolutionBackward0", .shape = conv2d_shape, .kernel = { conv2d_cpu }, .backward = conv2d_backward,
-      .keeps = { AG_KEEP_IN(1), AG_KEEP_IN(0), 0 })
+AG_OP(conv2d, .node = "ConvolutionBackward0", .shape = conv2d_shape, .kernel = { conv2d_cpu },
+      .backward = conv2d_backward, .keeps = { AG_KEEP_IN(1), AG_KEEP_IN(0), 0 })
 
 /* ---- the input's gradient ---- */
 
 static bool input_geometry(const ag_run *r, ag__conv2d_shape *s)
 {
     const struct ag_nn_grad_conv2d_input_args *a = r->args;
+    const options o = { a->stride, a->padding, a->dilation, a->groups };
     s->dtype = ag_dtype_of(r->in[0]);
-    return geometry(r, &(options){ a->stride, a->padding, a->dilation, a->groups }, a->input_size, shape_of(r->in[0]), s);
+    return geometry(r, &o, a->input_size, shape_of(r->in[0]), s);
 }
 static bool input_shape(ag_run *r)
 {
     const struct ag_nn_grad_conv2d_input_args *a = r->args;
     const ag_tensor *g = &r->in[1]->tensor;
     ag__conv2d_shape s;
-    if (!input_geometry(r, &s) || !check_types(r, false) || !check_grad_output(r, &s, a->input_size.n == 4, g)) return false;
+    if (!input_geometry(r, &s) || !check_types(r, false) || !check_grad_output(r, &s, a->input_size.n == 4, g))
+        return false;
     int64_t stride[4];
     ag__window_strides(g, a->input_size.at, stride);
     return ag__output_strided(r, 0, (int)a->input_size.n, a->input_size.at, stride, (ag_dtype)g->dtype);
@@ -263,7 +288,8 @@ static void input_backward(ag_gradients *b)
     const struct ag_nn_grad_conv2d_input_args *a = b->args;
     ag_variable *g = b->g[0];
     if (b->wanted[0])
-        b->grad[0] = ag_nn_grad_conv2d_weight(g, ag__in_shape(b, 0), a->grad_output, a->stride, a->padding, a->dilation, a->groups);
+        b->grad[0] = ag_nn_grad_conv2d_weight(g, ag__in_shape(b, 0), a->grad_output, a->stride, a->padding, a->dilation,
+                                              a->groups);
     if (b->wanted[1]) b->grad[1] = ag_conv2d(g, a->weight, AG_NONE, a->stride, a->padding, a->dilation, a->groups);
 }
 AG_OP(nn_grad_conv2d_input, .node = "ConvolutionBackwardBackward0", .shape = input_shape, .kernel = { input_cpu },
@@ -274,15 +300,17 @@ AG_OP(nn_grad_conv2d_input, .node = "ConvolutionBackwardBackward0", .shape = inp
 static bool weight_geometry(const ag_run *r, ag__conv2d_shape *s)
 {
     const struct ag_nn_grad_conv2d_weight_args *a = r->args;
+    const options o = { a->stride, a->padding, a->dilation, a->groups };
     s->dtype = ag_dtype_of(r->in[0]);
-    return geometry(r, &(options){ a->stride, a->padding, a->dilation, a->groups }, shape_of(r->in[0]), a->weight_size, s);
+    return geometry(r, &o, shape_of(r->in[0]), a->weight_size, s);
 }
 static bool weight_shape(ag_run *r)
 {
     const struct ag_nn_grad_conv2d_weight_args *a = r->args;
     const ag_tensor *x = &r->in[0]->tensor;
     ag__conv2d_shape s;
-    if (!weight_geometry(r, &s) || !check_types(r, false) || !check_grad_output(r, &s, x->ndim == 4, &r->in[1]->tensor)) return false;
+    if (!weight_geometry(r, &s) || !check_types(r, false) || !check_grad_output(r, &s, x->ndim == 4, &r->in[1]->tensor))
+        return false;
     return ag__output(r, 0, 4, a->weight_size.at, (ag_dtype)x->dtype);
 }
 static bool weight_cpu(ag_run *r)
@@ -303,7 +331,8 @@ static void weight_backward(ag_gradients *b)
     const struct ag_nn_grad_conv2d_weight_args *a = b->args;
     ag_variable *g = b->g[0];
     if (b->wanted[0])
-        b->grad[0] = ag_nn_grad_conv2d_input(ag__in_shape(b, 0), g, a->grad_output, a->stride, a->padding, a->dilation, a->groups);
+        b->grad[0] = ag_nn_grad_conv2d_input(ag__in_shape(b, 0), g, a->grad_output, a->stride, a->padding, a->dilation,
+                                             a->groups);
     if (b->wanted[1]) b->grad[1] = ag_conv2d(a->input, g, AG_NONE, a->stride, a->padding, a->dilation, a->groups);
 }
 AG_OP(nn_grad_conv2d_weight, .node = "ConvolutionBackwardBackward0", .shape = weight_shape, .kernel = { weight_cpu },

@@ -1,4 +1,5 @@
-/* dropout.c - a mask of 0 and 1 / (1 - p) is drawn (tensor/random_fill.h) and multiplied in: the product is an ordinary mul. */
+/* dropout.c - a mask of 0 and 1 / (1 - p) is drawn (tensor/random_fill.h) and multiplied in: the product is an
+ * ordinary mul. */
 #include "ops/check.h"
 #include "tensor/random_fill.h"
 
@@ -6,17 +7,27 @@
 #include <argent/factory.h>
 #include <argent/pointwise.h>
 
-static ag_variable *times(ag_variable *x, ag_variable *mask, bool inplace) { return inplace ? ag_mul_(x, mask) : ag_mul(x, mask); }
+static ag_variable *times(ag_variable *x, ag_variable *mask, bool inplace)
+{
+    return inplace ? ag_mul_(x, mask) : ag_mul(x, mask);
+}
 
 /* mask_size: the sizes of the mask, NULL: one draw an element, in the order of x's memory. */
-static bool drop(const ag_op *op, const void *args, ag_variable *x, double p, bool training, bool inplace, const int64_t *mask_size,
-                 ag_variable **out)
+static bool drop(const ag_op *op, const void *args, ag_variable *x, double p, bool training, bool inplace,
+                 const int64_t *mask_size, ag_variable **out)
 {
-    if (!(p >= 0 && p <= 1)) return ag__fail_call(op, args, "dropout probability has to be between 0 and 1, but got %g", p);
+    if (!(p >= 0 && p <= 1))
+        return ag__fail_call(op, args, "dropout probability has to be between 0 and 1, but got %g", p);
     if (!training || p == 0 || x->tensor.numel == 0) return (out[0] = x) != NULL;
-    if (!ag_is_floating_point(x)) return ag__fail_call(op, args, "result type Float can't be cast to %s", ag__scalar_type(ag_dtype_of(x)));
-    if (p == 1) return (out[0] = times(x, ag_zeros(AG_SCALAR_SHAPE, .dtype = ag_dtype_of(x), .device = ag__device(x)), inplace)) != NULL;
-    ag_variable *mask = mask_size ? ag_empty(ag_sizes_of(x->tensor.ndim, mask_size), .dtype = ag_dtype_of(x), .device = ag__device(x))
+    if (!ag_is_floating_point(x))
+        return ag__fail_call(op, args, "result type Float can't be cast to %s", ag__scalar_type(ag_dtype_of(x)));
+    const ag_dtype dtype = ag_dtype_of(x);
+    const ag_device device = ag__device(x);
+    if (p == 1) {
+        ag_variable *zero = ag_zeros(AG_SCALAR_SHAPE, .dtype = dtype, .device = device);
+        return (out[0] = times(x, zero, inplace)) != NULL;
+    }
+    ag_variable *mask = mask_size ? ag_empty(ag_sizes_of(x->tensor.ndim, mask_size), .dtype = dtype, .device = device)
                                   : ag_empty_like(x);
     if (!mask || !ag__random_dropout_mask(NULL, &mask->tensor, p)) return false;
     return (out[0] = times(x, mask, inplace)) != NULL;

@@ -1,5 +1,5 @@
-/* loss.c - losses. nll_loss has kernels of its own; it is linear in its input, so the gradient's gradient is nll_loss again. The others are
- * put together from other ops. */
+/* loss.c - losses. nll_loss has kernels of its own; it is linear in its input, so the gradient's gradient is nll_loss
+ * again. The others are put together from other ops. */
 #include "ops/check.h"
 
 #include <argent/factory.h>
@@ -30,22 +30,27 @@ static inline double weight_of(const nll *l, int64_t c)
 }
 static inline double get(const ag_tensor *x, int64_t i)
 {
-    return x->dtype == AG_FLOAT32 ? (double)((const float *)(const void *)x->data)[i] : ((const double *)(const void *)x->data)[i];
+    return x->dtype == AG_FLOAT32 ? (double)((const float *)(const void *)x->data)[i]
+                                  : ((const double *)(const void *)x->data)[i];
 }
 static inline void put(const ag_tensor *x, int64_t i, double value)
 {
-    if (x->dtype == AG_FLOAT32) ((float *)(void *)x->data)[i] = (float)value;
-    else ((double *)(void *)x->data)[i] = value;
+    if (x->dtype == AG_FLOAT32)
+        ((float *)(void *)x->data)[i] = (float)value;
+    else
+        ((double *)(void *)x->data)[i] = value;
 }
 
 /* Sizes and types; the input's sizes are given apart, since the gradient's kernel has only those. */
-static bool check_nll(const ag_run *r, int ndim, const int64_t *size, const ag_variable *target, const ag_variable *weight)
+static bool check_nll(const ag_run *r, int ndim, const int64_t *size, const ag_variable *target,
+                      const ag_variable *weight)
 {
     const ag_tensor *t = &target->tensor;
     char is[AG_TEXT], wants[AG_TEXT];
     if (ndim < 1) return ag__fail_call(r->op, r->args, "input tensor should be 1D or 2D");
     if (t->dtype != AG_INT64 && t->dtype != AG_UINT8)
-        return ag__fail_call(r->op, r->args, "expected scalar type Long or Byte but found %s", ag__scalar_type((ag_dtype)t->dtype));
+        return ag__fail_call(r->op, r->args, "expected scalar type Long or Byte but found %s",
+                             ag__scalar_type((ag_dtype)t->dtype));
     int64_t expected[AG_MAX_DIMS];
     int n = 0;
     for (int d = 0; d < ndim; d++)
@@ -53,17 +58,20 @@ static bool check_nll(const ag_run *r, int ndim, const int64_t *size, const ag_v
     bool same = t->ndim == n || (ndim == 1 && t->numel == 1 && t->ndim < 2);
     for (int d = 0; d < n && same; d++) same = t->size[d] == expected[d];
     if (!same)
-        return ag__fail_call(r->op, r->args, "Expected target size %s, got %s", ag__shape_text(n, expected, wants, sizeof wants),
+        return ag__fail_call(r->op, r->args, "Expected target size %s, got %s",
+                             ag__shape_text(n, expected, wants, sizeof wants),
                              ag__shape_text(t->ndim, t->size, is, sizeof is));
     int64_t classes = size[ndim > 1];
     if (weight && (weight->tensor.ndim != 1 || weight->tensor.size[0] != classes))
-        return ag__fail_call(r->op, r->args, "weight tensor should be defined either for all %" PRId64 " classes or no classes", classes);
+        return ag__fail_call(r->op, r->args,
+                             "weight tensor should be defined either for all %" PRId64 " classes or no classes",
+                             classes);
     return true;
 }
 
 /* The arrays, and every target looked at before anything is written. */
-static bool open_nll(ag_run *r, nll *l, int ndim, const int64_t *size, ag_dtype dtype, const ag_variable *target, const ag_variable *weight,
-                     int64_t ignore_index)
+static bool open_nll(ag_run *r, nll *l, int ndim, const int64_t *size, ag_dtype dtype, const ag_variable *target,
+                     const ag_variable *weight, int64_t ignore_index)
 {
     *l = (nll){ .n = ndim > 1 ? size[0] : 1, .classes = size[ndim > 1], .inner = 1, .ignore_index = ignore_index };
     for (int d = 2; d < ndim; d++) l->inner *= size[d];
@@ -72,7 +80,8 @@ static bool open_nll(ag_run *r, nll *l, int ndim, const int64_t *size, ag_dtype 
     if (!l->target || (weight && !l->weight)) return false;
     for (int64_t i = 0; i < l->target->numel; i++) {
         int64_t c = target_at(l, i);
-        if (c != ignore_index && (c < 0 || c >= l->classes)) return ag__fail_call(r->op, r->args, "Target %" PRId64 " is out of bounds.", c);
+        if (c != ignore_index && (c < 0 || c >= l->classes))
+            return ag__fail_call(r->op, r->args, "Target %" PRId64 " is out of bounds.", c);
     }
     return true;
 }
@@ -83,17 +92,20 @@ static bool nll_shape(ag_run *r)
     const ag_tensor *x = &a->input->tensor;
     ag_reduction reduction;
     if (!ag__check_reduction(r->op, a, a->reduction, &reduction)) return false;
-    if (!ag_is_floating_point(a->input)) return ag__fail_call(r->op, a, "not implemented for '%s'", ag__scalar_type((ag_dtype)x->dtype));
+    if (!ag_is_floating_point(a->input))
+        return ag__fail_call(r->op, a, "not implemented for '%s'", ag__scalar_type((ag_dtype)x->dtype));
     if (r->in[2] && r->in[2]->tensor.dtype != x->dtype)
         return ag__fail_call(r->op, a, "expected scalar type %s but found %s", ag__scalar_type((ag_dtype)x->dtype),
                              ag__scalar_type(ag_dtype_of(r->in[2])));
     if (r->wants_grad && r->in[2] && r->in[2]->requires_grad)
-        return ag__fail_call(r->op, a, "The function 'nll_loss_forward' is not differentiable with respect to argument 'weight'. This input cannot have "
-                                       "requires_grad True.");
+        return ag__fail_call(r->op, a,
+                             "The function 'nll_loss_forward' is not differentiable with respect to argument "
+                             "'weight'. This input cannot have requires_grad True.");
     if (!check_nll(r, x->ndim, x->size, a->target, r->in[2])) return false;
     const ag_tensor *t = &a->target->tensor;
     bool none = reduction == AG_REDUCE_NONE;
-    return ag__output(r, 0, none ? t->ndim : 0, t->size, (ag_dtype)x->dtype) && ag__output(r, 1, 0, NULL, (ag_dtype)x->dtype);
+    return ag__output(r, 0, none ? t->ndim : 0, t->size, (ag_dtype)x->dtype) &&
+           ag__output(r, 1, 0, NULL, (ag_dtype)x->dtype);
 }
 
 static bool nll_cpu(ag_run *r)
@@ -103,7 +115,8 @@ static bool nll_cpu(ag_run *r)
     ag_reduction reduction;
     ag__check_reduction(r->op, a, a->reduction, &reduction);
     const ag_tensor *input = &a->input->tensor, *y = &r->out[0]->tensor;
-    if (!open_nll(r, &l, input->ndim, input->size, (ag_dtype)input->dtype, a->target, r->in[2], a->ignore_index)) return false;
+    if (!open_nll(r, &l, input->ndim, input->size, (ag_dtype)input->dtype, a->target, r->in[2], a->ignore_index))
+        return false;
     const ag_tensor *x = ag__plain(r->t, a->input, input->ndim, input->size, (ag_dtype)input->dtype);
     if (!x) return false;
     double sum = 0, total = 0;
@@ -123,14 +136,9 @@ static bool nll_cpu(ag_run *r)
 }
 
 /* The gradient: -weight g / total where the targets are, zero elsewhere. */
-#define AG_ARGS__nll_loss_backward(must, may)                                                                        \
-    must(Tensor, grad_output)                                                                                        \
-    must(Tensor, target)                                                                                             \
-    must(Tensor, total)                                                                                              \
-    must(Shape, input_size)                                                                                          \
-    may(Tensor, weight, AG_NONE)                                                                                     \
-    may(Int, ignore_index, -100)                                                                                     \
-    may(Str, reduction, "mean")
+#define AG_ARGS__nll_loss_backward(must, may)                                                  \
+    must(Tensor, grad_output) must(Tensor, target) must(Tensor, total) must(Shape, input_size) \
+        may(Tensor, weight, AG_NONE) may(Int, ignore_index, -100) may(Str, reduction, "mean")
 AG_STRUCT(_nll_loss_backward, AG_ARGS__nll_loss_backward)
 
 static bool nll_back_shape(ag_run *r)
@@ -153,14 +161,16 @@ static bool nll_back_cpu(ag_run *r)
     for (int64_t n = 0; n < l.n; n++)
         for (int64_t k = 0; k < l.inner; k++) {
             int64_t i = n * l.inner + k, c = target_at(&l, i);
-            if (c != l.ignore_index) put(dx, (n * l.classes + c) * l.inner + k, -weight_of(&l, c) * get(g, one ? 0 : i) / total);
+            if (c == l.ignore_index) continue;
+            put(dx, (n * l.classes + c) * l.inner + k, -weight_of(&l, c) * get(g, one ? 0 : i) / total);
         }
     return true;
 }
 static void nll_back_backward(ag_gradients *b)
 {
     const struct ag__nll_loss_backward_args *a = b->args;
-    b->grad[0] = ag_nll_loss(b->g[0], a->target, .weight = a->weight ? a->weight : AG_NONE, .ignore_index = a->ignore_index, .reduction = a->reduction);
+    b->grad[0] = ag_nll_loss(b->g[0], a->target, .weight = a->weight ? a->weight : AG_NONE,
+                             .ignore_index = a->ignore_index, .reduction = a->reduction);
 }
 AG_OVERRIDING
 AG_RECORD(_nll_loss_backward, AG_ARGS__nll_loss_backward, .node = "NllLossBackwardBackward0", .shape = nll_back_shape,
@@ -170,13 +180,19 @@ AG_OVERRIDDEN
 static void nll_backward(ag_gradients *b)
 {
     const struct ag_nll_loss_args *a = b->args;
-    const struct ag__nll_loss_backward_args args = { .grad_output = b->g[0], .target = a->target, .total = b->out[1],
-                                                     .input_size = ag__in_shape(b, 0), .weight = a->weight ? a->weight : AG_NONE,
-                                                     .ignore_index = a->ignore_index, .reduction = a->reduction };
+    const struct ag__nll_loss_backward_args args = {
+        .grad_output = b->g[0],
+        .target = a->target,
+        .total = b->out[1],
+        .input_size = ag__in_shape(b, 0),
+        .weight = a->weight ? a->weight : AG_NONE,
+        .ignore_index = a->ignore_index,
+        .reduction = a->reduction,
+    };
     b->grad[0] = ag__apply1(ag__op__nll_loss_backward(), &args, NULL);
 }
-AG_OP(nll_loss, .node = "NllLossBackward0", .n_hidden = 1, .shape = nll_shape, .kernel = { nll_cpu }, .backward = nll_backward,
-      .keeps = { AG_KEEP_IN(1) | AG_KEEP_IN(2) | AG_KEEP_OUT(1) })
+AG_OP(nll_loss, .node = "NllLossBackward0", .n_hidden = 1, .shape = nll_shape, .kernel = { nll_cpu },
+      .backward = nll_backward, .keeps = { AG_KEEP_IN(1) | AG_KEEP_IN(2) | AG_KEEP_OUT(1) })
 
 /* ---- put together ---- */
 
@@ -195,13 +211,15 @@ static ag_variable *across(ag_variable *weight, const ag_tensor *input)
 }
 
 /* Target: a probability a class. */
-static ag_variable *with_probabilities(const struct ag_cross_entropy_args *a, ag_variable *log_p, int64_t dim, ag_reduction reduction)
+static ag_variable *with_probabilities(const struct ag_cross_entropy_args *a, ag_variable *log_p, int64_t dim,
+                                       ag_reduction reduction)
 {
     const ag_tensor *x = &a->input->tensor;
     int64_t classes = x->ndim ? x->size[dim] : 1;
     ag_variable *target = a->target;
     if (a->label_smoothing > 0)
-        target = ag_add(ag_mul(target, ag_scalar_double(1 - a->label_smoothing)), ag_scalar_double(a->label_smoothing / (double)classes));
+        target = ag_add(ag_mul(target, ag_scalar_double(1 - a->label_smoothing)),
+                        ag_scalar_double(a->label_smoothing / (double)classes));
     ag_variable *terms = ag_mul(log_p, target);
     if (a->weight != AG_NONE) terms = ag_mul(terms, across(a->weight, x));
     ag_variable *losses = ag_neg(ag_sum(terms, .dim = dim));
@@ -211,11 +229,13 @@ static ag_variable *with_probabilities(const struct ag_cross_entropy_args *a, ag
 }
 
 /* Target: classes, mixed with an even share for every one. */
-static ag_variable *with_smoothing(const struct ag_cross_entropy_args *a, ag_variable *log_p, int64_t dim, ag_reduction reduction)
+static ag_variable *with_smoothing(const struct ag_cross_entropy_args *a, ag_variable *log_p, int64_t dim,
+                                   ag_reduction reduction)
 {
     const ag_tensor *x = &a->input->tensor;
     double classes = x->ndim ? (double)x->size[dim] : 1;
-    ag_variable *nll_of = ag_nll_loss(log_p, a->target, .weight = a->weight, .ignore_index = a->ignore_index, .reduction = a->reduction);
+    ag_variable *nll_of = ag_nll_loss(log_p, a->target, .weight = a->weight, .ignore_index = a->ignore_index,
+                                      .reduction = a->reduction);
     ag_variable *weighted = a->weight == AG_NONE ? log_p : ag_mul(log_p, across(a->weight, x));
     ag_variable *even = ag_neg(ag_sum(weighted, .dim = dim));
     ag_variable *counts = ag_ne(a->target, ag_scalar_int64(a->ignore_index));
@@ -223,8 +243,10 @@ static ag_variable *with_smoothing(const struct ag_cross_entropy_args *a, ag_var
     if (reduction == AG_REDUCE_SUM) {
         even = ag_sum(even);
     } else if (reduction == AG_REDUCE_MEAN) { /* over the weights of the targets, as nll_loss does */
-        ag_variable *ones = ag_full(ag_shape(x->ndim ? a->input : log_p), -1, .dtype = ag_dtype_of(log_p), .device = ag__device(log_p));
-        ag_variable *total = ag_nll_loss(ones, a->target, .weight = a->weight, .ignore_index = a->ignore_index, .reduction = "sum");
+        ag_variable *ones = ag_full(ag_shape(x->ndim ? a->input : log_p), -1, .dtype = ag_dtype_of(log_p),
+                                    .device = ag__device(log_p));
+        ag_variable *total = ag_nll_loss(ones, a->target, .weight = a->weight, .ignore_index = a->ignore_index,
+                                         .reduction = "sum");
         even = ag_div(ag_sum(even), total);
     }
     double e = a->label_smoothing;
@@ -246,7 +268,9 @@ static bool cross_entropy_compose(const void *args, ag_variable **out)
     bool probabilities = ag_is_floating_point(a->target);
     if (probabilities && !ag__same_sizes(x, &a->target->tensor)) {
         char is[AG_TEXT], wants[AG_TEXT];
-        return ag__fail_call(op, a, "a target of a floating type holds a probability a class, in input's shape: expected %s, got %s",
+        return ag__fail_call(op, a,
+                             "a target of a floating type holds a probability a class, in input's shape: "
+                             "expected %s, got %s",
                              ag__shape_text(x->ndim, x->size, wants, sizeof wants),
                              ag__shape_text(a->target->tensor.ndim, a->target->tensor.size, is, sizeof is));
     }
@@ -255,9 +279,13 @@ static bool cross_entropy_compose(const void *args, ag_variable **out)
     int64_t dim = x->ndim == 1 ? 0 : 1;
     ag_variable *log_p = ag_log_softmax(a->input, dim);
     if (!log_p) return false;
-    if (probabilities) out[0] = with_probabilities(a, log_p, dim, reduction);
-    else if (a->label_smoothing > 0) out[0] = with_smoothing(a, log_p, dim, reduction);
-    else out[0] = ag_nll_loss(log_p, a->target, .weight = a->weight, .ignore_index = a->ignore_index, .reduction = a->reduction);
+    if (probabilities)
+        out[0] = with_probabilities(a, log_p, dim, reduction);
+    else if (a->label_smoothing > 0)
+        out[0] = with_smoothing(a, log_p, dim, reduction);
+    else
+        out[0] = ag_nll_loss(log_p, a->target, .weight = a->weight, .ignore_index = a->ignore_index,
+                             .reduction = a->reduction);
     return out[0] != NULL;
 }
 

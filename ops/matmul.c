@@ -1,10 +1,12 @@
-/* matmul.c - products of matrices and vectors: every one is a call of ag__gemm (ops/cpu/gemm.h), which takes operands as they lie.
+/* matmul.c - products of matrices and vectors: every one is a call of ag__gemm (ops/cpu/gemm.h), which takes operands
+ * as they lie.
  *
- * The gradients of a product are products with a transposed operand. Where an operand is itself a transposed view, the gradient is computed
- * transposed too, so that it lies in memory as the operand does and the leaf behind the view gets it row-major.
+ * The gradients of a product are products with a transposed operand. Where an operand is itself a transposed view,
+ * the gradient is computed transposed too, so that it lies in memory as the operand does and the leaf behind the view
+ * gets it row-major.
  */
-#include "ops/cpu/gemm.h"
 #include "ops/check.h"
+#include "ops/cpu/gemm.h"
 
 #include <argent/copy.h>
 #include <argent/matmul.h>
@@ -14,10 +16,10 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define AG_ARGS_mm(must, may) must(Tensor, input) must(Tensor, mat2)
-#define AG_ARGS_bmm(must, may) must(Tensor, input) must(Tensor, mat2)
-#define AG_ARGS_mv(must, may) must(Tensor, input) must(Tensor, vec)
-#define AG_ARGS_dot(must, may) must(Tensor, input) must(Tensor, tensor)
+#define AG_ARGS_mm(must, may)     must(Tensor, input) must(Tensor, mat2)
+#define AG_ARGS_bmm(must, may)    must(Tensor, input) must(Tensor, mat2)
+#define AG_ARGS_mv(must, may)     must(Tensor, input) must(Tensor, vec)
+#define AG_ARGS_dot(must, may)    must(Tensor, input) must(Tensor, tensor)
 #define AG_ARGS_matmul(must, may) must(Tensor, input) must(Tensor, other)
 
 /* ---- what they share ---- */
@@ -28,18 +30,18 @@ static bool check_types(const ag_run *r)
     ag_dtype dtype = ag_dtype_of(r->in[0]);
     for (int i = 1; i < r->n_in; i++)
         if (r->in[i] && ag_dtype_of(r->in[i]) != dtype)
-            return ag__fail_call(r->op, r->args, "all must have the same dtype, but got: %s != %s", ag__scalar_type(dtype),
-                                 ag__scalar_type(ag_dtype_of(r->in[i])));
+            return ag__fail_call(r->op, r->args, "all must have the same dtype, but got: %s != %s",
+                                 ag__scalar_type(dtype), ag__scalar_type(ag_dtype_of(r->in[i])));
     if (dtype == AG_BOOL) return ag__fail_call(r->op, r->args, "not implemented for 'Bool'");
     return true;
 }
 
+#define CANNOT_MULTIPLY \
+    "mat1 and mat2 shapes cannot be multiplied (%" PRId64 "x%" PRId64 " and %" PRId64 "x%" PRId64 ")"
 static bool check_inner(const ag_run *r, const ag_tensor *a, const ag_tensor *b)
 {
     if (a->size[1] == b->size[0]) return true;
-    return ag__fail_call(r->op, r->args,
-                         "mat1 and mat2 shapes cannot be multiplied (%" PRId64 "x%" PRId64 " and %" PRId64 "x%" PRId64 ")", a->size[0],
-                         a->size[1], b->size[0], b->size[1]);
+    return ag__fail_call(r->op, r->args, CANNOT_MULTIPLY, a->size[0], a->size[1], b->size[0], b->size[1]);
 }
 
 /* The last two dimensions of x are the matrix. */
@@ -49,14 +51,12 @@ static inline int64_t col(const ag_tensor *x) { return x->stride[x->ndim - 1]; }
 /* c = a b; the caller adds to the returned description what else there is. */
 static ag__gemm_args product(const ag_tensor *c, const ag_tensor *a, const ag_tensor *b)
 {
-    return (ag__gemm_args){
-        .dtype = (ag_dtype)c->dtype,
-        .m = c->size[c->ndim - 2], .n = c->size[c->ndim - 1], .k = a->size[a->ndim - 1],
-        .a = a->data, .a_row = row(a), .a_col = col(a),
-        .b = b->data, .b_row = row(b), .b_col = col(b),
-        .c = c->data, .c_row = row(c), .c_col = col(c),
-        .alpha = 1,
-    };
+    ag__gemm_args g = { .dtype = (ag_dtype)c->dtype, .alpha = 1 };
+    g.m = c->size[c->ndim - 2], g.n = c->size[c->ndim - 1], g.k = a->size[a->ndim - 1];
+    g.a = a->data, g.a_row = row(a), g.a_col = col(a);
+    g.b = b->data, g.b_row = row(b), g.b_col = col(b);
+    g.c = c->data, g.c_row = row(c), g.c_col = col(c);
+    return g;
 }
 
 static bool is_transposed(const ag_variable *x)
@@ -73,7 +73,10 @@ static ag_variable *gradient_of_right(ag_variable *g, ag_variable *a, ag_variabl
 {
     return is_transposed(b) ? ag_t(ag_mm(ag_t(g), a)) : ag_mm(ag_t(a), g);
 }
-static ag_variable *times(ag_variable *x, double factor) { return factor == 1 ? x : ag_mul(x, ag_scalar_double(factor)); }
+static ag_variable *times(ag_variable *x, double factor)
+{
+    return factor == 1 ? x : ag_mul(x, ag_scalar_double(factor));
+}
 
 /* ---- mm ---- */
 
@@ -111,8 +114,8 @@ static bool addmm_shape(ag_run *r)
     if (!ag__check_expands(r->op, r->args, d, 2, size)) return false;
     if (r->inplace && (ag__overlap(d, a) || ag__overlap(d, b)))
         return ag__fail_call(r->op, r->args,
-                             "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory "
-                             "location. Please clone() the tensor before performing the operation.");
+                             "unsupported operation: some elements of the input tensor and the written-to tensor refer "
+                             "to a single memory location. Please clone() the tensor before performing the operation.");
     return ag__output(r, 0, 2, size, (ag_dtype)a->dtype);
 }
 static bool addmm_cpu(ag_run *r)
@@ -134,8 +137,8 @@ static void addmm_backward(ag_gradients *b)
     if (b->wanted[1]) b->grad[1] = times(gradient_of_left(b->g[0], b->in[1], b->in[2]), args->alpha);
     if (b->wanted[2]) b->grad[2] = times(gradient_of_right(b->g[0], b->in[1], b->in[2]), args->alpha);
 }
-AG_OP(addmm, .node = "AddmmBackward0", .inplace = true, .shape = addmm_shape, .kernel = { addmm_cpu }, .backward = addmm_backward,
-      .keeps = { 0, AG_KEEP_IN(2), AG_KEEP_IN(1) })
+AG_OP(addmm, .node = "AddmmBackward0", .inplace = true, .shape = addmm_shape, .kernel = { addmm_cpu },
+      .backward = addmm_backward, .keeps = { 0, AG_KEEP_IN(2), AG_KEEP_IN(1) })
 AG_INPLACE(addmm)
 
 /* ---- bmm ---- */
@@ -178,18 +181,18 @@ static bool mv_shape(ag_run *r)
     if (a->ndim != 2 || x->ndim != 1)
         return ag__fail_call(r->op, r->args, "vector + matrix @ vector expected, got 1, %d, %d", a->ndim, x->ndim);
     if (a->size[1] != x->size[0])
-        return ag__fail_call(r->op, r->args, "size mismatch, got input (%" PRId64 "), mat (%" PRId64 "x%" PRId64 "), vec (%" PRId64 ")",
+        return ag__fail_call(r->op, r->args,
+                             "size mismatch, got input (%" PRId64 "), mat (%" PRId64 "x%" PRId64 "), vec (%" PRId64 ")",
                              a->size[0], a->size[0], a->size[1], x->size[0]);
     return check_types(r) && ag__output(r, 0, 1, a->size, (ag_dtype)a->dtype);
 }
 static bool mv_cpu(ag_run *r)
 {
     const ag_tensor *y = &r->out[0]->tensor, *a = &r->in[0]->tensor, *x = &r->in[1]->tensor;
-    ag__gemm_args g = {
-        .dtype = (ag_dtype)y->dtype, .m = a->size[0], .n = 1, .k = a->size[1], .alpha = 1,
-        .a = a->data, .a_row = a->stride[0], .a_col = a->stride[1],
-        .b = x->data, .b_row = x->stride[0], .b_col = 1, .c = y->data, .c_row = y->stride[0], .c_col = 1,
-    };
+    ag__gemm_args g = { .dtype = (ag_dtype)y->dtype, .m = a->size[0], .n = 1, .k = a->size[1], .alpha = 1 };
+    g.a = a->data, g.a_row = a->stride[0], g.a_col = a->stride[1];
+    g.b = x->data, g.b_row = x->stride[0], g.b_col = 1;
+    g.c = y->data, g.c_row = y->stride[0], g.c_col = 1;
     return ag__gemm(&g);
 }
 static void mv_backward(ag_gradients *b)
@@ -208,18 +211,18 @@ static bool dot_shape(ag_run *r)
     if (a->size[0] != b->size[0])
         return ag__fail_call(r->op, r->args,
                              "inconsistent tensor size, expected tensor [%" PRId64 "] and src [%" PRId64
-                             "] to have the same number of elements, but got %" PRId64 " and %" PRId64 " elements respectively",
+                             "] to have the same number of elements, but got %" PRId64 " and %" PRId64
+                             " elements respectively",
                              a->size[0], b->size[0], a->size[0], b->size[0]);
     return check_types(r) && ag__output(r, 0, 0, NULL, (ag_dtype)a->dtype);
 }
 static bool dot_cpu(ag_run *r)
 {
     const ag_tensor *y = &r->out[0]->tensor, *a = &r->in[0]->tensor, *b = &r->in[1]->tensor;
-    ag__gemm_args g = {
-        .dtype = (ag_dtype)y->dtype, .m = 1, .n = 1, .k = a->size[0], .alpha = 1,
-        .a = a->data, .a_row = a->numel, .a_col = a->stride[0],
-        .b = b->data, .b_row = b->stride[0], .b_col = 1, .c = y->data, .c_row = 1, .c_col = 1,
-    };
+    ag__gemm_args g = { .dtype = (ag_dtype)y->dtype, .m = 1, .n = 1, .k = a->size[0], .alpha = 1 };
+    g.a = a->data, g.a_row = a->numel, g.a_col = a->stride[0];
+    g.b = b->data, g.b_row = b->stride[0], g.b_col = 1;
+    g.c = y->data, g.c_row = 1, g.c_col = 1;
     return ag__gemm(&g);
 }
 static void dot_backward(ag_gradients *b)
@@ -236,16 +239,18 @@ static bool linear_shape(ag_run *r)
 {
     const ag_tensor *x = &r->in[0]->tensor, *w = &r->in[1]->tensor, *bias = r->in[2] ? &r->in[2]->tensor : NULL;
     if (x->ndim == 0 || w->ndim == 0)
-        return ag__fail_call(r->op, r->args, "both arguments to linear need to be at least 1D, but they are %dD and %dD", x->ndim, w->ndim);
-    if (w->ndim > 2) return ag__fail_call(r->op, r->args, "t() expects a tensor with <= 2 dimensions, but self is %dD", w->ndim);
+        return ag__fail_call(r->op, r->args,
+                             "both arguments to linear need to be at least 1D, but they are %dD and %dD", x->ndim,
+                             w->ndim);
+    if (w->ndim > 2)
+        return ag__fail_call(r->op, r->args, "t() expects a tensor with <= 2 dimensions, but self is %dD", w->ndim);
     int64_t features = x->size[x->ndim - 1], size[AG_MAX_DIMS];
     if (features != w->size[w->ndim - 1]) {
-        int64_t rows = 1;
+        int64_t rows = 1, wanted = w->size[w->ndim - 1], outputs = w->ndim == 2 ? w->size[0] : 1;
         for (int d = 0; d < x->ndim - 1; d++) rows *= x->size[d];
         return ag__fail_call(r->op, r->args,
-                             "mat1 and mat2 shapes cannot be multiplied (%" PRId64 "x%" PRId64 " and %" PRId64 "x%" PRId64
-                             "): input has %" PRId64 " features but weight wants %" PRId64,
-                             rows, features, w->size[w->ndim - 1], w->ndim == 2 ? w->size[0] : 1, features, w->size[w->ndim - 1]);
+                             CANNOT_MULTIPLY ": input has %" PRId64 " features but weight wants %" PRId64, rows,
+                             features, wanted, outputs, features, wanted);
     }
     if (!check_types(r)) return false;
     int ndim = x->ndim - 1;
@@ -256,7 +261,8 @@ static bool linear_shape(ag_run *r)
 }
 static bool linear_cpu(ag_run *r)
 {
-    const ag_tensor *x = &r->in[0]->tensor, *w = &r->in[1]->tensor, *y = &r->out[0]->tensor, *bias = r->in[2] ? &r->in[2]->tensor : NULL;
+    const ag_tensor *x = &r->in[0]->tensor, *w = &r->in[1]->tensor, *bias = r->in[2] ? &r->in[2]->tensor : NULL;
+    const ag_tensor *y = &r->out[0]->tensor;
     if (y->numel == 0) return true;
     int64_t k = w->size[w->ndim - 1], n = w->ndim == 2 ? w->size[0] : 1, m = y->numel / n, stride[2] = { k, 1 };
     if (k > 0 && !ag__view_strides(x, 2, (int64_t[]){ m, k }, stride)) { /* the rows are not evenly spaced */
@@ -264,12 +270,10 @@ static bool linear_cpu(ag_run *r)
         if (!x) return false;
         stride[0] = k, stride[1] = 1;
     }
-    ag__gemm_args g = {
-        .dtype = (ag_dtype)y->dtype, .m = m, .n = n, .k = k, .alpha = 1,
-        .a = x->data, .a_row = stride[0], .a_col = stride[1],
-        .b = w->data, .b_row = w->stride[w->ndim - 1], .b_col = w->ndim == 2 ? w->stride[0] : 1,
-        .c = y->data, .c_row = n, .c_col = 1,
-    };
+    ag__gemm_args g = { .dtype = (ag_dtype)y->dtype, .m = m, .n = n, .k = k, .alpha = 1 };
+    g.a = x->data, g.a_row = stride[0], g.a_col = stride[1];
+    g.b = w->data, g.b_row = w->stride[w->ndim - 1], g.b_col = w->ndim == 2 ? w->stride[0] : 1;
+    g.c = y->data, g.c_row = n, g.c_col = 1;
     if (bias && bias->ndim <= 1 && w->ndim == 2) {
         g.beta = 1;
         g.d = bias->data, g.d_col = bias->ndim == 1 && bias->size[0] > 1 ? bias->stride[0] : 0;
@@ -300,7 +304,8 @@ AG_OP(linear, .node = "AddmmBackward0", .shape = linear_shape, .kernel = { linea
 
 /* ---- matmul ---- */
 
-/* Matrices in the last two dimensions, at least one operand with dimensions before them: x's are expanded to `batch` and run together. */
+/* Matrices in the last two dimensions, at least one operand with dimensions before them: x's are expanded to `batch`
+ * and run together. */
 static ag_variable *batched(ag_variable *x, int n_batch, const int64_t *batch, int64_t count)
 {
     int64_t size[AG_MAX_DIMS];
@@ -327,7 +332,8 @@ static ag_variable *matmul(const ag_op *op, const void *args, ag_variable *a, ag
 {
     int da = a->tensor.ndim, db = b->tensor.ndim;
     if (da == 0 || db == 0)
-        return ag__fail_call(op, args, "both arguments to matmul need to be at least 1D, but they are %dD and %dD", da, db);
+        return ag__fail_call(op, args, "both arguments to matmul need to be at least 1D, but they are %dD and %dD", da,
+                             db);
     if (da == 1 && db == 1) return ag_dot(a, b);
     if (da == 2 && db == 1) return ag_mv(a, b);
     if (da == 1 && db == 2) return ag_squeeze(ag_mm(ag_unsqueeze(a, 0), b), 0);
@@ -338,8 +344,8 @@ static ag_variable *matmul(const ag_op *op, const void *args, ag_variable *a, ag
     if (!left) return NULL;
     const ag_tensor *x = &left->tensor, *y = &b->tensor;
     if (x->size[x->ndim - 1] != y->size[y->ndim - 2])
-        return ag__fail_call(op, args, "mat1 and mat2 shapes cannot be multiplied (%" PRId64 "x%" PRId64 " and %" PRId64 "x%" PRId64 ")",
-                             x->size[x->ndim - 2], x->size[x->ndim - 1], y->size[y->ndim - 2], y->size[y->ndim - 1]);
+        return ag__fail_call(op, args, CANNOT_MULTIPLY, x->size[x->ndim - 2], x->size[x->ndim - 1],
+                             y->size[y->ndim - 2], y->size[y->ndim - 1]);
     ag_tensor x_batch = *x, y_batch = *y; /* only their leading dimensions, which broadcast */
     x_batch.ndim -= 2;
     y_batch.ndim -= 2;

@@ -1,7 +1,7 @@
 /* matmul.h - products of matrices and vectors.
  *
- * Operands may lie in any strides (a transposed view costs no copy) and must be of one type: float32, float64, int64, int32 or uint8
- * (integers wrap). Wrong shapes and types: AG_EINVAL with a sentence. All have gradients of any order.
+ * Operands may lie in any strides (a transposed view costs no copy) and must be of one type: float32, float64, int64,
+ * int32 or uint8 (integers wrap). Wrong shapes and types: AG_EINVAL with a sentence. All have gradients of any order.
  */
 #ifndef ARGENT_MATMUL_H
 #define ARGENT_MATMUL_H
@@ -17,29 +17,23 @@ AG_API ag_variable *ag_bmm(ag_variable *input, ag_variable *mat2);
 AG_API ag_variable *ag_mv(ag_variable *input, ag_variable *vec);
 /* sum_k input[k] tensor[k]: (k) x (k) -> () */
 AG_API ag_variable *ag_dot(ag_variable *input, ag_variable *tensor);
-/* The product that fits the dimensions, as torch.matmul: 1-D operands count as a row (left) or a column (right) and that dimension goes
- * again; beyond two dimensions the last two are matrices and those before them broadcast: (5,1,n,k) x (4,k,m) -> (5,4,n,m). */
+/* The product that fits the dimensions, as torch.matmul: 1-D operands count as a row (left) or a column (right) and
+ * that dimension goes again; beyond two dimensions the last two are matrices and those before them broadcast:
+ * (5,1,n,k) x (4,k,m) -> (5,4,n,m). */
 AG_API ag_variable *ag_matmul(ag_variable *input, ag_variable *other);
 
 /* y = beta input + alpha mat1 mat2; input repeats to (n,m). With beta = 0 its values do not matter, NaN included.
  * ag_addmm_ changes input, which must be (n,m) itself. */
-#define AG_ARGS_addmm(must, may)                                                                                     \
-    must(Tensor, input)                                                                                              \
-    must(Tensor, mat1)                                                                                               \
-    must(Tensor, mat2)                                                                                               \
-    may(Float, beta, 1)                                                                                              \
-    may(Float, alpha, 1)
-#define ag_addmm(...) AG_CALL(addmm, __VA_ARGS__)
+#define AG_ARGS_addmm(must, may) \
+    must(Tensor, input) must(Tensor, mat1) must(Tensor, mat2) may(Float, beta, 1) may(Float, alpha, 1)
+#define ag_addmm(...)  AG_CALL(addmm, __VA_ARGS__)
 #define ag_addmm_(...) AG_CALL_INPLACE(addmm, __VA_ARGS__)
 AG_DECLARE(addmm)
 AG_DECLARE_INPLACE(addmm)
 
 /* y = input weight^T + bias: input (*, in), weight (out, in), bias (out) -> (*, out) */
-#define AG_ARGS_linear(must, may)                                                                                    \
-    must(Tensor, input)                                                                                              \
-    must(Tensor, weight)                                                                                             \
-    may(Tensor, bias, AG_NONE)
-#define ag_linear(...) AG_CALL(linear, __VA_ARGS__)
+#define AG_ARGS_linear(must, may) must(Tensor, input) must(Tensor, weight) may(Tensor, bias, AG_NONE)
+#define ag_linear(...)            AG_CALL(linear, __VA_ARGS__)
 AG_DECLARE(linear)
 
 AG_END_DECLS

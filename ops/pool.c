@@ -1,7 +1,7 @@
-/* pool.c - max pooling: the op that gives values and indices, and its gradient, which puts numbers back where they were taken from and is
- * an op with a gradient (gather) of its own. */
-#include "ops/check.h"
+/* pool.c - max pooling: the op that gives values and indices, and its gradient, which puts numbers back where they
+ * were taken from and is an op with a gradient (gather) of its own. */
 #include "ops/cpu/pool.h"
+#include "ops/check.h"
 #include "ops/window.h"
 
 #include <argent/index.h>
@@ -22,7 +22,8 @@ static bool sides(const ag_op *op, const void *args, const char *name, ag_sizes 
     if (!ag__size_sides(given, 2, out))
         return ag__fail_call(op, args, "%s must either be a single int, or a tuple of two ints", name);
     for (int i = 0; i < 2; i++)
-        if (out[i] < least) return ag__fail_call(op, args, "%s should be at least %" PRId64 ", but got %" PRId64, name, least, out[i]);
+        if (out[i] < least)
+            return ag__fail_call(op, args, "%s should be at least %" PRId64 ", but got %" PRId64, name, least, out[i]);
     return true;
 }
 
@@ -32,29 +33,37 @@ static bool geometry(const ag_op *op, const void *args, ag__pool2d_shape *s)
     const struct ag_max_pool2d_with_indices_args *a = args;
     const ag_tensor *x = &a->input->tensor;
     if (x->ndim != 3 && x->ndim != 4)
-        return ag__fail_call(op, args, "non-empty 3D or 4D (batch mode) tensor expected for input, got %d dimensions", x->ndim);
+        return ag__fail_call(op, args, "non-empty 3D or 4D (batch mode) tensor expected for input, got %d dimensions",
+                             x->ndim);
     if (x->dtype == AG_BOOL) return ag__fail_call(op, args, "not implemented for 'Bool'");
     ag_tensor batch = ag__as_batch(x);
     s->batch = batch.size[0];
     s->channels = batch.size[1];
-    if (!sides(op, args, "kernel_size", a->kernel_size, 1, s->kernel) || !sides(op, args, "padding", a->padding, 0, s->padding) ||
+    if (!sides(op, args, "kernel_size", a->kernel_size, 1, s->kernel) ||
+        !sides(op, args, "padding", a->padding, 0, s->padding) ||
         !sides(op, args, "dilation", a->dilation, 1, s->dilation) ||
         !sides(op, args, "stride", a->stride ? a->stride : a->kernel_size, 1, s->stride))
         return false;
     for (int i = 0; i < 2; i++) {
         s->size[i] = batch.size[2 + i];
         if (2 * s->padding[i] > (s->kernel[i] - 1) * s->dilation[i] + 1)
-            return ag__fail_call(op, args, "pad should be at most half of effective kernel size, but got pad=%" PRId64 ", kernel_size=%" PRId64
-                                 " and dilation=%" PRId64, s->padding[i], s->kernel[i], s->dilation[i]);
+            return ag__fail_call(op, args,
+                                 "pad should be at most half of effective kernel size, but got pad=%" PRId64
+                                 ", kernel_size=%" PRId64 " and dilation=%" PRId64,
+                                 s->padding[i], s->kernel[i], s->dilation[i]);
         int64_t room = s->size[i] + 2 * s->padding[i] - s->dilation[i] * (s->kernel[i] - 1) - 1;
-        int64_t out = room < 0 ? (a->ceil_mode && room > -s->stride[i] ? 1 : 0) : (room + (a->ceil_mode ? s->stride[i] - 1 : 0)) / s->stride[i] + 1;
-        if (a->ceil_mode && (out - 1) * s->stride[i] >= s->size[i] + s->padding[i]) out--; /* the last window must begin inside */
+        if (a->ceil_mode) room += s->stride[i] - 1;
+        int64_t out = room < 0 ? 0 : room / s->stride[i] + 1;
+        /* the last window must begin inside */
+        if (a->ceil_mode && (out - 1) * s->stride[i] >= s->size[i] + s->padding[i]) out--;
         s->out_size[i] = out;
     }
     if (s->out_size[0] < 1 || s->out_size[1] < 1 || !s->channels)
-        return ag__fail_call(op, args, "Given input size: (%" PRId64 "x%" PRId64 "x%" PRId64 "). Calculated output size: (%" PRId64 "x%" PRId64
-                             "x%" PRId64 "). Output size is too small", s->channels, s->size[0], s->size[1], s->channels, s->out_size[0],
-                             s->out_size[1]);
+        return ag__fail_call(op, args,
+                             "Given input size: (%" PRId64 "x%" PRId64 "x%" PRId64
+                             "). Calculated output size: (%" PRId64 "x%" PRId64 "x%" PRId64
+                             "). Output size is too small",
+                             s->channels, s->size[0], s->size[1], s->channels, s->out_size[0], s->out_size[1]);
     return true;
 }
 
@@ -84,7 +93,8 @@ static bool pool_shape(ag_run *r)
     memcpy(size, x->size, sizeof size);
     memcpy(size + x->ndim - 2, s.out_size, sizeof s.out_size);
     ag__window_strides(x, size, stride);
-    return ag__output_strided(r, 0, x->ndim, size, stride, (ag_dtype)x->dtype) && ag__output_strided(r, 1, x->ndim, size, stride, AG_INT64);
+    return ag__output_strided(r, 0, x->ndim, size, stride, (ag_dtype)x->dtype) &&
+           ag__output_strided(r, 1, x->ndim, size, stride, AG_INT64);
 }
 static bool pool_cpu(ag_run *r)
 {
@@ -94,15 +104,13 @@ static bool pool_cpu(ag_run *r)
     ag__max_pool2d_forward((ag_dtype)x->dtype, &s, from(x), into(&r->out[0]->tensor), into(&r->out[1]->tensor));
     return true;
 }
-static void pool_backward(ag_gradients *b)
-{
-    b->grad[0] = put_back(b->g[0], b->out[1], ag__in_shape(b, 0));
-}
+static void pool_backward(ag_gradients *b) { b->grad[0] = put_back(b->g[0], b->out[1], ag__in_shape(b, 0)); }
+
 static const char *const values_indices[] = { "values", "indices" };
 AG_OVERRIDING
 AG_RECORD(max_pool2d_with_indices, AG_ARGS_max_pool2d_with_indices, .node = "MaxPool2DWithIndicesBackward0", .n_out = 2,
-          .out_names = values_indices, .non_differentiable = 2, .shape = pool_shape, .kernel = { pool_cpu }, .backward = pool_backward,
-          .keeps = { AG_KEEP_OUT(1) })
+          .out_names = values_indices, .non_differentiable = 2, .shape = pool_shape, .kernel = { pool_cpu },
+          .backward = pool_backward, .keeps = { AG_KEEP_OUT(1) })
 AG_OVERRIDDEN
 
 ag_max_pool2d_with_indices_result ag_max_pool2d_with_indices_call(const struct ag_max_pool2d_with_indices_args *args)
@@ -115,7 +123,9 @@ ag_max_pool2d_with_indices_result ag_max_pool2d_with_indices_call(const struct a
 static bool max_pool2d_compose(const void *args, ag_variable **out)
 {
     const struct ag_max_pool2d_args *a = args;
-    return (out[0] = ag_max_pool2d_with_indices(a->input, a->kernel_size, a->stride, a->padding, a->dilation, a->ceil_mode).values) != NULL;
+    ag_max_pool2d_with_indices_result y = ag_max_pool2d_with_indices(a->input, a->kernel_size, a->stride, a->padding,
+                                                                     a->dilation, a->ceil_mode);
+    return (out[0] = y.values) != NULL;
 }
 AG_OP(max_pool2d, .compose = max_pool2d_compose)
 
@@ -124,17 +134,26 @@ AG_OP(max_pool2d, .compose = max_pool2d_compose)
 static bool pool_back_shape(ag_run *r)
 {
     const struct ag__max_pool2d_backward_args *a = r->args;
+    const ag_dtype dtype = ag_dtype_of(a->grad_output);
     int64_t stride[AG_MAX_DIMS];
     ag__window_strides(&a->grad_output->tensor, a->input_size.at, stride);
-    return ag__output_strided(r, 0, (int)a->input_size.n, a->input_size.at, stride, ag_dtype_of(a->grad_output)) != NULL;
+    return ag__output_strided(r, 0, (int)a->input_size.n, a->input_size.at, stride, dtype) != NULL;
 }
 static bool pool_back_cpu(ag_run *r)
 {
     const struct ag__max_pool2d_backward_args *a = r->args;
     ag_tensor x = ag__as_batch(&r->out[0]->tensor), g = ag__as_batch(&a->grad_output->tensor);
-    ag__pool2d_shape s = { .batch = x.size[0], .channels = x.size[1], .size = { x.size[2], x.size[3] }, .out_size = { g.size[2], g.size[3] },
-                           .kernel = { 1, 1 }, .stride = { 1, 1 }, .dilation = { 1, 1 } };
-    ag__max_pool2d_backward((ag_dtype)x.dtype, &s, from(&a->grad_output->tensor), from(&a->indices->tensor), into(&r->out[0]->tensor));
+    ag__pool2d_shape s = {
+        .batch = x.size[0],
+        .channels = x.size[1],
+        .size = { x.size[2], x.size[3] },
+        .out_size = { g.size[2], g.size[3] },
+        .kernel = { 1, 1 },
+        .stride = { 1, 1 },
+        .dilation = { 1, 1 },
+    };
+    ag__max_pool2d_backward((ag_dtype)x.dtype, &s, from(&a->grad_output->tensor), from(&a->indices->tensor),
+                            into(&r->out[0]->tensor));
     return true;
 }
 /* What was put back is taken again. */
@@ -144,10 +163,15 @@ static void pool_back_backward(ag_gradients *b)
     ag_variable *indices = ag_flatten(a->indices, .start_dim = -2);
     b->grad[0] = ag_reshape(ag_gather(ag_flatten(b->g[0], .start_dim = -2), -1, indices), ag_shape(a->indices));
 }
-AG_RECORD(_max_pool2d_backward, AG_ARGS__max_pool2d_backward, .node = "MaxPool2DWithIndicesBackwardBackward0", .shape = pool_back_shape,
-          .kernel = { pool_back_cpu }, .backward = pool_back_backward, .keeps = { AG_KEEP_IN(1) })
+AG_RECORD(_max_pool2d_backward, AG_ARGS__max_pool2d_backward, .node = "MaxPool2DWithIndicesBackwardBackward0",
+          .shape = pool_back_shape, .kernel = { pool_back_cpu }, .backward = pool_back_backward,
+          .keeps = { AG_KEEP_IN(1) })
 static ag_variable *put_back(ag_variable *grad_output, ag_variable *indices, ag_shape_list input_size)
 {
-    const struct ag__max_pool2d_backward_args args = { .grad_output = grad_output, .indices = indices, .input_size = input_size };
+    const struct ag__max_pool2d_backward_args args = {
+        .grad_output = grad_output,
+        .indices = indices,
+        .input_size = input_size,
+    };
     return ag__apply1(ag__op__max_pool2d_backward(), &args, NULL);
 }

@@ -1,4 +1,5 @@
-/* random.c - see random.h. The numbers come from tensor/random_fill.h; here they get a Variable, a name and a gradient of zero. */
+/* random.c - see random.h. The numbers come from tensor/random_fill.h; here they get a Variable, a name and
+ * a gradient of zero. */
 #include "autograd/op.h"
 #include "ops/check.h"
 #include "tensor/random_fill.h"
@@ -9,10 +10,11 @@
 
 /* ---- factories: an empty Variable, filled before anybody sees it ---- */
 
-#define EMPTY(a)                                                                                                     \
-    ag_empty((a)->size, .dtype = (a)->dtype, .device = (a)->device, .requires_grad = (a)->requires_grad, .memory_format = (a)->memory_format)
-#define EMPTY_LIKE(a)                                                                                                \
-    ag_empty_like((a)->input, .dtype = (a)->dtype, .device = (a)->device, .requires_grad = (a)->requires_grad,           \
+#define EMPTY(a)                                                                                         \
+    ag_empty((a)->size, .dtype = (a)->dtype, .device = (a)->device, .requires_grad = (a)->requires_grad, \
+             .memory_format = (a)->memory_format)
+#define EMPTY_LIKE(a)                                                                                          \
+    ag_empty_like((a)->input, .dtype = (a)->dtype, .device = (a)->device, .requires_grad = (a)->requires_grad, \
                   .memory_format = (a)->memory_format)
 
 static bool rand_compose(const void *args, ag_variable **out)
@@ -70,14 +72,17 @@ static bool bernoulli_shape(ag_run *r)
 {
     const ag_tensor *p = &r->in[0]->tensor;
     if (!ag__is_floating((ag_dtype)p->dtype))
-        return ag__fail_call(r->op, r->args, "expected probabilities tensor to have floating type, got %s", ag__scalar_type((ag_dtype)p->dtype));
+        return ag__fail_call(r->op, r->args, "expected probabilities tensor to have floating type, got %s",
+                             ag__scalar_type((ag_dtype)p->dtype));
     return ag__output(r, 0, p->ndim, p->size, (ag_dtype)p->dtype) != NULL;
 }
 static bool bernoulli_cpu(ag_run *r)
 {
-    return ag__random_bernoulli_tensor(((const struct ag_bernoulli_args *)r->args)->generator, &r->out[0]->tensor, &r->in[0]->tensor);
+    const struct ag_bernoulli_args *a = r->args;
+    return ag__random_bernoulli_tensor(a->generator, &r->out[0]->tensor, &r->in[0]->tensor);
 }
-AG_OP(bernoulli, .node = "BernoulliBackward0", .shape = bernoulli_shape, .kernel = { bernoulli_cpu }, .backward = zero_gradient)
+AG_OP(bernoulli, .node = "BernoulliBackward0", .shape = bernoulli_shape, .kernel = { bernoulli_cpu },
+      .backward = zero_gradient)
 
 /* ---- in place: the fill itself refuses what it cannot do, before it draws ---- */
 
@@ -88,33 +93,37 @@ static bool uniform__cpu(ag_run *r)
     const struct ag_uniform__args *a = r->args;
     return ag__random_uniform(a->generator, &r->out[0]->tensor, a->from, a->to);
 }
-AG_OP(uniform_, .node = "UniformBackward0", .inplace_only = true, .shape = nothing_to_make, .kernel = { uniform__cpu }, .backward = zero_gradient)
+AG_OP(uniform_, .node = "UniformBackward0", .inplace_only = true, .shape = nothing_to_make, .kernel = { uniform__cpu },
+      .backward = zero_gradient)
 
 static bool normal__cpu(ag_run *r)
 {
     const struct ag_normal__args *a = r->args;
     return ag__random_normal(a->generator, &r->out[0]->tensor, a->mean, a->std);
 }
-AG_OP(normal_, .node = "NormalBackward0", .inplace_only = true, .shape = nothing_to_make, .kernel = { normal__cpu }, .backward = zero_gradient)
+AG_OP(normal_, .node = "NormalBackward0", .inplace_only = true, .shape = nothing_to_make, .kernel = { normal__cpu },
+      .backward = zero_gradient)
 
 static bool bernoulli__cpu(ag_run *r)
 {
     const struct ag_bernoulli__args *a = r->args;
     return ag__random_bernoulli(a->generator, &r->out[0]->tensor, a->p);
 }
-AG_OP(bernoulli_, .node = "BernoulliBackward2", .inplace_only = true, .shape = nothing_to_make, .kernel = { bernoulli__cpu }, .backward = zero_gradient)
+AG_OP(bernoulli_, .node = "BernoulliBackward2", .inplace_only = true, .shape = nothing_to_make,
+      .kernel = { bernoulli__cpu }, .backward = zero_gradient)
 
 static bool random__cpu(ag_run *r)
 {
     const struct ag_random__args *a = r->args;
     return ag__random_integers(a->generator, &r->out[0]->tensor, a->from, a->to);
 }
-AG_OP(random_, .node = "RandomBackward0", .inplace_only = true, .shape = nothing_to_make, .kernel = { random__cpu }, .backward = zero_gradient)
+AG_OP(random_, .node = "RandomBackward0", .inplace_only = true, .shape = nothing_to_make, .kernel = { random__cpu },
+      .backward = zero_gradient)
 
 static bool exponential__cpu(ag_run *r)
 {
     const struct ag_exponential__args *a = r->args;
     return ag__random_exponential(a->generator, &r->out[0]->tensor, a->lambd);
 }
-AG_OP(exponential_, .node = "ExponentialBackward0", .inplace_only = true, .shape = nothing_to_make, .kernel = { exponential__cpu },
-      .backward = zero_gradient)
+AG_OP(exponential_, .node = "ExponentialBackward0", .inplace_only = true, .shape = nothing_to_make,
+      .kernel = { exponential__cpu }, .backward = zero_gradient)

@@ -1,7 +1,7 @@
-/* softmax.c - softmax and log_softmax: a kernel for values and one for gradients; a gradient that is itself to be differentiated is
- * composed of other ops instead. */
-#include "ops/check.h"
+/* softmax.c - softmax and log_softmax: a kernel for values and one for gradients; a gradient that is itself to be
+ * differentiated is composed of other ops instead. */
 #include "ops/cpu/softmax.h"
+#include "ops/check.h"
 
 #include <argent/copy.h>
 #include <argent/pointwise.h>
@@ -61,8 +61,14 @@ static bool softmax_grad_shape(ag_run *r);
 static bool softmax_grad_cpu(ag_run *r);
 AG_OP_PLAIN(_softmax_grad, .shape = softmax_grad_shape, .kernel = { softmax_grad_cpu })
 
-static bool softmax_grad_shape(ag_run *r) { return like_input(r, ((const struct ag__softmax_grad_args *)r->args)->dim); }
-static bool softmax_grad_cpu(ag_run *r) { return gradients(r, false, ((const struct ag__softmax_grad_args *)r->args)->dim); }
+static bool softmax_grad_shape(ag_run *r)
+{
+    return like_input(r, ((const struct ag__softmax_grad_args *)r->args)->dim);
+}
+static bool softmax_grad_cpu(ag_run *r)
+{
+    return gradients(r, false, ((const struct ag__softmax_grad_args *)r->args)->dim);
+}
 
 #define AG_ARGS__log_softmax_grad(must, may) must(Tensor, grad_output) must(Tensor, output) must(Int, dim)
 ag_variable *ag__log_softmax_grad(ag_variable *grad_output, ag_variable *output, int64_t dim);
@@ -70,8 +76,14 @@ static bool log_softmax_grad_shape(ag_run *r);
 static bool log_softmax_grad_cpu(ag_run *r);
 AG_OP_PLAIN(_log_softmax_grad, .shape = log_softmax_grad_shape, .kernel = { log_softmax_grad_cpu })
 
-static bool log_softmax_grad_shape(ag_run *r) { return like_input(r, ((const struct ag__log_softmax_grad_args *)r->args)->dim); }
-static bool log_softmax_grad_cpu(ag_run *r) { return gradients(r, true, ((const struct ag__log_softmax_grad_args *)r->args)->dim); }
+static bool log_softmax_grad_shape(ag_run *r)
+{
+    return like_input(r, ((const struct ag__log_softmax_grad_args *)r->args)->dim);
+}
+static bool log_softmax_grad_cpu(ag_run *r)
+{
+    return gradients(r, true, ((const struct ag__log_softmax_grad_args *)r->args)->dim);
+}
 
 /* ---- softmax: dx = y (g - sum(g y)) ---- */
 
@@ -81,8 +93,8 @@ ag_variable *ag__softmax_data(ag_variable *input, int64_t dim);
 static bool softmax_shape(ag_run *r);
 static bool softmax_cpu(ag_run *r);
 static void softmax_backward(ag_gradients *b);
-AG_OP_PLAIN(_softmax_data, .node = "SoftmaxBackward0", .shape = softmax_shape, .kernel = { softmax_cpu }, .backward = softmax_backward,
-            .keeps = { AG_KEEP_OUT(0) })
+AG_OP_PLAIN(_softmax_data, .node = "SoftmaxBackward0", .shape = softmax_shape, .kernel = { softmax_cpu },
+            .backward = softmax_backward, .keeps = { AG_KEEP_OUT(0) })
 
 static bool softmax_shape(ag_run *r) { return like_input(r, ((const struct ag__softmax_data_args *)r->args)->dim); }
 static bool softmax_cpu(ag_run *r) { return values(r, false, ((const struct ag__softmax_data_args *)r->args)->dim); }
@@ -117,14 +129,22 @@ static void log_softmax_backward(ag_gradients *b);
 AG_OP_PLAIN(_log_softmax_data, .node = "LogSoftmaxBackward0", .shape = log_softmax_shape, .kernel = { log_softmax_cpu },
             .backward = log_softmax_backward, .keeps = { AG_KEEP_OUT(0) })
 
-static bool log_softmax_shape(ag_run *r) { return like_input(r, ((const struct ag__log_softmax_data_args *)r->args)->dim); }
-static bool log_softmax_cpu(ag_run *r) { return values(r, true, ((const struct ag__log_softmax_data_args *)r->args)->dim); }
+static bool log_softmax_shape(ag_run *r)
+{
+    return like_input(r, ((const struct ag__log_softmax_data_args *)r->args)->dim);
+}
+static bool log_softmax_cpu(ag_run *r)
+{
+    return values(r, true, ((const struct ag__log_softmax_data_args *)r->args)->dim);
+}
 static void log_softmax_backward(ag_gradients *b)
 {
     int64_t dim = ((const struct ag__log_softmax_data_args *)b->args)->dim;
     ag_variable *y = b->out[0], *g = b->g[0];
-    if (!b->create_graph) b->grad[0] = ag__log_softmax_grad(g, y, dim);
-    else b->grad[0] = ag_sub(g, ag_mul(ag_exp(y), ag_sum(g, .dim = dim, .keepdim = true)));
+    if (!b->create_graph)
+        b->grad[0] = ag__log_softmax_grad(g, y, dim);
+    else
+        b->grad[0] = ag_sub(g, ag_mul(ag_exp(y), ag_sum(g, .dim = dim, .keepdim = true)));
 }
 
 static bool log_softmax_compose(const void *args, ag_variable **out)

@@ -1,9 +1,11 @@
-/* window.h - what convolution and pooling share: a window that slides over the last two dimensions of (N,C,H,W) or (C,H,W). */
+/* window.h - what convolution and pooling share: a window that slides over the last two dimensions of (N,C,H,W)
+ * or (C,H,W). */
 #ifndef AG_WINDOW_H
 #define AG_WINDOW_H
 #include "tensor/tensor.h"
 
-/* The strides of a result of sizes `size` for an input x of as many dimensions: batch-last and channels-last as x, else row-major. */
+/* The strides of a result of sizes `size` for an input x of as many dimensions: batch-last and channels-last as x,
+ * else row-major. */
 void ag__window_strides(const ag_tensor *x, const int64_t *size, int64_t *stride);
 
 /* x with four dimensions: (C,H,W) becomes (1,C,H,W). Only geometry and address, nothing is held. */

@@ -50,8 +50,8 @@ static bool refused(void)
     return true;
 }
 
-/* The linker sends the library's calls to __wrap_malloc (tests/meson.build), or the C library's own malloc stands behind the name
- * __libc_malloc. */
+/* The linker sends the library's calls to __wrap_malloc (tests/meson.build), or the C library's own malloc stands
+ * behind the name __libc_malloc. */
 #if SANITIZED
 #define OURS(name) __wrap_##name
 #define REAL(name) __real_##name

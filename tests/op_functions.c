@@ -1,6 +1,6 @@
-/* op_functions.c - the typed function of every op, called with the values of a case: what a C program calls must give what the call by
- * name gives. An op whose arguments are declared in a public header (AG_ARGS_<op>) is a word in DECLARED; one with a plain prototype is a
- * word in the list of its signature. */
+/* op_functions.c - the typed function of every op, called with the values of a case: what a C program calls must
+ * give what the call by name gives. An op whose arguments are declared in a public header (AG_ARGS_<op>) is a word
+ * in DECLARED; one with a plain prototype is a word in the list of its signature. */
 #include "op_rows.h"
 
 #include <argent/call.h>
@@ -12,16 +12,17 @@ static const ag_value *nth(const op_call *c, int position) { return op_call_valu
 static Variable *get_Tensor(const ag_value *v)
 {
     if (!v) return NULL;
-    switch (v->kind) {
-    case AG_VALUE_TENSOR: return v->tensor;
-    case AG_VALUE_INT: return ag_scalar(v->i);
-    case AG_VALUE_FLOAT: return ag_scalar(v->f);
-    case AG_VALUE_BOOL: return ag_scalar(v->b);
-    default: return AG_NONE;
-    }
+    if (v->kind == AG_VALUE_TENSOR) return v->tensor;
+    if (v->kind == AG_VALUE_INT) return ag_scalar(v->i);
+    if (v->kind == AG_VALUE_FLOAT) return ag_scalar(v->f);
+    return v->kind == AG_VALUE_BOOL ? ag_scalar(v->b) : AG_NONE;
 }
 static List get_Tensors(const ag_value *v) { return v->tensors; }
-static double get_Float(const ag_value *v) { return v->kind == AG_VALUE_INT ? (double)v->i : v->kind == AG_VALUE_BOOL ? v->b : v->f; }
+static double get_Float(const ag_value *v)
+{
+    if (v->kind == AG_VALUE_INT) return (double)v->i;
+    return v->kind == AG_VALUE_BOOL ? v->b : v->f;
+}
 static int64_t get_Int(const ag_value *v) { return v->kind == AG_VALUE_BOOL ? v->b : v->i; }
 static bool get_Bool(const ag_value *v) { return v->b; }
 static const char *get_Str(const ag_value *v) { return v->s; }
@@ -43,7 +44,9 @@ static ag_dims get_Dims(const ag_value *v)
 {
     if (v->kind == AG_VALUE_INT) return v->i;
     if (v->kind == AG_VALUE_NONE || !v->ints.n) return AG_ALL;
-    return v->ints.n == 1 ? AG_DIMS(v->ints.at[0]) : v->ints.n == 2 ? AG_DIMS(v->ints.at[0], v->ints.at[1]) : AG_DIMS(v->ints.at[0], v->ints.at[1], v->ints.at[2]);
+    const int64_t *at = v->ints.at;
+    if (v->ints.n == 1) return AG_DIMS(at[0]);
+    return v->ints.n == 2 ? AG_DIMS(at[0], at[1]) : AG_DIMS(at[0], at[1], at[2]);
 }
 static Generator *get_Generator(const ag_value *v) { return v->kind == AG_VALUE_GENERATOR ? v->generator : NULL; }
 
@@ -53,39 +56,44 @@ static int one(Variable *result, Variable **out) { return (out[0] = result) != N
 
 /* ---- ops with options: the struct that the macro fills, by the same list ---- */
 
-#define DECLARED(X)                                                                                                  \
-    X(add) X(sub) X(addcmul) X(addcdiv) X(clamp) X(threshold) X(hardtanh) X(leaky_relu) X(elu) X(celu) X(softplus)   \
-    X(empty) X(zeros) X(ones) X(full) X(empty_like) X(zeros_like) X(ones_like) X(full_like) X(arange) X(linspace)    \
-    X(eye) X(flatten) X(squeeze) X(slice) X(diagonal) X(as_strided) X(clone) X(contiguous) X(to) X(sum) X(mean)      \
-    X(prod) X(amax) X(amin) X(argmax) X(argmin) X(any) X(all) X(logsumexp) X(cat) X(stack) \
-    X(rand) X(rand_like) X(randn) X(randn_like) X(randint) X(randperm) X(bernoulli) X(uniform_) X(normal_)           \
-    X(bernoulli_) X(random_) X(exponential_) X(addmm)        \
-    X(linear) X(conv2d) X(nn_grad_conv2d_input) X(nn_grad_conv2d_weight) X(max_pool2d) X(softmax) X(log_softmax)     \
-    X(nll_loss) X(cross_entropy) X(mse_loss) X(l1_loss) X(dropout) X(dropout2d)
-#define DECLARED_INPLACE(X)                                                                                          \
+#define DECLARED(X)                                                                                              \
+    X(add) X(sub) X(addcmul) X(addcdiv) X(clamp) X(threshold) X(hardtanh) X(leaky_relu) X(elu) X(celu)           \
+    X(softplus) X(empty) X(zeros) X(ones) X(full) X(empty_like) X(zeros_like) X(ones_like) X(full_like)          \
+    X(arange) X(linspace) X(eye) X(flatten) X(squeeze) X(slice) X(diagonal) X(as_strided) X(clone) X(contiguous) \
+    X(to) X(sum) X(mean) X(prod) X(amax) X(amin) X(argmax) X(argmin) X(any) X(all) X(logsumexp) X(cat) X(stack)  \
+    X(rand) X(rand_like) X(randn) X(randn_like) X(randint) X(randperm) X(bernoulli) X(uniform_) X(normal_)       \
+    X(bernoulli_) X(random_) X(exponential_) X(addmm) X(linear) X(conv2d) X(nn_grad_conv2d_input)                \
+    X(nn_grad_conv2d_weight) X(max_pool2d) X(softmax) X(log_softmax) X(nll_loss) X(cross_entropy) X(mse_loss)    \
+    X(l1_loss) X(dropout) X(dropout2d)
+#define DECLARED_INPLACE(X) \
     X(add) X(sub) X(addcmul) X(addcdiv) X(clamp) X(threshold) X(hardtanh) X(leaky_relu) X(elu) X(celu) X(addmm)
 
 #define TAKE_MUST(type, field) if ((v = op_call_value(c, k++, #field))) a.field = get_##type(v);
-#define TAKE_MAY(type, field, ...) if ((v = op_call_value(c, k++, #field)) && v->kind != AG_VALUE_NONE) a.field = get_##type(v);
-#define ARGUMENTS(op)                                                                                                \
-    struct ag_##op##_args a = { AG_ARGS_##op(AG_NOTHING, AG_DEFAULT) .begin_ = {} };                                 \
-    const ag_value *v;                                                                                               \
-    int k = 0;                                                                                                       \
+#define TAKE_MAY(type, field, ...) \
+    if ((v = op_call_value(c, k++, #field)) && v->kind != AG_VALUE_NONE) a.field = get_##type(v);
+#define ARGUMENTS(op)                                                                \
+    struct ag_##op##_args a = { AG_ARGS_##op(AG_NOTHING, AG_DEFAULT) .begin_ = {} }; \
+    const ag_value *v;                                                               \
+    int k = 0;                                                                       \
     AG_ARGS_##op(TAKE_MUST, TAKE_MAY)
-#define DECLARED_FUNCTION(op) static int call_##op(const op_call *c, Variable **out) { ARGUMENTS(op) return one(ag_##op##_call(&a), out); }
-#define DECLARED_FUNCTION_INPLACE(op) static int inplace_##op(const op_call *c, Variable **out) { ARGUMENTS(op) return one(ag_##op##__call(&a), out); }
+#define DECLARED_FUNCTION(op) \
+    static int call_##op(const op_call *c, Variable **out) { ARGUMENTS(op) return one(ag_##op##_call(&a), out); }
+#define DECLARED_FUNCTION_INPLACE(op) \
+    static int inplace_##op(const op_call *c, Variable **out) { ARGUMENTS(op) return one(ag_##op##__call(&a), out); }
 DECLARED(DECLARED_FUNCTION)
 DECLARED_INPLACE(DECLARED_FUNCTION_INPLACE)
 
 /* two results */
-#define PAIR(X) X(max_dim, ag_values_indices) X(min_dim, ag_values_indices) X(max_pool2d_with_indices, ag_max_pool2d_with_indices_result)
-#define PAIR_FUNCTION(op, type)                                                                                            \
-    static int call_##op(const op_call *c, Variable **out)                                                           \
-    {                                                                                                                \
-        ARGUMENTS(op)                                                                                                \
-        type both = ag_##op##_call(&a);                                                                 \
-        out[1] = both.indices;                                                                                       \
-        return one(both.values, out) * 2;                                                                            \
+#define PAIR(X)                                                 \
+    X(max_dim, ag_values_indices) X(min_dim, ag_values_indices) \
+    X(max_pool2d_with_indices, ag_max_pool2d_with_indices_result)
+#define PAIR_FUNCTION(op, type)                            \
+    static int call_##op(const op_call *c, Variable **out) \
+    {                                                      \
+        ARGUMENTS(op)                                      \
+        type both = ag_##op##_call(&a);                    \
+        out[1] = both.indices;                             \
+        return one(both.values, out) * 2;                  \
     }
 PAIR(PAIR_FUNCTION)
 
@@ -96,16 +104,20 @@ PAIR(PAIR_FUNCTION)
 #define F(i) get_Float(nth(c, i))
 #define S(i) get_Shape(nth(c, i))
 
-#define UNARY_PLAIN(X)                                                                                               \
-    X(neg) X(abs) X(sign) X(floor) X(ceil) X(round) X(trunc) X(square) X(sqrt) X(rsqrt) X(reciprocal) X(exp)         \
-    X(expm1) X(log) X(log1p) X(log2) X(log10) X(sin) X(cos) X(tan) X(asin) X(acos) X(atan) X(sinh) X(cosh) X(tanh)   \
+#define UNARY_PLAIN(X)                                                                                             \
+    X(neg) X(abs) X(sign) X(floor) X(ceil) X(round) X(trunc) X(square) X(sqrt) X(rsqrt) X(reciprocal) X(exp)       \
+    X(expm1) X(log) X(log1p) X(log2) X(log10) X(sin) X(cos) X(tan) X(asin) X(acos) X(atan) X(sinh) X(cosh) X(tanh) \
     X(erf) X(sigmoid) X(relu) X(relu6) X(silu) X(selu) X(hardsigmoid) X(hardswish) X(logical_not)
-#define UNARY_FRESH(X) X(gelu) X(softsign) X(logsigmoid) X(t) X(float) X(double) X(long) X(int) X(max) X(min) X(detach) X(zero_)
+#define UNARY_FRESH(X) \
+    X(gelu) X(softsign) X(logsigmoid) X(t) X(float) X(double) X(long) X(int) X(max) X(min) X(detach) X(zero_)
 #define BINARY_PLAIN(X) X(mul) X(div) X(pow) X(atan2) X(eq) X(ne) X(lt) X(le) X(gt) X(ge)
-#define BINARY_FRESH(X) X(maximum) X(minimum) X(copy_) X(mm) X(bmm) X(mv) X(dot) X(matmul) X(view_as) X(reshape_as) X(expand_as)
+#define BINARY_FRESH(X) \
+    X(maximum) X(minimum) X(copy_) X(mm) X(bmm) X(mv) X(dot) X(matmul) X(view_as) X(reshape_as) X(expand_as)
 
-#define FUNCTION(op, ...) static int call_##op(const op_call *c, Variable **out) { return one(ag_##op(__VA_ARGS__), out); }
-#define FUNCTION_INPLACE(op, ...) static int inplace_##op(const op_call *c, Variable **out) { return one(ag_##op##_(__VA_ARGS__), out); }
+#define FUNCTION(op, ...) \
+    static int call_##op(const op_call *c, Variable **out) { return one(ag_##op(__VA_ARGS__), out); }
+#define FUNCTION_INPLACE(op, ...) \
+    static int inplace_##op(const op_call *c, Variable **out) { return one(ag_##op##_(__VA_ARGS__), out); }
 #define UNARY_FUNCTION(op) FUNCTION(op, T(0))
 #define UNARY_FUNCTION_INPLACE(op) FUNCTION_INPLACE(op, T(0))
 #define BINARY_FUNCTION(op) FUNCTION(op, T(0), T(1))
@@ -117,10 +129,11 @@ BINARY_PLAIN(BINARY_FUNCTION)
 BINARY_PLAIN(BINARY_FUNCTION_INPLACE)
 BINARY_FRESH(BINARY_FUNCTION)
 
-#define OTHERS(X)                                                                                                    \
-    X(where, T(0), T(1), T(2)) X(view, T(0), S(1)) X(reshape, T(0), S(1)) X(expand, T(0), S(1)) X(permute, T(0), S(1))   \
-    X(sum_to_size, T(0), S(1)) X(unflatten, T(0), I(1), S(2)) X(transpose, T(0), I(1), I(2)) X(movedim, T(0), I(1), I(2)) \
-    X(unsqueeze, T(0), I(1)) X(narrow, T(0), I(1), I(2), I(3)) X(select, T(0), I(1), I(2)) X(fill_, T(0), F(1))          \
+#define OTHERS(X)                                                                                                   \
+    X(where, T(0), T(1), T(2)) X(view, T(0), S(1)) X(reshape, T(0), S(1)) X(expand, T(0), S(1))                     \
+    X(permute, T(0), S(1)) X(sum_to_size, T(0), S(1)) X(unflatten, T(0), I(1), S(2)) X(transpose, T(0), I(1), I(2)) \
+    X(movedim, T(0), I(1), I(2)) X(unsqueeze, T(0), I(1)) X(narrow, T(0), I(1), I(2), I(3))                         \
+    X(select, T(0), I(1), I(2)) X(fill_, T(0), F(1))                                                                \
     X(gather, T(0), I(1), T(2)) X(index_select, T(0), I(1), T(2))
 #define OTHERS_INPLACE(X) X(lerp, T(0), T(1), T(2)) X(masked_fill, T(0), T(1), F(2))
 OTHERS(FUNCTION)
@@ -133,7 +146,8 @@ OTHERS_INPLACE(FUNCTION_INPLACE)
 #define ROW_INPLACE(op, ...) { #op, NULL, inplace_##op },
 static const op_function functions[] = {
     DECLARED(ROW) DECLARED_INPLACE(ROW_INPLACE) PAIR(ROW) UNARY_PLAIN(ROW) UNARY_PLAIN(ROW_INPLACE) UNARY_FRESH(ROW)
-    BINARY_PLAIN(ROW) BINARY_PLAIN(ROW_INPLACE) BINARY_FRESH(ROW) OTHERS(ROW) OTHERS_INPLACE(ROW) OTHERS_INPLACE(ROW_INPLACE)
+    BINARY_PLAIN(ROW) BINARY_PLAIN(ROW_INPLACE) BINARY_FRESH(ROW)
+    OTHERS(ROW) OTHERS_INPLACE(ROW) OTHERS_INPLACE(ROW_INPLACE)
 };
 
 // clang-format on

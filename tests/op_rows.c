@@ -60,8 +60,10 @@ static op_tensor read_tensor(const char **at)
     if (**at == '/') {
         ++*at;
         x.any_strides = **at == '*';
-        if (x.any_strides) ++*at;
-        else if (read_ints(at, x.stride) != x.ndim) wrong(*at);
+        if (x.any_strides)
+            ++*at;
+        else if (read_ints(at, x.stride) != x.ndim)
+            wrong(*at);
     }
     char *end;
     if (**at == '@') x.offset = strtoll(*at + 1, &end, 10), *at = end;
@@ -91,7 +93,9 @@ static void read_value(const char **at, op_case *c)
     char *end;
     v->first = c->n_tensors;
     switch (**at) {
-    case 'N': v->kind = AG_VALUE_NONE, ++*at; return;
+    case 'N':
+        v->kind = AG_VALUE_NONE, ++*at;
+        return;
     case '\'':
         v->kind = AG_VALUE_STR;
         for (++*at; **at && **at != ' '; ++*at)
@@ -110,7 +114,9 @@ static void read_value(const char **at, op_case *c)
             v->n_tensors++;
         }
         return;
-    case 'd': ++*at, v->kind = AG_VALUE_DTYPE, v->i = read_dtype(at); return;
+    case 'd':
+        ++*at, v->kind = AG_VALUE_DTYPE, v->i = read_dtype(at);
+        return;
     }
     if (strchr("fibu", **at) && strcspn(*at, "[ ") < strcspn(*at, " ")) {
         if (c->n_tensors == OP_TENSORS) wrong(*at);
@@ -119,10 +125,17 @@ static void read_value(const char **at, op_case *c)
         return;
     }
     switch (*(*at)++) {
-    case 'i': v->kind = AG_VALUE_INT, v->i = strtoll(*at, &end, 10); break;
-    case 'f': v->kind = AG_VALUE_FLOAT, v->f = strtod(*at, &end); break;
-    case 'b': v->kind = AG_VALUE_BOOL, v->i = strtoll(*at, &end, 10); break;
-    default: wrong(*at - 1);
+    case 'i':
+        v->kind = AG_VALUE_INT, v->i = strtoll(*at, &end, 10);
+        break;
+    case 'f':
+        v->kind = AG_VALUE_FLOAT, v->f = strtod(*at, &end);
+        break;
+    case 'b':
+        v->kind = AG_VALUE_BOOL, v->i = strtoll(*at, &end, 10);
+        break;
+    default:
+        wrong(*at - 1);
     }
     *at = end;
 }
@@ -218,17 +231,23 @@ const op_rows *op_rows_all(void)
     if (!file) wrong("(there is no file)");
     char *line = NULL;
     size_t room = 0;
-    op_result results[OP_RESULTS] = { 0 };     /* the last elements written out, for ditto marks */
+    /* the last elements written out, for ditto marks */
+    op_result results[OP_RESULTS] = { 0 };
     op_gradient gradients[OP_TENSORS] = { 0 };
     for (ssize_t n; (n = getline(&line, &room, file)) > 0;) {
         if (line[n - 1] == '\n') line[n - 1] = 0;
         op_case *c = cases.n ? &cases.at[cases.n - 1] : NULL;
         if (line[0] == '#') continue;
-        if (!strncmp(line, "covered ", 8)) read_covered(line);
-        else if (line[0] == '=') read_result(line, c, results);
-        else if (line[0] == '!') c->refused = true;
-        else if (line[0] == 'g' && isdigit((unsigned char)line[1])) read_gradient(line, c, gradients);
-        else read_call(line);
+        if (!strncmp(line, "covered ", 8))
+            read_covered(line);
+        else if (line[0] == '=')
+            read_result(line, c, results);
+        else if (line[0] == '!')
+            c->refused = true;
+        else if (line[0] == 'g' && isdigit((unsigned char)line[1]))
+            read_gradient(line, c, gradients);
+        else
+            read_call(line);
     }
     free(line);
     fclose(file);
@@ -259,7 +278,9 @@ static double draw(uint32_t *state, double low, double high)
 /* Element i in row-major order of the seed-th Variable. */
 static double element(const op_tensor *x, uint32_t *state, int seed, int64_t i)
 {
-    static const double special[] = { NAN, INFINITY, -INFINITY, 0, -0.0, 1, -1, 0.5, -0.5, 2.5, -2.5, 3, 6, -3, 100, -100 };
+    static const double special[] = {
+        NAN, INFINITY, -INFINITY, 0, -0.0, 1, -1, 0.5, -0.5, 2.5, -2.5, 3, 6, -3, 100, -100,
+    };
     bool floating = ag_dtype_is_floating_point(x->dtype);
     if (x->dtype == AG_BOOL) return fmod(floor(draw(state, 0, 4)), 2);
     if (x->kind == 's' && floating) return special[(seed - 1 + i) % (int64_t)(sizeof special / sizeof *special)];
@@ -269,13 +290,11 @@ static double element(const op_tensor *x, uint32_t *state, int seed, int64_t i)
 
 static void store(void *memory, int64_t place, ag_dtype dtype, double value)
 {
-    switch (dtype) {
-    case AG_FLOAT32: ((float *)memory)[place] = (float)value; break;
-    case AG_FLOAT64: ((double *)memory)[place] = value; break;
-    case AG_INT64: ((int64_t *)memory)[place] = (int64_t)value; break;
-    case AG_INT32: ((int32_t *)memory)[place] = (int32_t)value; break;
-    default: ((uint8_t *)memory)[place] = (uint8_t)(int64_t)value; break;
-    }
+    if (dtype == AG_FLOAT32) ((float *)memory)[place] = (float)value;
+    if (dtype == AG_FLOAT64) ((double *)memory)[place] = value;
+    if (dtype == AG_INT64) ((int64_t *)memory)[place] = (int64_t)value;
+    if (dtype == AG_INT32) ((int32_t *)memory)[place] = (int32_t)value;
+    if (dtype == AG_UINT8 || dtype == AG_BOOL) ((uint8_t *)memory)[place] = (uint8_t)(int64_t)value;
 }
 
 bool op_tensor_repeats(const op_tensor *x)
@@ -291,7 +310,8 @@ static void give_back(void *data, void *memory)
     free(memory);
 }
 
-/* The Variable lies in memory of its own, exactly as large as it needs, so that a memory checker sees a step too far. */
+/* The Variable lies in memory of its own, exactly as large as it needs, so that a memory checker sees a step too
+ * far. */
 static Variable *make(const op_tensor *x, int seed)
 {
     int64_t n = 1, reach = x->offset + 1;
@@ -306,8 +326,9 @@ static Variable *make(const op_tensor *x, int seed)
         for (int d = x->ndim; d--; rest /= x->size[d]) place += rest % x->size[d] * x->stride[d];
         store(memory, place, x->dtype, element(x, &state, seed, i));
     }
-    return ag_from_blob(n ? memory + (size_t)x->offset * itemsize : memory, ag_sizes_of(x->ndim, x->size), ag_sizes_of(x->ndim, x->stride), x->dtype,
-                        give_back, memory);
+    char *first = n ? memory + (size_t)x->offset * itemsize : memory;
+    Shape size = ag_sizes_of(x->ndim, x->size), stride = ag_sizes_of(x->ndim, x->stride);
+    return ag_from_blob(first, size, stride, x->dtype, give_back, memory);
 }
 
 Variable *op_call_weights(Variable *result, int index)
@@ -324,28 +345,27 @@ Variable *op_call_weights(Variable *result, int index)
 static ag_value as_value(op_call *call, const op_value *v)
 {
     ag_value out = { .kind = v->kind };
-    switch (v->kind) {
-    case AG_VALUE_TENSOR: out.tensor = call->tensor[v->first]; break;
-    case AG_VALUE_TENSORS: out.tensors = ag_list_from(v->n_tensors, &call->tensor[v->first]); break;
-    case AG_VALUE_INT: out.i = v->i; break;
-    case AG_VALUE_FLOAT: out.f = v->f; break;
-    case AG_VALUE_BOOL: out.b = v->i != 0; break;
-    case AG_VALUE_STR: out.s = v->text; break;
-    case AG_VALUE_INTS: out.ints = ag_sizes_of(v->n_ints, v->ints); break;
-    case AG_VALUE_DTYPE: out.dtype = (ag_dtype)v->i; break;
-    default: break;
-    }
+    if (v->kind == AG_VALUE_TENSOR) out.tensor = call->tensor[v->first];
+    if (v->kind == AG_VALUE_TENSORS) out.tensors = ag_list_from(v->n_tensors, &call->tensor[v->first]);
+    if (v->kind == AG_VALUE_INT) out.i = v->i;
+    if (v->kind == AG_VALUE_FLOAT) out.f = v->f;
+    if (v->kind == AG_VALUE_BOOL) out.b = v->i != 0;
+    if (v->kind == AG_VALUE_STR) out.s = v->text;
+    if (v->kind == AG_VALUE_INTS) out.ints = ag_sizes_of(v->n_ints, v->ints);
+    if (v->kind == AG_VALUE_DTYPE) out.dtype = (ag_dtype)v->i;
     return out;
 }
 
 static void fill_call(op_call *call, const op_case *c)
 {
-    size_t length = strlen(c->op);
-    if (c->op[length - 1] == '_' && call->n_tensors) call->tensor[0] = ag_requires_grad(call->tensor[0]) ? ag_clone(call->tensor[0]) : call->tensor[0];
+    bool inplace = c->op[strlen(c->op) - 1] == '_' && call->n_tensors;
+    if (inplace && ag_requires_grad(call->tensor[0])) call->tensor[0] = ag_clone(call->tensor[0]);
     for (int i = 0; i < c->n_values; i++) {
         const op_value *v = &c->value[i];
-        if (!v->name[0]) call->positional[call->n_positional++] = as_value(call, v);
-        else call->named[call->n_named++] = (ag_named_value){ v->name, as_value(call, v) };
+        if (!v->name[0])
+            call->positional[call->n_positional++] = as_value(call, v);
+        else
+            call->named[call->n_named++] = (ag_named_value){ v->name, as_value(call, v) };
     }
 }
 
@@ -366,8 +386,11 @@ void op_call_make(op_call *call, const op_case *c, bool requires_grad) { OK(op_c
 void op_call_with(op_call *call, const op_case *c, Variable *const *inputs)
 {
     *call = (op_call){ .of = c, .n_tensors = c->n_tensors };
-    for (int i = 0; i < c->n_tensors; i++)
-        call->leaf[i] = call->tensor[i] = c->tensor[i].dtype == AG_FLOAT64 && !c->tensor[i].constant ? *inputs++ : make(&c->tensor[i], i + 1);
+    for (int i = 0; i < c->n_tensors; i++) {
+        const op_tensor *x = &c->tensor[i];
+        bool given = x->dtype == AG_FLOAT64 && !x->constant;
+        call->leaf[i] = call->tensor[i] = given ? *inputs++ : make(x, i + 1);
+    }
     fill_call(call, c);
 }
 

@@ -1,5 +1,5 @@
-/* op_rows.h - calls of ops with PyTorch's answers: tests/data/op_answers.txt, read, and made into Variables. tools/record-op-rows.py writes the
- * file from op_rows.txt and describes its lines. */
+/* op_rows.h - calls of ops with PyTorch's answers: tests/data/op_answers.txt, read, and made into Variables.
+ * tools/record-op-rows.py writes the file from op_rows.txt and describes its lines. */
 #ifndef AG_TESTS_OP_ROWS_H
 #define AG_TESTS_OP_ROWS_H
 #include "support.h"
@@ -29,7 +29,7 @@ typedef struct op_value {
 
 typedef struct op_result {
     op_tensor tensor;
-    char memory;   /* 's': Variable `owner` itself, 'v': a view of it, '-': its own */
+    char memory; /* 's': Variable `owner` itself, 'v': a view of it, '-': its own */
     int owner;
     bool any;      /* what the elements are is nobody's promise */
     char node[40]; /* grad_fn's name, "-", "leaf": none, but a gradient is wanted; "*": any */

@@ -4,9 +4,9 @@
 Module *small_cnn(int64_t side, double dropout, ag_dtype dtype)
 {
     int64_t last = ((side - 4) / 2 - 2) / 2; /* after 5x5, 2x2, 3x3, 2x2 */
-    return ag_nn_sequential(ag_nn_conv2d(1, 4, 5, .dtype = dtype), ag_nn_relu(), ag_nn_max_pool2d(2), ag_nn_dropout2d(dropout),
-                            ag_nn_conv2d(4, 6, 3, .dtype = dtype), ag_nn_relu(), ag_nn_max_pool2d(2), ag_nn_flatten(),
-                            ag_nn_linear(6 * last * last, 10, .dtype = dtype));
+    return ag_nn_sequential(ag_nn_conv2d(1, 4, 5, .dtype = dtype), ag_nn_relu(), ag_nn_max_pool2d(2),
+                            ag_nn_dropout2d(dropout), ag_nn_conv2d(4, 6, 3, .dtype = dtype), ag_nn_relu(),
+                            ag_nn_max_pool2d(2), ag_nn_flatten(), ag_nn_linear(6 * last * last, 10, .dtype = dtype));
 }
 
 bool small_training_begin(small_training *s, small_cnn_options o)
@@ -17,7 +17,8 @@ bool small_training_begin(small_training *s, small_cnn_options o)
     Variable *images = ag_randn(AG_SHAPE(o.samples, 1, o.side, o.side), .dtype = o.dtype);
     Variable *labels = ag_randint(0, 10, AG_SHAPE(o.samples));
     s->data = ag_data_tensor_dataset(AG_LIST(images, labels));
-    s->loader = ag_data_loader(s->data, .batch_size = o.batch_size, .shuffle = true, .num_workers = o.num_workers, .memory_format = o.memory_format);
+    s->loader = ag_data_loader(s->data, .batch_size = o.batch_size, .shuffle = true, .num_workers = o.num_workers,
+                               .memory_format = o.memory_format);
     s->net = small_cnn(o.side, o.dropout, o.dtype);
     s->criterion = ag_nn_cross_entropy_loss();
     s->sgd = s->net ? ag_optim_sgd(ag_parameters(s->net), .lr = 0.01, .momentum = 0.9) : NULL;

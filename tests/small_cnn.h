@@ -1,14 +1,12 @@
-/* small_cnn.h - a training in small: a convolutional network on random images, through a loader, by SGD with momentum. What the suites on
- * memory, on failures and on threads run. Every function goes on quietly when something failed, and says so by its result. */
+/* small_cnn.h - a training in small: a convolutional network on random images, through a loader, by SGD with momentum.
+ * It is what the suites on memory, on failures and on threads run. Every function goes on quietly when something
+ * failed, and says so by its result. */
 #ifndef AG_TESTS_SMALL_CNN_H
 #define AG_TESTS_SMALL_CNN_H
 #include <argent/argent.h>
-#if !__has_include(<argent/optim.h>)
-#include "/tmp/d2-optim.h"
-#endif
 
 typedef struct small_cnn_options {
-    int64_t samples, side;   /* images (samples, 1, side, side) */
+    int64_t samples, side; /* images (samples, 1, side, side) */
     int64_t batch_size, num_workers;
     double dropout;
     ag_dtype dtype;

@@ -1,4 +1,5 @@
-/* test_call.c - ops by name: which op a name means, how values bind to its arguments, what is said when they do not, and schemas. */
+/* test_call.c - ops by name: which op a name means, how values bind to its arguments, what is said when they do not,
+ * and schemas. */
 #include "support.h"
 
 #include <argent/call.h>
@@ -9,10 +10,13 @@ static Variable *call(const char *name, int n, const ag_value *positional, int n
     Variable *out = NULL;
     return ag_call(name, n, positional, n_named, named, &out, 1) == 1 ? out : NULL;
 }
-#define VALUES_OF(...) (int)(sizeof((ag_value[]){ __VA_ARGS__ }) / sizeof(ag_value)), (ag_value[]){ __VA_ARGS__ }
+/* How many values, and the values. */
+#define VALUES_OF(...) (int)(sizeof((ag_value[]){ __VA_ARGS__ }) / sizeof(ag_value)), ((ag_value[]){ __VA_ARGS__ })
+/* Values by position only. */
 #define POSITIONAL(name, ...) call(name, VALUES_OF(__VA_ARGS__), 0, NULL)
 /* One named value after the positional ones in brackets. */
-#define NAMED(name, positional, key, value) call(name, VALUES_OF positional, 1, (ag_named_value[]){ { key, ag_of(value) } })
+#define NAMED(name, positional, key, value) \
+    call(name, VALUES_OF positional, 1, (ag_named_value[]){ { key, ag_of(value) } })
 
 static Variable *matrix(void) { return ag_tensor(((double[]){ 1, 5, 2, 4, 3, 6 }), AG_SHAPE(2, 3)); }
 
@@ -21,7 +25,9 @@ static Variable *matrix(void) { return ag_tensor(((double[]){ 1, 5, 2, 4, 3, 6 }
 START_TEST(an_op_answers_to_pytorchs_names_with_and_without_their_prefix)
 {
     Variable *x = matrix();
-    static const char *const names[] = { "relu", "torch.relu", "nn.functional.relu", "torch.nn.functional.relu", "Tensor.relu", "torch.Tensor.relu" };
+    static const char *const names[] = {
+        "relu", "torch.relu", "nn.functional.relu", "torch.nn.functional.relu", "Tensor.relu", "torch.Tensor.relu"
+    };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         VALUES(POSITIONAL(names[i], ag_of(x)), 1, 5, 2, 4, 3, 6);
         ck_assert_ptr_eq(ag_op_find(names[i]), ag_op_find("relu"));
@@ -66,17 +72,19 @@ END_TEST
 START_TEST(an_overload_is_chosen_by_its_arguments_or_its_whole_name)
 {
     Variable *x = matrix(), *out[2];
+    const ag_named_value named[] = { { "keepdim", ag_of((bool)true) }, { "dim", ag_of(0) } };
     VALUES(POSITIONAL("max", ag_of(x)), 6);
     ck_assert_int_eq(ag_call("max", VALUES_OF(ag_of(x), ag_of(1)), 0, NULL, out, 2), 2);
     VALUES(out[0], 5, 6);
     VALUES(out[1], 1, 2);
-    ck_assert_int_eq(ag_call("torch.min", 1, (ag_value[]){ ag_of(x) }, 2, (ag_named_value[]){ { "keepdim", ag_of((bool)true) }, { "dim", ag_of(0) } }, out, 2), 2);
+    ck_assert_int_eq(ag_call("torch.min", VALUES_OF(ag_of(x)), 2, named, out, 2), 2);
     SHAPE(out[0], 1, 3);
     VALUES(out[0], 1, 3, 2);
     ck_assert_int_eq(ag_call("max.dim", VALUES_OF(ag_of(x), ag_of(0)), 0, NULL, out, 2), 2);
     VALUES(out[0], 4, 5, 6);
     ck_assert_int_eq(ag_call("max_dim", VALUES_OF(ag_of(x), ag_of(0)), 0, NULL, out, 2), 2);
-    REFUSED(ag_call("max_dim", VALUES_OF(ag_of(x), ag_of(0)), 0, NULL, out, 1), "it has 2 results, and there is room for 1");
+    REFUSED(ag_call("max_dim", VALUES_OF(ag_of(x), ag_of(0)), 0, NULL, out, 1),
+            "it has 2 results, and there is room for 1");
     REFUSED(POSITIONAL("max", ag_of(x), ag_of(1), ag_of(2), ag_of(3)), "positional arguments but 4 were given");
 }
 END_TEST
@@ -86,12 +94,14 @@ END_TEST
 START_TEST(values_bind_in_order_then_by_name_the_rest_by_default)
 {
     Variable *x = matrix(), *one = ag_ones(AG_SHAPE(2, 3), .dtype = AG_FLOAT64);
+    const ag_named_value exchanged[] = { { "other", ag_of(one) }, { "input", ag_of(x) } };
+    const ag_named_value both[] = { { "dim", ag_of(AG_SHAPE(0, -1)) }, { "keepdim", ag_of((bool)true) } };
     VALUES(POSITIONAL("add", ag_of(x), ag_of(one)), 2, 6, 3, 5, 4, 7);
     VALUES(POSITIONAL("add", ag_of(x), ag_of(one), ag_of(2)), 3, 7, 4, 6, 5, 8);
     VALUES(NAMED("add", (ag_of(x), ag_of(one)), "alpha", 2.0), 3, 7, 4, 6, 5, 8);
-    VALUES(call("add", 0, NULL, 2, (ag_named_value[]){ { "other", ag_of(one) }, { "input", ag_of(x) } }), 2, 6, 3, 5, 4, 7);
+    VALUES(call("add", 0, NULL, 2, exchanged), 2, 6, 3, 5, 4, 7);
     VALUES(NAMED("sum", (ag_of(x)), "dim", 1), 8, 13);
-    VALUES(call("sum", 1, (ag_value[]){ ag_of(x) }, 2, (ag_named_value[]){ { "dim", ag_of(AG_SHAPE(0, -1)) }, { "keepdim", ag_of((bool)true) } }), 21);
+    VALUES(call("sum", VALUES_OF(ag_of(x)), 2, both), 21);
     VALUES(POSITIONAL("clamp", ag_of(x), ag_of_none(), ag_of(3)), 1, 3, 2, 3, 3, 3);
     VALUES(POSITIONAL("clamp", ag_of(x), ag_of(2.5)), 2.5, 5, 2.5, 4, 3, 6);
 }
@@ -100,7 +110,8 @@ END_TEST
 START_TEST(the_names_that_methods_and_old_spellings_give_arguments_are_taken_too)
 {
     Variable *x = matrix();
-    VALUES(call("sum", 0, NULL, 3, (ag_named_value[]){ { "self", ag_of(x) }, { "axis", ag_of(0) }, { "keepdims", ag_of((bool)true) } }), 5, 8, 8);
+    const ag_named_value old[] = { { "self", ag_of(x) }, { "axis", ag_of(0) }, { "keepdims", ag_of((bool)true) } };
+    VALUES(call("sum", 0, NULL, 3, old), 5, 8, 8);
     SHAPE(NAMED("reshape", (ag_of(x)), "size", AG_SHAPE(6)), 6);
 }
 END_TEST
@@ -118,10 +129,11 @@ END_TEST
 
 START_TEST(a_variable_of_one_element_stands_for_a_number)
 {
-    Variable *x = matrix();
+    Variable *x = matrix(), *half = ag_tensor(((float[]){ 0.5f }), AG_SHAPE(1));
     VALUES(POSITIONAL("select", ag_of(x), ag_of(0), ag_of(ag_scalar(1))), 4, 3, 6);
-    VALUES(POSITIONAL("fill_", ag_of(x), ag_of(ag_tensor(((float[]){ 0.5f }), AG_SHAPE(1)))), 0.5, 0.5, 0.5, 0.5, 0.5, 0.5);
-    REFUSED(POSITIONAL("select", ag_of(x), ag_of(0), ag_of(ag_scalar(1.5))), "argument 'index' (position 3) must be int, not Tensor");
+    VALUES(POSITIONAL("fill_", ag_of(x), ag_of(half)), 0.5, 0.5, 0.5, 0.5, 0.5, 0.5);
+    REFUSED(POSITIONAL("select", ag_of(x), ag_of(0), ag_of(ag_scalar(1.5))),
+            "argument 'index' (position 3) must be int, not Tensor");
     REFUSED(POSITIONAL("select", ag_of(x), ag_of(0), ag_of(x)), "must be int, not Tensor");
 }
 END_TEST
@@ -141,7 +153,8 @@ END_TEST
 START_TEST(types_and_devices_bind_by_what_they_are)
 {
     ag_value i64 = { .kind = AG_VALUE_DTYPE, .dtype = AG_INT64 }, cpu = { .kind = AG_VALUE_DEVICE, .device = AG_CPU };
-    Variable *x = call("zeros", 1, (ag_value[]){ ag_of(AG_SHAPE(2)) }, 2, (ag_named_value[]){ { "dtype", i64 }, { "device", cpu } });
+    const ag_named_value named[] = { { "dtype", i64 }, { "device", cpu } };
+    Variable *x = call("zeros", VALUES_OF(ag_of(AG_SHAPE(2))), 2, named);
     ck_assert_int_eq(ag_dtype_of(x), AG_INT64);
     ck_assert_ptr_nonnull(NAMED("zeros", (ag_of(AG_SHAPE(2))), "device", "cpu"));
     REFUSED(NAMED("zeros", (ag_of(AG_SHAPE(2))), "device", "abacus"), "abacus");
@@ -170,10 +183,12 @@ START_TEST(a_call_that_does_not_bind_is_answered_as_python_answers)
     REFUSED(NAMED("sum", (ag_of(x), ag_of(0)), "axis", 0), "sum() got multiple values for argument 'dim'");
     REFUSED(POSITIONAL("mul", ag_of("x"), ag_of(x)), "mul(): argument 'input' (position 1) must be Tensor, not str");
     REFUSED(POSITIONAL("sum", ag_of(x), ag_of("all")), "sum(): argument 'dim' (position 2) must be int[], not str");
-    REFUSED(NAMED("add", (ag_of(x), ag_of(x)), "alpha", "two"), "add(): argument 'alpha' (position 3) must be float, not str");
+    REFUSED(NAMED("add", (ag_of(x), ag_of(x)), "alpha", "two"),
+            "add(): argument 'alpha' (position 3) must be float, not str");
     REFUSED(POSITIONAL("cat", ag_of(x)), "cat(): argument 'tensors' (position 1) must be Tensor[], not Tensor");
     REFUSED(POSITIONAL("view", ag_of(x), ag_of(2), ag_of(1.5)), "view() takes 2 positional arguments but 3 were given");
-    REFUSED(POSITIONAL("transpose", ag_of(x), ag_of(0.5), ag_of(1)), "transpose(): argument 'dim0' (position 2) must be int, not float");
+    REFUSED(POSITIONAL("transpose", ag_of(x), ag_of(0.5), ag_of(1)),
+            "transpose(): argument 'dim0' (position 2) must be int, not float");
 }
 END_TEST
 
@@ -264,7 +279,8 @@ START_TEST(the_records_stand_in_order_of_their_names_and_are_found_by_them)
     int n = 0;
     for (; ag_op_at(n); n++) {
         const char *name = ag_op_name(ag_op_at(n));
-        ck_assert_msg(!n || strcmp(ag_op_name(ag_op_at(n - 1)), name) < 0, "%s is not after the record before it", name);
+        ck_assert_msg(!n || strcmp(ag_op_name(ag_op_at(n - 1)), name) < 0, "%s is not after the record before it",
+                      name);
         ck_assert_ptr_eq(ag_op_find(name), ag_op_at(n));
     }
     ck_assert_ptr_null(ag_op_at(-1));
@@ -272,12 +288,14 @@ START_TEST(the_records_stand_in_order_of_their_names_and_are_found_by_them)
 }
 END_TEST
 
-SUPPORT_MAIN("call", an_op_answers_to_pytorchs_names_with_and_without_their_prefix, a_name_that_nothing_has_is_said_to_have_no_op,
-             an_ending_underscore_is_the_in_place_form, an_overload_is_chosen_by_its_arguments_or_its_whole_name,
-             values_bind_in_order_then_by_name_the_rest_by_default, the_names_that_methods_and_old_spellings_give_arguments_are_taken_too,
+SUPPORT_MAIN("call", an_op_answers_to_pytorchs_names_with_and_without_their_prefix,
+             a_name_that_nothing_has_is_said_to_have_no_op, an_ending_underscore_is_the_in_place_form,
+             an_overload_is_chosen_by_its_arguments_or_its_whole_name,
+             values_bind_in_order_then_by_name_the_rest_by_default,
+             the_names_that_methods_and_old_spellings_give_arguments_are_taken_too,
              a_number_stands_for_a_variable_and_does_not_promote, a_variable_of_one_element_stands_for_a_number,
-             sizes_come_as_a_tuple_or_one_by_one, types_and_devices_bind_by_what_they_are, none_stands_for_a_default_of_none_only,
-             a_call_that_does_not_bind_is_answered_as_python_answers, a_call_that_binds_and_fails_leaves_the_ops_own_sentence,
-             a_call_by_name_is_recorded_like_any_other, a_schema_says_what_an_op_takes_and_gives,
-             no_schema_shows_how_a_default_is_written_in_c, a_schema_fits_into_any_room,
-             the_records_stand_in_order_of_their_names_and_are_found_by_them)
+             sizes_come_as_a_tuple_or_one_by_one, types_and_devices_bind_by_what_they_are,
+             none_stands_for_a_default_of_none_only, a_call_that_does_not_bind_is_answered_as_python_answers,
+             a_call_that_binds_and_fails_leaves_the_ops_own_sentence, a_call_by_name_is_recorded_like_any_other,
+             a_schema_says_what_an_op_takes_and_gives, no_schema_shows_how_a_default_is_written_in_c,
+             a_schema_fits_into_any_room, the_records_stand_in_order_of_their_names_and_are_found_by_them)

@@ -1,4 +1,5 @@
-/* test_memory.c - where Variables lie, what is held and given back, and that a training that has warmed up asks the system for nothing. */
+/* test_memory.c - where Variables lie, what is held and given back, and that a training that has warmed up asks
+ * the system for nothing. */
 #include "interpose.h"
 #include "small_cnn.h"
 #include "support.h"
@@ -12,8 +13,8 @@ enum { MEGABYTE = 1 << 20 };
 static void check_aligned(Variable *x, const char *what)
 {
     OK(x);
-    ck_assert_msg((uintptr_t)ag_data(x) % 64 == 0, "%s of %lld elements of %s lies at %p", what, (long long)ag_numel(x), ag_dtype_name(ag_dtype_of(x)),
-                  ag_data(x));
+    ck_assert_msg((uintptr_t)ag_data(x) % 64 == 0, "%s of %lld elements of %s lies at %p", what, (long long)ag_numel(x),
+                  ag_dtype_name(ag_dtype_of(x)), ag_data(x));
 }
 
 START_TEST(every_variables_elements_begin_on_a_cache_line)
@@ -92,7 +93,8 @@ START_TEST(empty_cache_gives_spare_memory_back_to_the_system)
     ag_empty_cache();
     int64_t after = ag_memory_reserved();
     ck_assert_int_lt(after, 16 * MEGABYTE);
-    if (!interpose_address_sanitizer() && !getenv("AG_NO_MEMORY_CACHING")) ck_assert_int_ge(before - after, 64 * MEGABYTE);
+    bool caching = !interpose_address_sanitizer() && !getenv("AG_NO_MEMORY_CACHING");
+    if (caching) ck_assert_int_ge(before - after, 64 * MEGABYTE);
     ag_empty_cache();
     ck_assert_int_eq(ag_memory_reserved(), after);
 }
@@ -114,18 +116,29 @@ END_TEST
 
 static void check_steady(int64_t num_workers, ag_memory_format format)
 {
-    if (interpose_address_sanitizer()) return; /* there the library keeps nothing, so that the sanitizer sees each block */
+    /* under AddressSanitizer the library keeps nothing, so that the sanitizer sees each block */
+    if (interpose_address_sanitizer()) return;
     if (getenv("AG_NO_MEMORY_CACHING")) return;
+    const small_cnn_options options = {
+        .samples = 44,
+        .side = 16,
+        .batch_size = 8,
+        .num_workers = num_workers,
+        .dropout = 0.25,
+        .dtype = AG_FLOAT32,
+        .memory_format = format,
+    };
     small_training s;
-    OK(small_training_begin(&s, (small_cnn_options){ .samples = 44, .side = 16, .batch_size = 8, .num_workers = num_workers, .dropout = 0.25,
-                                                     .dtype = AG_FLOAT32, .memory_format = format }));
-    for (int epoch = 0; epoch < 4; epoch++) OK(small_training_epoch(&s)); /* with workers, how far ahead they are is a matter of luck */
+    OK(small_training_begin(&s, options));
+    /* four passes: with workers, how far ahead they are is a matter of luck */
+    for (int epoch = 0; epoch < 4; epoch++) OK(small_training_epoch(&s));
     int64_t allocated = ag_memory_allocated();
     interpose_start(0, false);
     for (int epoch = 0; epoch < 3; epoch++) small_training_epoch(&s);
     int64_t calls = interpose_stop();
     OK(s.steps == 7 * 6);
-    ck_assert_msg(calls == 0, "18 steps of a training that has warmed up asked the system %lld times for memory", (long long)calls);
+    ck_assert_msg(calls == 0, "18 steps of a training that has warmed up asked the system %lld times for memory",
+                  (long long)calls);
     ck_assert_int_eq(ag_memory_allocated(), allocated);
     small_training_end(&s);
 }
@@ -217,8 +230,8 @@ START_TEST(what_one_thread_makes_and_another_frees_flows_back)
     }
     pthread_join(maker, NULL);
     ck_assert(!queue.failed);
-    ck_assert_msg(ag_memory_reserved() <= early + 8 * MEGABYTE, "the memory grew from %lld to %lld bytes", (long long)early,
-                  (long long)ag_memory_reserved());
+    ck_assert_msg(ag_memory_reserved() <= early + 8 * MEGABYTE, "the memory grew from %lld to %lld bytes",
+                  (long long)early, (long long)ag_memory_reserved());
     ck_assert_int_eq(ag_memory_allocated(), start);
 }
 END_TEST
@@ -247,9 +260,11 @@ START_TEST(a_thread_that_ends_leaves_its_memory_to_the_others)
 }
 END_TEST
 
-SUPPORT_MAIN("memory", every_variables_elements_begin_on_a_cache_line, a_variable_without_elements_takes_part_like_any_other,
-             memory_allocated_is_what_variables_hold_and_returns_to_its_start, a_graph_holds_what_backward_needs_until_backward,
-             empty_cache_gives_spare_memory_back_to_the_system, memory_that_was_freed_is_used_again,
-             a_steady_training_never_asks_the_system_for_memory, nor_does_one_whose_images_are_batch_last,
-             nor_does_one_whose_batches_are_made_by_threads, the_count_of_calls_to_the_system_can_tell,
-             what_one_thread_makes_and_another_frees_flows_back, a_thread_that_ends_leaves_its_memory_to_the_others)
+SUPPORT_MAIN("memory", every_variables_elements_begin_on_a_cache_line,
+             a_variable_without_elements_takes_part_like_any_other,
+             memory_allocated_is_what_variables_hold_and_returns_to_its_start,
+             a_graph_holds_what_backward_needs_until_backward, empty_cache_gives_spare_memory_back_to_the_system,
+             memory_that_was_freed_is_used_again, a_steady_training_never_asks_the_system_for_memory,
+             nor_does_one_whose_images_are_batch_last, nor_does_one_whose_batches_are_made_by_threads,
+             the_count_of_calls_to_the_system_can_tell, what_one_thread_makes_and_another_frees_flows_back,
+             a_thread_that_ends_leaves_its_memory_to_the_others)

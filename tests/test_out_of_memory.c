@@ -1,9 +1,10 @@
-/* test_out_of_memory.c - malloc itself fails: the first call, the second, the third, ..., each alone and each with all that follow, through
- * everything a training does. Each time there is AG_ENOMEM, or the library went on without; nothing leaks, nothing crashes; and once the
- * error is cleared the same thing succeeds and leaves as much behind as if nothing had ever failed.
+/* test_out_of_memory.c - malloc itself fails: the first call, the second, the third, ..., each alone and each with
+ * all that follow, through everything a training does. Each time there is AG_ENOMEM, or the library went on without;
+ * nothing leaks, nothing crashes; and once the error is cleared the same thing succeeds and leaves as much behind as
+ * if nothing had ever failed.
  *
- * A scenario is run in a process of its own for each failure, so that each starts with an empty cache. AG_TEST_LONG tries every failure,
- * else those beyond the first are sampled. */
+ * A scenario is run in a process of its own for each failure, so that each starts with an empty cache. AG_TEST_LONG
+ * tries every failure, else those beyond the first are sampled. */
 #include "interpose.h"
 #include "op_rows.h"
 #include "small_cnn.h"
@@ -49,13 +50,14 @@ static bool loader_with_workers(void) { return batches(2); }
 static bool training(void)
 {
     small_training s;
-    bool ok = small_training_begin(&s, (small_cnn_options){ .samples = 12, .side = 16, .batch_size = 4, .dropout = 0.25, .dtype = AG_FLOAT32 });
-    ok = ok && small_training_epoch(&s) && s.steps == 3;
+    const small_cnn_options few = { .samples = 12, .side = 16, .batch_size = 4, .dropout = 0.25, .dtype = AG_FLOAT32 };
+    bool ok = small_training_begin(&s, few) && small_training_epoch(&s) && s.steps == 3;
     small_training_end(&s);
     return ok;
 }
 
-/* The engine's odd corners: views and changes in place, a retained gradient, gradients of gradients, a deep and a wide graph. */
+/* The engine's odd corners: views and changes in place, a retained gradient, gradients of gradients, a deep and
+ * a wide graph. */
 static bool engine(void)
 {
     AG_SCOPE;
@@ -142,8 +144,9 @@ static bool every_op(void)
         int wanting = 0;
         while (wanting < call.n_tensors && !ag_requires_grad(call.leaf[wanting])) wanting++;
         if (ok && c->n_results && wanting < call.n_tensors && ag_requires_grad(out[0]))
-            ok = ag_autograd_grad(AG_LIST(out[0]), AG_LIST(call.leaf[wanting]), gradient, .grad_outputs = AG_LIST(op_call_weights(out[0], 0)),
-                                  .create_graph = true, .allow_unused = true);
+            ok = ag_autograd_grad(AG_LIST(out[0]), AG_LIST(call.leaf[wanting]), gradient,
+                                  .grad_outputs = AG_LIST(op_call_weights(out[0], 0)), .create_graph = true,
+                                  .allow_unused = true);
     }
     return ok && !ag_error();
 }
@@ -176,13 +179,17 @@ static void try(bool (*scenario)(void), int64_t n, bool onwards, outcome *o)
     const char *error = ag_error();
     if (!ok && (!error || ag_error_code() != AG_ENOMEM))
         snprintf(o->why, sizeof o->why, "it failed with %s", error ? error : "no error at all");
-    else if (ok && error) snprintf(o->why, sizeof o->why, "it succeeded with an error standing: %s", error);
-    else if (!ok && !n) snprintf(o->why, sizeof o->why, "it failed undisturbed: %s", error);
+    else if (ok && error)
+        snprintf(o->why, sizeof o->why, "it succeeded with an error standing: %s", error);
+    else if (!ok && !n)
+        snprintf(o->why, sizeof o->why, "it failed undisturbed: %s", error);
     ag_clear_error();
     if (o->why[0] || !clean(o, "after the failure")) return;
     for (int again = 0; again < 2 && !o->why[0]; again++) {
-        if (!scenario()) snprintf(o->why, sizeof o->why, "it fails afterwards, too: %s", ag_error() ? ag_error() : "no error");
-        else if (clean(o, "after a success")) o->allocated = ag_memory_allocated();
+        if (!scenario())
+            snprintf(o->why, sizeof o->why, "it fails afterwards, too: %s", ag_error() ? ag_error() : "no error");
+        else if (clean(o, "after a success"))
+            o->allocated = ag_memory_allocated();
     }
     ag_clear_error();
 }
@@ -217,14 +224,17 @@ static void check_scenario(const char *name, bool (*scenario)(void))
     ck_assert_msg(!whole.why[0], "%s: %s", name, whole.why);
     ck_assert_int_gt(whole.calls, 0);
     bool all = getenv("AG_TEST_LONG") != NULL, slow = interpose_sanitized() || getenv("AG_TEST_VALGRIND");
-    int64_t thorough = all ? INT64_MAX : slow ? 20 : 100, tries = slow ? 15 : 60, step = whole.calls / tries + 1, failures = 0;
+    int64_t thorough = all ? INT64_MAX : slow ? 20 : 100, tries = slow ? 15 : 60;
+    int64_t step = whole.calls / tries + 1, failures = 0;
     for (int64_t n = 1; n <= whole.calls + 1; n += n < thorough ? 1 : step)
         for (int onwards = 0; onwards < 2; onwards++) {
             outcome o = in_child(scenario, n, onwards);
-            ck_assert_msg(!o.why[0], "%s, call %lld of %lld to the system%s: %s", name, (long long)n, (long long)whole.calls,
-                          onwards ? " and all that follow" : "", o.why);
-            ck_assert_msg(o.allocated == whole.allocated, "%s, call %lld of %lld%s: %lld bytes are held afterwards, not %lld", name, (long long)n,
-                          (long long)whole.calls, onwards ? " and all that follow" : "", (long long)o.allocated, (long long)whole.allocated);
+            const char *others = onwards ? " and all that follow" : "";
+            ck_assert_msg(!o.why[0], "%s, call %lld of %lld to the system%s: %s", name, (long long)n,
+                          (long long)whole.calls, others, o.why);
+            ck_assert_msg(o.allocated == whole.allocated,
+                          "%s, call %lld of %lld%s: %lld bytes are held afterwards, not %lld", name, (long long)n,
+                          (long long)whole.calls, others, (long long)o.allocated, (long long)whole.allocated);
             failures += o.failed;
         }
     ck_assert_msg(failures > 0, "%s: no failure was noticed", name);

@@ -1,5 +1,6 @@
-/* test_registry.c - every op there is, in every layout and type: values, types, strides and memory as PyTorch's, gradients of first and
- * second order, the in-place form, by name and by function. An op without rows in tests/data/op_rows.txt fails the suite. */
+/* test_registry.c - every op there is, in every layout and type: values, types, strides and memory as PyTorch's,
+ * gradients of first and second order, the in-place form, by name and by function. An op without rows in
+ * tests/data/op_rows.txt fails the suite. */
 #include "op_rows.h"
 
 #include <argent/call.h>
@@ -9,11 +10,12 @@
 #include <stdio.h>
 
 /* The sentence of a failure begins with the case. */
-#define CHECK(c, condition, ...)                                                                                     \
-    do {                                                                                                             \
-        if (!(condition)) fail_case(c, __LINE__, __VA_ARGS__);                                                       \
+#define CHECK(c, condition, ...)                               \
+    do {                                                       \
+        if (!(condition)) fail_case(c, __LINE__, __VA_ARGS__); \
     } while (0)
-static void fail_case(const op_case *c, int line, const char *format, ...) __attribute__((format(printf, 3, 4), noreturn));
+static void fail_case(const op_case *c, int line, const char *format, ...)
+    __attribute__((format(printf, 3, 4), noreturn));
 static void fail_case(const op_case *c, int line, const char *format, ...)
 {
     char text[1024];
@@ -44,7 +46,8 @@ static void each_case(int i, void (*check)(const op_case *c))
 
 /* ---- comparison ---- */
 
-/* How near two good computations come to each other: the same for integers and bool; where a float32 took part, what it can tell. */
+/* How near two good computations come to each other: the same for integers and bool; where a float32 took part,
+ * what it can tell. */
 static double tolerance_of(const op_case *c, ag_dtype dtype)
 {
     for (int i = 0; i < c->n_tensors && dtype == AG_FLOAT64; i++)
@@ -67,16 +70,19 @@ static void check_elements(const op_case *c, Variable *x, int64_t n, const doubl
 static void check_geometry(const op_case *c, Variable *x, const op_tensor *expected, const char *what)
 {
     Shape shape = ag_shape(x), stride = ag_stride(x);
-    CHECK(c, ag_dtype_of(x) == expected->dtype, "%s is %s, not %s", what, ag_dtype_name(ag_dtype_of(x)), ag_dtype_name(expected->dtype));
+    CHECK(c, ag_dtype_of(x) == expected->dtype, "%s is %s, not %s", what, ag_dtype_name(ag_dtype_of(x)),
+          ag_dtype_name(expected->dtype));
     CHECK(c, shape.n == expected->ndim, "%s has %lld dimensions, not %d", what, (long long)shape.n, expected->ndim);
     for (int d = 0; d < expected->ndim; d++)
-        CHECK(c, shape.at[d] == expected->size[d], "%s: size %d is %lld, not %lld", what, d, (long long)shape.at[d], (long long)expected->size[d]);
+        CHECK(c, shape.at[d] == expected->size[d], "%s: size %d is %lld, not %lld", what, d, (long long)shape.at[d],
+              (long long)expected->size[d]);
     for (int d = 0; d < expected->ndim && ag_numel(x) && !expected->any_strides; d++)
-        CHECK(c, shape.at[d] < 2 || stride.at[d] == expected->stride[d], "%s: stride %d is %lld, not %lld", what, d, (long long)stride.at[d],
-              (long long)expected->stride[d]);
+        CHECK(c, shape.at[d] < 2 || stride.at[d] == expected->stride[d], "%s: stride %d is %lld, not %lld", what, d,
+              (long long)stride.at[d], (long long)expected->stride[d]);
 }
 
-static void check_memory(const op_case *c, const op_call *call, Variable *x, const op_result *expected, const char *what)
+static void check_memory(const op_case *c, const op_call *call, Variable *x, const op_result *expected,
+                         const char *what)
 {
     if (expected->memory == '-') {
         for (int i = 0; i < call->n_tensors && ag_numel(x); i++)
@@ -84,7 +90,8 @@ static void check_memory(const op_case *c, const op_call *call, Variable *x, con
     } else {
         Variable *owner = call->tensor[expected->owner];
         CHECK(c, ag_shares_storage(x, owner), "%s does not share the memory of Variable %d", what, expected->owner);
-        CHECK(c, (x == owner) == (expected->memory == 's'), "%s %s Variable %d itself", what, x == owner ? "is" : "is not", expected->owner);
+        CHECK(c, (x == owner) == (expected->memory == 's'), "%s %s Variable %d itself", what,
+              x == owner ? "is" : "is not", expected->owner);
     }
 }
 
@@ -124,13 +131,14 @@ static bool changes_its_input(const op_case *c) { return c->op[strlen(c->op) - 1
 
 /* ---- by name: values ---- */
 
-/* Names of nodes. PyTorch's overloads for numbers (PowBackward0 for a number, PowBackward1 for a Variable) are one op here; an internal
- * op's node is nobody's business. */
+/* Names of nodes. PyTorch's overloads for numbers (PowBackward0 for a number, PowBackward1 for a Variable) are one op
+ * here; an internal op's node is nobody's business. */
 static bool same_node(const op_case *c, const char *node, const char *expected)
 {
     size_t n = strlen(node);
     bool number = false;
-    for (int i = 0; i < c->n_values; i++) number |= c->value[i].kind == AG_VALUE_INT || c->value[i].kind == AG_VALUE_FLOAT;
+    for (int i = 0; i < c->n_values; i++)
+        number |= c->value[i].kind == AG_VALUE_INT || c->value[i].kind == AG_VALUE_FLOAT;
     if (c->op[0] == '_' || !strcmp(expected, "*") || !strcmp(node, expected)) return true;
     return number && n == strlen(expected) && !strncmp(node, expected, n - 1);
 }
@@ -147,8 +155,10 @@ static void check_values(const op_case *c)
     }
     Variable *out[OP_RESULTS];
     int n = op_call_by_name(&call, "", out);
-    if (c->refused) CHECK(c, n == 0 && ag_error(), "PyTorch refuses it");
-    else CHECK(c, n == c->n_results && !ag_error(), "%d results, not %d", n, c->n_results);
+    if (c->refused)
+        CHECK(c, n == 0 && ag_error(), "PyTorch refuses it");
+    else
+        CHECK(c, n == c->n_results && !ag_error(), "%d results, not %d", n, c->n_results);
     for (int i = 0; i < call.n_tensors; i++) {
         bool may_change = i == 0 && changes_its_input(c);
         bool same = is_same(call.tensor[i], &before[i]) && ag_version(call.tensor[i]) == version[i];
@@ -160,7 +170,8 @@ static void check_values(const op_case *c)
         snprintf(what, sizeof what, "result %d", k);
         check_geometry(c, out[k], &expected->tensor, what);
         check_memory(c, &call, out[k], expected, what);
-        const char *node = ag_grad_fn(out[k]) ? ag_node_name(ag_grad_fn(out[k])) : ag_requires_grad(out[k]) ? "leaf" : "-";
+        const char *node = ag_requires_grad(out[k]) ? "leaf" : "-";
+        if (ag_grad_fn(out[k])) node = ag_node_name(ag_grad_fn(out[k]));
         CHECK(c, same_node(c, node, expected->node), "the node of %s is %s, not %s", what, node, expected->node);
         if (!expected->any) check_elements(c, out[k], expected->n, expected->element, what);
     }
@@ -212,23 +223,27 @@ static void check_inplace(const op_case *c)
     fits = fits && ag_dtype_is_floating_point(ag_dtype_of(fresh[0])) == ag_dtype_is_floating_point(ag_dtype_of(x));
     for (int d = 0; fits && d < ag_dim(x); d++) fits = ag_size(x, d) == ag_size(fresh[0], d);
     int n = op_call_by_name(&call, "_", out);
-    if (!fits && n == 0) { /* another shape or a type that does not go in; PyTorch's rules for types are the ops' suites' */
+    /* another shape, or a type that does not go in; PyTorch's rules for types are the ops' suites' */
+    if (!fits && n == 0) {
         CHECK(c, ag_error(), "it fails in place without a sentence");
         ag_clear_error();
         return;
     }
     CHECK(c, n == 1 && out[0] == x && !ag_error(), "in place it does not give its first Variable");
-    CHECK(c, ag_version(x) == version + 1, "the version went from %lld to %lld", (long long)version, (long long)ag_version(x));
+    CHECK(c, ag_version(x) == version + 1, "the version went from %lld to %lld", (long long)version,
+          (long long)ag_version(x));
     Variable *converted = ag_to(fresh[0], .dtype = ag_dtype_of(x));
     for (int64_t i = 0; i < ag_numel(x); i++) {
         double a = support_at(x, i), b = support_at(converted, i);
         double tolerance = fabs(b) * (ag_dtype_of(x) == AG_FLOAT32 ? 2e-7 : 4e-16); /* vectors of other lengths */
-        CHECK(c, a == b || (isnan(a) && isnan(b)) || fabs(a - b) <= tolerance, "in place element %lld is %.17g, not %.17g", (long long)i, a, b);
+        CHECK(c, a == b || (isnan(a) && isnan(b)) || fabs(a - b) <= tolerance,
+              "in place element %lld is %.17g, not %.17g", (long long)i, a, b);
     }
     CHECK(c, function && function->inplace, "tests/op_functions.c does not know its in-place function");
     op_call_make(&again, c, false);
     ag_manual_seed(0);
-    CHECK(c, function->inplace(&again, out) == 1 && out[0] == again.tensor[0], "its in-place function does not give its first Variable");
+    CHECK(c, function->inplace(&again, out) == 1 && out[0] == again.tensor[0],
+          "its in-place function does not give its first Variable");
     CHECK(c, same_bits(out[0], x), "its in-place function gives something else than the call by name");
 }
 
@@ -274,8 +289,8 @@ static void check_gradients(const op_case *c)
     CHECK(c, m > 0 && !ag_error(), "no result wants a gradient");
     for (int k = 0; k < m; k++) weights[k] = op_call_weights(wanting[k], k);
     CHECK(c, n == c->n_gradients, "%d Variables want gradients, not %d", n, c->n_gradients);
-    bool ok = ag_autograd_grad(ag_list_from(m, wanting), ag_list_from(n, leaves), gradient, .grad_outputs = ag_list_from(m, weights),
-                               .allow_unused = true);
+    bool ok = ag_autograd_grad(ag_list_from(m, wanting), ag_list_from(n, leaves), gradient,
+                               .grad_outputs = ag_list_from(m, weights), .allow_unused = true);
     CHECK(c, ok && !ag_error(), "no gradients");
     for (int i = 0; i < n; i++) {
         char what[24];
@@ -284,7 +299,8 @@ static void check_gradients(const op_case *c)
             CHECK(c, c->gradient[i].none, "%s is missing", what);
             continue;
         }
-        CHECK(c, ag_dtype_of(gradient[i]) == AG_FLOAT64 && ag_numel(gradient[i]) == ag_numel(leaves[i]), "%s is not like its Variable", what);
+        CHECK(c, ag_dtype_of(gradient[i]) == AG_FLOAT64 && ag_numel(gradient[i]) == ag_numel(leaves[i]),
+              "%s is not like its Variable", what);
         if (!c->gradient[i].none) check_elements(c, gradient[i], c->gradient[i].n, c->gradient[i].element, what);
         for (int64_t k = 0; k < ag_numel(gradient[i]) && c->gradient[i].none; k++)
             CHECK(c, support_at(gradient[i], k) == 0, "%s should be nothing or zeros", what);
@@ -323,8 +339,10 @@ static void check_finite_differences(const op_case *c, bool second_order)
     for (int i = 0; i < call.n_tensors; i++)
         if (ag_requires_grad(call.leaf[i])) inputs[n++] = call.leaf[i];
     ag_gradcheck_result found;
-    bool ok = second_order ? ag_gradgradcheck(call_of_case, ag_list_from(n, inputs), .user = (void *)(uintptr_t)c, .result = &found)
-                           : ag_gradcheck(call_of_case, ag_list_from(n, inputs), .user = (void *)(uintptr_t)c, .result = &found);
+    List list = ag_list_from(n, inputs);
+    void *user = (void *)(uintptr_t)c;
+    bool ok = second_order ? ag_gradgradcheck(call_of_case, list, .user = user, .result = &found)
+                           : ag_gradcheck(call_of_case, list, .user = user, .result = &found);
     CHECK(c, ok && !ag_error(), "%s", ag_error() ? "an error" : found.message);
 }
 static void check_first_order(const op_case *c) { check_finite_differences(c, false); }
@@ -357,8 +375,12 @@ START_TEST(every_op_has_rows_or_is_reached_by_those_of_another)
         bool covered = has_cases(name);
         for (int i = 0; i < all->n_covered && !covered; i++)
             covered = name[0] == '_' && !strcmp(all->covered[i].op, name) && has_cases(all->covered[i].by);
-        ck_assert_msg(covered, "the op '%s' has no row in tests/data/op_rows.txt: add one and run tools/record-op-rows.py", name);
-        ck_assert_msg(name[0] == '_' || op_function_of(name), "tests/op_functions.c does not know the function of '%s'", name);
+        ck_assert_msg(covered,
+                      "the op '%s' has no row in tests/data/op_rows.txt: "
+                      "add one and run tools/record-op-rows.py",
+                      name);
+        ck_assert_msg(name[0] == '_' || op_function_of(name), "tests/op_functions.c does not know the function of '%s'",
+                      name);
     }
     ck_assert_int_gt(n, 100);
 }
@@ -367,8 +389,10 @@ END_TEST
 START_TEST(no_row_is_left_of_an_op_that_is_gone)
 {
     const op_rows *all = op_rows_all();
-    for (int i = 0; i < all->n; i++) ck_assert_msg(ag_op_find(all->at[i].op) != NULL, "there is no op '%s'", all->at[i].op);
-    for (int i = 0; i < all->n_covered; i++) ck_assert_msg(ag_op_find(all->covered[i].op) != NULL, "there is no op '%s'", all->covered[i].op);
+    for (int i = 0; i < all->n; i++)
+        ck_assert_msg(ag_op_find(all->at[i].op) != NULL, "there is no op '%s'", all->at[i].op);
+    for (int i = 0; i < all->n_covered; i++)
+        ck_assert_msg(ag_op_find(all->covered[i].op) != NULL, "there is no op '%s'", all->covered[i].op);
 }
 END_TEST
 

@@ -98,8 +98,8 @@ static void REAL(run)(const ag__conv_run *u)
             while (first < last && end + first * u->column_turn < 0) first++;
             while (first < last && column + (last - 1) * u->column_turn >= u->width) last--;
         }
-        REAL(pixels_functions)
-        [u->channels][pixels](u, (const real *)u->in + t * u->in_pixel, first, last, (real *)u->out + t * u->out_pixel);
+        REAL(pixels_function) *const run = REAL(pixels_functions)[u->channels][pixels];
+        run(u, (const real *)u->in + t * u->in_pixel, first, last, (real *)u->out + t * u->out_pixel);
         t += pixels;
     }
 }
@@ -192,10 +192,14 @@ static REAL(weights_function) *const
 #undef AG_ENTRY
 #undef AG_LIST
 
-static void REAL(weight_run)(const ag__conv_weight_run *u) { REAL(weights_functions)[u->channels][u->taps](u); }
+static void REAL(weight_run)(const ag__conv_weight_run *u)
+{
+    REAL(weights_function) *const run = REAL(weights_functions)[u->channels][u->taps];
+    run(u);
+}
 
-/* Registers are added up LANES at a time: their transpose has the first lane of each in its first register, and so on.
- */
+/* Registers are added up LANES at a time: their transpose has the first lane of each in its first register,
+ * and so on. */
 static void REAL(add_lanes)(const void *sums, int64_t n, void *totals)
 {
     for (int64_t i = 0; i < n; i += LANES) {

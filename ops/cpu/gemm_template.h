@@ -83,24 +83,19 @@ AG_INLINE void REAL(product)(int rows, int vectors, int64_t depth, const real *a
     {                                                                                                    \
         REAL(product)(rows, vectors, depth, a, b, out);                                                  \
     }
+// clang-format off
 #define AG_PRODUCTS(rows) AG_PRODUCT(rows, 1) AG_PRODUCT(rows, 2)
-AG_PRODUCTS(1)
-AG_PRODUCTS(2)
-AG_PRODUCTS(3) AG_PRODUCTS(4)
+AG_PRODUCTS(1) AG_PRODUCTS(2) AG_PRODUCTS(3) AG_PRODUCTS(4)
 #if AG_VECTOR_BYTES >= 32
-    AG_PRODUCTS(6)
+AG_PRODUCTS(6)
 #endif
 #if AG_VECTOR_BYTES >= 64
-        AG_PRODUCTS(8) AG_PRODUCTS(10) AG_PRODUCTS(12)
+AG_PRODUCTS(8) AG_PRODUCTS(10) AG_PRODUCTS(12)
 #endif
 
-    /* by the number of rows; the panel of A has zeros in the rows beyond */
-    static void (*const REAL(products)[ROWS + 1][2])(int64_t depth, const real *a, const real *b, real *out) = {
-#define AG_ROW(rows)                                       \
-    {                                                      \
-        REAL(product_##rows##_1), REAL(product_##rows##_2) \
-    }
-        // clang-format off
+/* by the number of rows; the panel of A has zeros in the rows beyond */
+static void (*const REAL(products)[ROWS + 1][2])(int64_t depth, const real *a, const real *b, real *out) = {
+#define AG_ROW(rows) { REAL(product_##rows##_1), REAL(product_##rows##_2) }
     [1] = AG_ROW(1), [2] = AG_ROW(2), [3] = AG_ROW(3), [4] = AG_ROW(4),
 #if AG_VECTOR_BYTES >= 32
     [5] = AG_ROW(6), [6] = AG_ROW(6),
@@ -108,9 +103,9 @@ AG_PRODUCTS(3) AG_PRODUCTS(4)
 #if AG_VECTOR_BYTES >= 64
     [7] = AG_ROW(8), [8] = AG_ROW(8), [9] = AG_ROW(10), [10] = AG_ROW(10), [11] = AG_ROW(12), [12] = AG_ROW(12),
 #endif
-// clang-format on
 #undef AG_ROW
-    };
+};
+// clang-format on
 #undef AG_PRODUCTS
 #undef AG_PRODUCT
 

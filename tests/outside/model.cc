@@ -31,7 +31,8 @@ int main()
     Variable *x = ag_tensor(points.data(), AG_SHAPE(4, 2)), *y = ag_tensor(answers.data(), AG_SHAPE(4, 1));
     Dataset *dataset = ag_data_tensor_dataset(AG_LIST(x, y));
     DataLoader *loader = ag_data_loader(dataset, 4, true);
-    Transform *transform = ag_transforms_compose(ag_transforms_to_tensor(), ag_transforms_normalize(0.5, AG_CHANNELS(0.5)));
+    Transform *transform = ag_transforms_compose(ag_transforms_to_tensor(),
+                                                 ag_transforms_normalize(0.5, AG_CHANNELS(0.5)));
     Net *net = net_new();
     Module *criterion = ag_nn_mse_loss();
     Optimizer *optimizer = ag_optim_sgd(ag_parameters(net), 0.1);
