@@ -202,7 +202,8 @@ ag_optimizer *ag_optim_sgd_call(const struct ag_optim_sgd_args *a)
 
 ag_optimizer *ag_optim_adam_call(const struct ag_optim_adam_args *a)
 {
-    const double option[ADAM_OPTIONS] = { a->lr, a->beta1, a->beta2, a->eps, a->weight_decay, a->amsgrad, a->maximize };
+    const double option[ADAM_OPTIONS] = { a->lr,           a->betas.beta1, a->betas.beta2, a->eps,
+                                          a->weight_decay, a->amsgrad,     a->maximize };
     return optimizer_new(&adam, a->params, option);
 }
 
@@ -231,12 +232,14 @@ ag_variable *ag__optim_room(Thread *t, const ag_optimizer *o, int64_t i, int k)
 }
 
 bool ag__optim_fits(const char *function, const ag_optimizer *o, int64_t i, int k, const ag_variable *x,
-                    const char *name)
+                    const char *name, bool may_be_converted)
 {
     const ag_tensor *p = &o->param[i]->tensor;
     bool counts = o->kind->is_count[k];
     ag_dtype dtype = counts ? AG_FLOAT32 : (ag_dtype)p->dtype;
-    if (x->tensor.dtype == dtype && (counts ? x->tensor.ndim == 0 : ag__same_sizes(&x->tensor, p))) return true;
+    if ((may_be_converted || x->tensor.dtype == dtype) &&
+        (counts ? x->tensor.ndim == 0 : ag__same_sizes(&x->tensor, p)))
+        return true;
     char is[AG_TEXT], wants[AG_TEXT];
     return ag__fail(AG_EINVAL, "%s: %s is %s, but parameter %" PRId64 " asks for %s %s", function, name,
                     ag__tensor_text(&x->tensor, is, sizeof is), i,
@@ -272,7 +275,7 @@ static bool make_state(Thread *t, ag_optimizer *o, int64_t i)
     for (int k = 0; k < o->kind->n_states; k++) {
         if (!o->kind->needs(o->option, k)) continue;
         if (state[k]) {
-            if (!ag__optim_fits("optim_step", o, i, k, state[k], o->kind->state_name[k])) return false;
+            if (!ag__optim_fits("optim_step", o, i, k, state[k], o->kind->state_name[k], false)) return false;
             continue;
         }
         o->fresh[i] = true;

@@ -31,25 +31,45 @@ typedef ag_optimizer Optimizer;
 
 /* torch.optim.SGD. With g the gradient, negated if maximize, plus weight_decay * p:
  *
- *     b = momentum * b + (1 - dampening) * g         the first time: b = g; without momentum there is no b
- *     p = p - lr * b                                 nesterov: p - lr * (g + momentum * b); without momentum: p - lr *
- * g
- */
-#define AG_ARGS_optim_sgd(must, may)                                                            \
-    must(Tensors, params) may(Float, lr, 1e-3) may(Float, momentum, 0) may(Float, dampening, 0) \
-        may(Float, weight_decay, 0) may(Bool, nesterov, false) may(Bool, maximize, false)
+ *     b = momentum * b + (1 - dampening) * g         the first time: b = g
+ *     p = p - lr * b                                 nesterov: p - lr * (g + momentum * b)
+ *
+ * Without momentum there is no b, and p = p - lr * g. */
+/* clang-format off */
+#define AG_ARGS_optim_sgd(must, may) \
+    must(Tensors, params)            \
+    may(Float, lr, 1e-3)             \
+    may(Float, momentum, 0)          \
+    may(Float, dampening, 0)         \
+    may(Float, weight_decay, 0)      \
+    may(Bool, nesterov, false)       \
+    may(Bool, maximize, false)
+/* clang-format on */
 #define ag_optim_sgd(...) AG_CALL(optim_sgd, __VA_ARGS__)
 AG_DECLARE_AS(optim_sgd, ag_optimizer *)
 
-/* torch.optim.Adam; PyTorch's betas=(beta1, beta2) are two arguments here. With g as above, and t the number of steps
- * of this parameter:
+/* torch.optim.Adam: ag_optim_adam(params, .lr = 0.01, .betas = { 0.9, 0.99 }). With g as above, and t the number of
+ * steps of this parameter:
  *
- *     m = beta1 * m + (1 - beta1) * g                v = beta2 * v + (1 - beta2) * g * g
- *     p = p - lr / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + eps)        amsgrad: with the greatest v so far
- */
-#define AG_ARGS_optim_adam(must, may)                                                                                \
-    must(Tensors, params) may(Float, lr, 1e-3) may(Float, beta1, 0.9) may(Float, beta2, 0.999) may(Float, eps, 1e-8) \
-        may(Float, weight_decay, 0) may(Bool, amsgrad, false) may(Bool, maximize, false)
+ *     m = beta1 * m + (1 - beta1) * g
+ *     v = beta2 * v + (1 - beta2) * g * g
+ *     p = p - lr / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + eps)
+ *
+ * amsgrad: with the greatest v so far in v's place. */
+typedef struct ag_betas {
+    double beta1, beta2;
+} ag_betas;
+#define AG_TYPE_Betas ag_betas
+/* clang-format off */
+#define AG_ARGS_optim_adam(must, may)  \
+    must(Tensors, params)              \
+    may(Float, lr, 1e-3)               \
+    may(Betas, betas, { 0.9, 0.999 })  \
+    may(Float, eps, 1e-8)              \
+    may(Float, weight_decay, 0)        \
+    may(Bool, amsgrad, false)          \
+    may(Bool, maximize, false)
+/* clang-format on */
 #define ag_optim_adam(...) AG_CALL(optim_adam, __VA_ARGS__)
 AG_DECLARE_AS(optim_adam, ag_optimizer *)
 
@@ -73,26 +93,25 @@ AG_API bool ag_optim_set_lr(ag_optimizer *optimizer, double lr);
 
 /* ---- its state: what a training that is stopped needs to go on as if it had not been ----
  *
- * The names are those of PyTorch's state_dict(), joined by dots. Parameter i of the list has, once a step has made
- * them,
+ * The names are those of PyTorch's state_dict(), joined by dots. First what a step has made for parameter i of the
+ * list, of its shape and type:
  *
- *     state.i.momentum_buffer                                                    SGD: of the parameter's shape and type
- *     state.i.step  state.i.exp_avg  state.i.exp_avg_sq  state.i.max_exp_avg_sq  Adam: step a float32, the others as
- * above
+ *     SGD     state.i.momentum_buffer
+ *     Adam    state.i.step, a float32 without dimensions; state.i.exp_avg  .exp_avg_sq  .max_exp_avg_sq
  *
- * and the arguments follow, each a float64 without dimensions (0 or 1 for false or true), and last the numbers of the
- * parameters:
+ * then the arguments, each a float64 without dimensions (0 or 1 for false or true):
  *
- *     param_groups.0.lr  ...momentum  ...dampening  ...weight_decay  ...nesterov  ...maximize           SGD
- *     param_groups.0.lr  ...betas.0  ...betas.1  ...eps  ...weight_decay  ...amsgrad  ...maximize       Adam
- *     param_groups.0.params                                                      int64, [0, 1, ...]
- */
+ *     SGD     param_groups.0.lr  .momentum  .dampening  .weight_decay  .nesterov  .maximize
+ *     Adam    param_groups.0.lr  .betas.0  .betas.1  .eps  .weight_decay  .amsgrad  .maximize
+ *
+ * and last param_groups.0.params, the numbers of the parameters: int64, [0, 1, ...]. */
 
 /* A dictionary of all that, for ag_save(); the caller frees it. As in PyTorch the Variables in it are the state itself,
  * not copies: later steps change them. NULL with an error. */
 AG_API ag_state_dict *ag_optim_state_dict(const ag_optimizer *optimizer);
-/* The other way: copies the numbers in, arguments included. Everything is checked before anything is changed; an error
- * says which name is missing, unknown, or of another shape or type than this optimiser's parameters ask for. */
+/* The other way: copies the numbers in, arguments included; a state is converted to its parameter's type. Everything is
+ * checked before anything is changed; an error says which name is missing, unknown, or of another shape than this
+ * optimiser's parameters ask for. */
 AG_API bool ag_optim_load_state_dict(ag_optimizer *optimizer, const ag_state_dict *dict);
 
 /* The same without a dictionary: one after the other,

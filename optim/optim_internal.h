@@ -19,8 +19,8 @@ typedef struct ag_optim_kind {
     /* What a parameter may have beside it. */
     int n_states;
     const char *state_name[AG_OPTIM_STATES];
-    bool is_count[AG_OPTIM_STATES]; /* a number of steps, float32 without dimensions; else of the parameter's shape and
-                                       type */
+    /* A number of steps, float32 without dimensions; else of the parameter's shape and type. */
+    bool is_count[AG_OPTIM_STATES];
     /* Whether a step with these arguments needs state k. */
     bool (*needs)(const double *option, int k);
     /* One step of parameter i, whose state is there; `first`: and was made just now, its elements not set. */
@@ -43,8 +43,9 @@ static inline ag_variable **ag__optim_state(const ag_optimizer *o, int64_t i)
 
 /* Room for state k of parameter i, elements not set, held by the innermost scope; NULL with an error. */
 ag_variable *ag__optim_room(Thread *t, const ag_optimizer *o, int64_t i, int k);
-/* Whether x can be state k of parameter i; false with a sentence about `name`. */
+/* Whether x, which has the right type or may be converted, can be state k of parameter i; false with a sentence about
+ * `name`. */
 bool ag__optim_fits(const char *function, const ag_optimizer *o, int64_t i, int k, const ag_variable *x,
-                    const char *name);
+                    const char *name, bool may_be_converted);
 
 #endif

@@ -149,9 +149,9 @@ static bool states_are_good(const ag_optimizer *o, const ag_variable *const *fro
                 if (!o->kind->needs(option, k)) continue;
                 return ag__fail(AG_EINVAL, "%s: '%s' is missing", here, name);
             }
-            if (!ag__optim_fits(here, o, i, k, from[k], name)) return false;
+            if (!ag__optim_fits(here, o, i, k, from[k], name, true)) return false;
             if (!o->kind->is_count[k]) continue;
-            double steps = ag__load(from[k]->tensor.data, AG_FLOAT32);
+            double steps = ag__load(from[k]->tensor.data, (ag_dtype)from[k]->tensor.dtype);
             if (!(steps >= 0 && steps == trunc(steps) && isfinite(steps)))
                 return ag__fail(AG_EINVAL, "%s: '%s' is %g, it must be a number of steps", here, name, steps);
         }
@@ -159,7 +159,8 @@ static bool states_are_good(const ag_optimizer *o, const ag_variable *const *fro
     return true;
 }
 
-/* Copies of what comes in, laid out as the parameters are; NULL where nothing comes in. Held by the innermost scope. */
+/* Copies of what comes in, laid out and of a type as the parameters are; NULL where nothing comes in. Held by the
+ * innermost scope. */
 static bool copy_states(Thread *t, const ag_optimizer *o, const ag_variable *const *from, ag_variable **to)
 {
     for (int64_t at = 0; at < n_states(o); at++) {

@@ -63,7 +63,8 @@ Optimizer *runs_optimizer(const char *words, List params)
     if (!strchr(words, '=')) return is_sgd ? ag_optim_sgd(params) : ag_optim_adam(params);
     return is_sgd ? ag_optim_sgd(params, GIVEN(lr, 1e-3), GIVEN(momentum, 0), GIVEN(dampening, 0),
                                  GIVEN(weight_decay, 0), GIVEN(nesterov, 0), GIVEN(maximize, 0))
-                  : ag_optim_adam(params, GIVEN(lr, 1e-3), GIVEN(beta1, 0.9), GIVEN(beta2, 0.999), GIVEN(eps, 1e-8),
-                                  GIVEN(weight_decay, 0), GIVEN(amsgrad, 0), GIVEN(maximize, 0));
+                  : ag_optim_adam(params, GIVEN(lr, 1e-3),
+                                  .betas = { runs_argument(words, "beta1", 0.9), runs_argument(words, "beta2", 0.999) },
+                                  GIVEN(eps, 1e-8), GIVEN(weight_decay, 0), GIVEN(amsgrad, 0), GIVEN(maximize, 0));
 #undef GIVEN
 }

@@ -124,8 +124,8 @@ START_TEST(state_that_does_not_fit_is_refused_and_changes_nothing)
         with(good, "param_groups.0.lr", number(-1)),
         with(good, "param_groups.0.maximize", number(0.5)),
         with(good, "state.0.exp_avg", ag_zeros(AG_SHAPE(9, 4))),
-        with(good, "state.0.exp_avg", ag_zeros(AG_SHAPE(4, 9), .dtype = AG_FLOAT64)),
-        with(good, "state.1.step", number(1)),
+        with(good, "state.0.exp_avg", ag_zeros(AG_SHAPE(36), .dtype = AG_FLOAT64)),
+        with(good, "state.1.step", ag_ones(AG_SHAPE(1))),
         with(good, "state.1.step", count(1.5)),
         with(good, "state.1.step", count(-1)),
         with(good, "state.1.step", count(NAN)),
@@ -149,8 +149,8 @@ START_TEST(state_that_does_not_fit_is_refused_and_changes_nothing)
         "Invalid learning rate: -1.0",
         "'param_groups.0.maximize' is 0.5, it must be 0 or 1",
         "state.0.exp_avg is [9, 4] float32 cpu, but parameter 0 asks for [4, 9] float32",
-        "state.0.exp_avg is [4, 9] float64 cpu",
-        "state.1.step is [] float64 cpu, but parameter 1 asks for [] float32",
+        "state.0.exp_avg is [36] float64 cpu",
+        "state.1.step is [1] float32 cpu, but parameter 1 asks for [] float32",
         "'state.1.step' is 1.5, it must be a number of steps",
         "'state.1.step' is -1",
         "'state.1.step' is nan",
@@ -166,17 +166,23 @@ START_TEST(state_that_does_not_fit_is_refused_and_changes_nothing)
     REFUSED(ag_optim_load_state(o, NULL, ag_list_from(good.n, good.value)), "a list is NULL");
     REFUSED(ag_optim_load_state_dict(o, NULL), "the dictionary is NULL");
 
-    /* in another order, in another layout, and into a run without state */
+    /* in another order, layout and type, and into a run without state */
     Optimizer *fresh = ag_optim_adam(runs_list(p));
     arrays turned = with(good, "state.0.exp_avg",
                          ag_t(ag_contiguous(ag_t(good.value[place(&good, "state.0.exp_avg")]))));
+    turned = with(turned, "state.1.exp_avg", ag_double(good.value[place(&good, "state.1.exp_avg")]));
+    turned = with(turned, "state.1.step", ag_long(good.value[place(&good, "state.1.step")]));
+    arrays reversed = turned;
     for (int64_t i = 0; i < good.n; i++) {
-        strcpy(turned.text[i], good.text[good.n - 1 - i]);
-        turned.value[i] = good.value[good.n - 1 - i];
+        strcpy(reversed.text[i], turned.text[good.n - 1 - i]);
+        reversed.value[i] = turned.value[good.n - 1 - i];
     }
-    OK(load(fresh, &turned));
+    OK(load(fresh, &reversed));
     arrays is = arrays_of(fresh);
-    for (int64_t k = 0; k < good.n; k++) ck_assert(ag_equal(is.value[k], good.value[k]));
+    for (int64_t k = 0; k < good.n; k++) {
+        ck_assert(ag_equal(is.value[k], good.value[k]));
+        ck_assert_int_eq(ag_dtype_of(is.value[k]), ag_dtype_of(good.value[k]));
+    }
     ag_optim_free(fresh);
     ag_optim_free(o);
 }
