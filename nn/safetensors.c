@@ -19,6 +19,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "the file's numbers are little endian, and copied as they are");
+
 static bool fail_io(const char *what, const char *path)
 {
     return ag__fail(AG_EIO, "%s: %s: %s", path, what, strerror(errno));
@@ -121,6 +124,16 @@ static size_t write_header(const ag_state_dict *d, char *to)
     return j.n;
 }
 
+static bool can_be_written(const ag_state_dict *d)
+{
+    if (ag_state_dict_get(d, "__metadata__"))
+        return ag__fail(AG_EINVAL, "save: the name __metadata__ stands for a file's texts, so no Variable can have it");
+    size_t n = write_header(d, NULL);
+    return n <= AG_SAFETENSORS_MAX_HEADER ||
+           ag__fail(AG_EINVAL, "save: the names and texts would take %zu bytes, but readers accept up to %d", n,
+                    AG_SAFETENSORS_MAX_HEADER);
+}
+
 static bool write_tensor(int fd, const ag_variable *x, const char *path)
 {
     size_t n = (size_t)bytes_of(x);
@@ -144,12 +157,75 @@ static bool write_file(int fd, const ag_state_dict *d, const char *path)
     return ok && (fsync(fd) == 0 || fail_io("it cannot be flushed to the disk", path));
 }
 
+/* ---- into place ---- */
+
+/* Where a file is to go: the place itself, and a name beside it that nobody else has. */
+typedef struct place {
+    char path[PATH_MAX], temporary[PATH_MAX];
+    bool exists;
+    mode_t mode; /* of the file that is there */
+} place;
+
+static int directory_length(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? (int)(slash - path + 1) : 0;
+}
+
+/* As open() would have it: through symbolic links to where they lead, also where nothing is there yet. */
+static bool follow_links(char path[PATH_MAX], const char *from)
+{
+    char link[PATH_MAX];
+    if (strlen(from) >= PATH_MAX) return ag__fail(AG_EIO, "%.200s...: the path is too long", from);
+    strcpy(path, from);
+    for (int hops = 0; hops < 40; hops++) {
+        ssize_t n = readlink(path, link, sizeof link);
+        if (n < 0) return true;
+        int kept = n && link[0] == '/' ? 0 : directory_length(path);
+        if (kept + n >= PATH_MAX) break;
+        memcpy(path + kept, link, (size_t)n);
+        path[kept + n] = 0;
+    }
+    errno = ELOOP;
+    return fail_io("it cannot be followed", from);
+}
+
+/* Only a file is replaced, and only one that could be written to: not a device, nor what was made read-only. */
+static bool find_place(place *p, const char *path)
+{
+    if (!follow_links(p->path, path)) return false;
+    struct stat there;
+    p->exists = stat(p->path, &there) == 0;
+    if (!p->exists) return errno == ENOENT || fail_io("it cannot be looked at", path);
+    if (!S_ISREG(there.st_mode)) return ag__fail(AG_EIO, "%s: it is not a file", path);
+    p->mode = there.st_mode & 0777;
+    return access(p->path, W_OK) == 0 || fail_io("it cannot be written", path);
+}
+
+/* Makes the file beside it; -1 with errno. Its mode is that of the file it replaces, or what the umask leaves. */
+static int open_beside(place *p)
+{
+    static unsigned files;
+    const mode_t mode = p->exists ? p->mode : 0666;
+    int fd = -1;
+    for (int attempt = 0; fd < 0 && attempt < 100; attempt++) {
+        unsigned number = __atomic_add_fetch(&files, 1, __ATOMIC_RELAXED);
+        int n = snprintf(p->temporary, sizeof p->temporary, "%.*s.argent-%ld-%u", directory_length(p->path), p->path,
+                         (long)getpid(), number);
+        if (n >= (int)sizeof p->temporary) return errno = ENAMETOOLONG, -1;
+        fd = open(p->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+        if (fd < 0 && errno != EEXIST) return -1; /* EEXIST: a process of that number left it behind */
+    }
+    if (fd >= 0 && p->exists) fchmod(fd, mode); /* without the umask; where there are no modes, none is needed */
+    return fd;
+}
+
 /* The name stands for the new file only once its directory is on the disk, too. */
 static void flush_directory(const char *path)
 {
     char directory[PATH_MAX];
-    const char *slash = strrchr(path, '/');
-    snprintf(directory, sizeof directory, "%.*s", slash ? (int)(slash - path + 1) : 1, slash ? path : ".");
+    int n = directory_length(path);
+    snprintf(directory, sizeof directory, "%.*s", n ? n : 1, n ? path : ".");
     int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return;
     fsync(fd); /* some file systems cannot: the rename itself has succeeded */
@@ -160,21 +236,17 @@ bool ag_save(const ag_state_dict *d, const char *path)
 {
     if (!d || !path) return ag__fail(AG_EINVAL, "save: %s is NULL", d ? "the path" : "the dictionary");
     if (!ag__may_change(ag__thread())) return false;
-    char temporary[PATH_MAX];
-    if ((size_t)snprintf(temporary, sizeof temporary, "%s.XXXXXX", path) >= sizeof temporary)
-        return ag__fail(AG_EIO, "%.200s...: the path is too long", path);
-    int fd = mkostemp(temporary, O_CLOEXEC);
+    place p;
+    if (!can_be_written(d) || !find_place(&p, path)) return false;
+    int fd = open_beside(&p);
     if (fd < 0) return fail_io("it cannot be made", path);
-    mode_t mask = umask(0);
-    umask(mask);
-    bool ok = fchmod(fd, 0666 & ~mask) == 0 || fail_io("its mode cannot be set", path);
-    ok = ok && write_file(fd, d, path);
+    bool ok = write_file(fd, d, path);
     if (close(fd) && ok) ok = fail_io("it cannot be closed", path);
-    if (ok && rename(temporary, path)) ok = fail_io("it cannot be put in its place", path);
+    if (ok && rename(p.temporary, p.path)) ok = fail_io("it cannot be put in its place", path);
     if (ok)
-        flush_directory(path);
+        flush_directory(p.path);
     else
-        unlink(temporary);
+        unlink(p.temporary);
     return ok;
 }
 
@@ -230,7 +302,7 @@ static ag_state_dict *read_file(int fd, const char *path)
 ag_state_dict *ag_load(const char *path)
 {
     if (!path) return ag__fail(AG_EINVAL, "load: the path is NULL");
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); /* a pipe is refused, not waited for */
     if (fd < 0) return fail_io("it cannot be opened", path), NULL;
     ag_state_dict *d = read_file(fd, path);
     close(fd);

@@ -174,15 +174,17 @@ static bool number(reader *r, int64_t *value)
     if (*first == '0' && r->at - first > 1) return wrong(r, "a number that begins with 0");
     return true;
 }
-/* [n, n, ...] of at most `max` numbers; how many, -1 with an error. */
-static int numbers(reader *r, int64_t *value, int max, const char *too_many)
+/* [n, n, ...], of which the first `max` are kept; how many there are, -1 with an error. */
+static int numbers(reader *r, int64_t *value, int max)
 {
     int n = 0;
+    int64_t next;
     if (!expect(r, '[')) return -1;
     if (accept(r, ']')) return 0;
     do {
-        if (n == max) return wrong(r, too_many), -1;
-        if (!number(r, &value[n++])) return -1;
+        if (!number(r, &next)) return -1;
+        if (n < max) value[n] = next;
+        n++;
     } while (accept(r, ','));
     return expect(r, ']') ? n : -1;
 }
@@ -243,13 +245,16 @@ static bool tensor_info(reader *r, ag_stored_tensor *x)
                 const char *name = string(r);
                 if (!name || !dtype_of(r, x->name, name, &x->dtype)) return false;
             } else if (which == SHAPE) {
-                x->ndim = numbers(r, x->size, AG_MAX_DIMS, "a shape of more than 8 dimensions");
+                x->ndim = numbers(r, x->size, AG_MAX_DIMS);
                 if (x->ndim < 0) return false;
+                if (x->ndim > AG_MAX_DIMS)
+                    return ag__fail(AG_ENOTSUP, "%s: tensor '%s' has %d dimensions; up to %d are supported", r->file,
+                                    x->name, x->ndim, AG_MAX_DIMS);
             } else {
                 int64_t place[2];
-                int n = numbers(r, place, 2, "data_offsets of more than two numbers");
+                int n = numbers(r, place, 2);
                 if (n < 0) return false;
-                if (n < 2) return wrong(r, "data_offsets of fewer than two numbers");
+                if (n != 2) return wrong(r, "data_offsets that are not two numbers");
                 x->begin = place[0];
                 x->end = place[1];
             }
