@@ -22,6 +22,8 @@ typedef struct note {
 struct ag_state_dict {
     item *items;
     int64_t n_items, max_items;
+    int64_t *slots;  /* by the name's hash: 1 + the place in items, 0 where it is free */
+    int64_t n_slots; /* a power of two, more than twice as many as items */
     note *notes;
     int64_t n_notes, max_notes;
 };
@@ -44,15 +46,41 @@ void ag_state_dict_free(ag_state_dict *d)
         free(d->notes[i].text);
     }
     free(d->items);
+    free(d->slots);
     free(d->notes);
     free(d);
 }
 
+/* The slot that has the name's item, or the free one where it would go. There are slots. */
+static int64_t *slot_of(const ag_state_dict *d, const char *name)
+{
+    uint64_t hash = 14695981039346656037u; /* FNV-1a */
+    for (const char *p = name; *p; p++) hash = (hash ^ (unsigned char)*p) * 1099511628211u;
+    for (;; hash++) {
+        int64_t *slot = &d->slots[hash & (uint64_t)(d->n_slots - 1)];
+        if (!*slot || strcmp(d->items[*slot - 1].name, name) == 0) return slot;
+    }
+}
 static item *find(const ag_state_dict *d, const char *name)
 {
-    for (int64_t i = 0; d && name && i < d->n_items; i++)
-        if (!strcmp(d->items[i].name, name)) return &d->items[i];
-    return NULL;
+    int64_t at = d && name && d->n_slots ? *slot_of(d, name) : 0;
+    return at ? &d->items[at - 1] : NULL;
+}
+/* Room for one more item. */
+static bool grow(ag_state_dict *d)
+{
+    void *table = d->items;
+    bool ok = ag__grow(&table, &d->max_items, d->n_items + 1, sizeof *d->items);
+    d->items = table;
+    if (!ok || 2 * (d->n_items + 1) < d->n_slots) return ok;
+    const int64_t n = d->n_slots ? 2 * d->n_slots : 16;
+    int64_t *slots = calloc((size_t)n, sizeof *slots);
+    if (!slots) return ag__fail_memory("a state dict", (size_t)n * sizeof *slots);
+    free(d->slots);
+    d->slots = slots;
+    d->n_slots = n;
+    for (int64_t i = 0; i < d->n_items; i++) *slot_of(d, d->items[i].name) = i + 1;
+    return true;
 }
 
 static char *copy_text(const char *text)
@@ -75,12 +103,10 @@ bool ag_state_dict_set(ag_state_dict *d, const char *name, ag_variable *x)
         there->variable = x;
         return true;
     }
-    void *table = d->items;
-    bool ok = ag__grow(&table, &d->max_items, d->n_items + 1, sizeof *d->items);
-    d->items = table;
-    char *copy = ok ? copy_text(name) : NULL;
+    char *copy = grow(d) ? copy_text(name) : NULL;
     if (!copy) return false;
     d->items[d->n_items++] = (item){ copy, ag_retain(x) };
+    *slot_of(d, name) = d->n_items;
     return true;
 }
 
@@ -170,65 +196,68 @@ static void say(report *r, const char *format, ...)
     if (n > 0) r->n += (size_t)n < sizeof r->text - r->n ? (size_t)n : sizeof r->text - 1 - r->n;
 }
 
-static bool is_in_module(ag_module *m, const char *name)
-{
-    for (ag_named s = { 0 }; ag_module_named(m, AG_NAMED_STATE, &s);)
-        if (!strcmp(s.name, name)) return true;
-    return false;
-}
-
-static void find_missing(report *r, ag_module *m, const ag_state_dict *d)
+/* The names in `all` that `others` lacks. */
+static void find_lacking(report *r, const char *what, const ag_state_dict *all, const ag_state_dict *others)
 {
     int n = 0;
-    for (ag_named s = { 0 }; ag_module_named(m, AG_NAMED_STATE, &s);)
-        if (!find(d, s.name)) say(r, "%s\"%s\"", n++ ? ", " : "\n\tMissing key(s) in state_dict: ", s.name);
+    for (ag_state_item s = { 0 }; ag_state_dict_next(all, &s);) {
+        if (find(others, s.name)) continue;
+        if (!n++)
+            say(r, "\n\t%s key(s) in state_dict: \"%s\"", what, s.name);
+        else
+            say(r, ", \"%s\"", s.name);
+    }
     if (n) say(r, ". ");
     r->lines += n;
 }
-static void find_unexpected(report *r, ag_module *m, const ag_state_dict *d)
+static void find_mismatches(report *r, const ag_state_dict *own, const ag_state_dict *d)
 {
-    int n = 0;
-    for (ag_state_item s = { 0 }; ag_state_dict_next(d, &s);)
-        if (!is_in_module(m, s.name)) say(r, "%s\"%s\"", n++ ? ", " : "\n\tUnexpected key(s) in state_dict: ", s.name);
-    if (n) say(r, ". ");
-    r->lines += n;
-}
-static void find_mismatches(report *r, ag_module *m, const ag_state_dict *d)
-{
-    for (ag_named s = { 0 }; ag_module_named(m, AG_NAMED_STATE, &s);) {
+    for (ag_state_item s = { 0 }; ag_state_dict_next(own, &s);) {
         const ag_variable *x = ag_state_dict_get(d, s.name);
-        if (!x || ag__same_sizes(&x->tensor, &s.variable->tensor)) continue;
         char is[AG_TEXT], wants[AG_TEXT];
-        say(r,
-            "\n\tsize mismatch for %s: copying a param with shape torch.Size(%s) from checkpoint, "
-            "the shape in current model is torch.Size(%s).",
-            s.name, ag__shape_text(x->tensor.ndim, x->tensor.size, is, sizeof is),
-            ag__shape_text(s.variable->tensor.ndim, s.variable->tensor.size, wants, sizeof wants));
+        if (!x) continue;
+        if (!ag__same_sizes(&x->tensor, &s.variable->tensor))
+            say(r,
+                "\n\tsize mismatch for %s: copying a param with shape torch.Size(%s) from checkpoint, the shape in "
+                "current model is torch.Size(%s).",
+                s.name, ag__shape_text(x->tensor.ndim, x->tensor.size, is, sizeof is),
+                ag__shape_text(s.variable->tensor.ndim, s.variable->tensor.size, wants, sizeof wants));
+        else if (ag__overlaps_itself(&s.variable->tensor) || ag__overlap(&s.variable->tensor, &x->tensor) == 2)
+            say(r, "\n\t%s: elements of it lie in one place; clone() it first.", s.name);
+        else
+            continue;
         r->lines++;
     }
 }
 
-bool ag_module_load_state_dict_call(const struct ag_module_load_state_dict_args *a)
+static bool load(ag_module *m, const ag_state_dict *own, const ag_state_dict *d, bool strict)
 {
-    ag_module *m = a->module;
-    if (!ag__module_given("load_state_dict", m)) return false;
-    if (!a->dict) return ag__fail(AG_EINVAL, "load_state_dict: the dictionary is NULL");
-    if (!ag__may_change(ag__thread())) return false;
     report r = { .n = 0 };
-    if (a->strict) {
-        find_unexpected(&r, m, a->dict);
-        find_missing(&r, m, a->dict);
+    if (strict) {
+        find_lacking(&r, "Missing", own, d);
+        find_lacking(&r, "Unexpected", d, own);
     }
-    find_mismatches(&r, m, a->dict);
-    if (ag_error()) return false; /* the names could not be listed */
+    find_mismatches(&r, own, d);
     if (r.lines) return ag__fail(AG_EINVAL, "Error(s) in loading state_dict for %s:%s", ag__module_type(m), r.text);
-    AG_SCOPE;
-    AG_NO_GRAD;
-    for (ag_named s = { 0 }; ag_module_named(m, AG_NAMED_STATE, &s);) {
-        ag_variable *x = ag_state_dict_get(a->dict, s.name);
+    for (ag_state_item s = { 0 }; ag_state_dict_next(own, &s);) {
+        ag_variable *x = ag_state_dict_get(d, s.name);
         if (x && !ag_copy_(s.variable, x)) return false;
     }
-    return !ag_error();
+    return true;
+}
+
+bool ag_module_load_state_dict_call(const struct ag_module_load_state_dict_args *a)
+{
+    if (!ag__module_given("load_state_dict", a->module)) return false;
+    if (!a->dict) return ag__fail(AG_EINVAL, "load_state_dict: the dictionary is NULL");
+    if (!ag__may_change(ag__thread())) return false;
+    ag_state_dict *own = ag_module_state_dict(a->module); /* shares the module's memory: what is copied there is here */
+    if (!own) return false;
+    AG_SCOPE;
+    AG_NO_GRAD;
+    bool ok = load(a->module, own, a->dict, a->strict);
+    ag_state_dict_free(own);
+    return ok;
 }
 
 bool ag_module_save(ag_module *m, const char *path)
