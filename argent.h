@@ -46,6 +46,7 @@
 #include <argent/view.h>
 
 /* Modules, and what trains and keeps them. */
+#include <argent/clip_grad.h>
 #include <argent/criterion.h>
 #include <argent/init.h>
 #include <argent/layers.h>
