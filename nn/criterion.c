@@ -11,7 +11,6 @@
 
 typedef struct loss {
     ag_module base;
-    ag_variable *weight;
     int64_t ignore_index;
     const char *reduction; /* one of the three below */
     double label_smoothing;
@@ -20,12 +19,13 @@ typedef struct loss {
 static ag_variable *cross_entropy(ag_module *self, ag_variable *input, ag_variable *target)
 {
     const loss *m = (loss *)self;
-    return ag_cross_entropy(input, target, m->weight, m->ignore_index, m->reduction, m->label_smoothing);
+    return ag_cross_entropy(input, target, ag__module_variable(self, "weight"), m->ignore_index, m->reduction,
+                            m->label_smoothing);
 }
 static ag_variable *nll(ag_module *self, ag_variable *input, ag_variable *target)
 {
     const loss *m = (loss *)self;
-    return ag_nll_loss(input, target, m->weight, m->ignore_index, m->reduction);
+    return ag_nll_loss(input, target, ag__module_variable(self, "weight"), m->ignore_index, m->reduction);
 }
 static ag_variable *mse(ag_module *self, ag_variable *input, ag_variable *target)
 {
@@ -47,18 +47,18 @@ static ag_module *loss_new(const char *type, ag_criterion_function *criterion, c
 }
 static ag_module *weighted(ag_module *m, ag_variable *weight, int64_t ignore_index)
 {
-    loss *self = (loss *)m;
     if (!m) return NULL;
-    self->ignore_index = ignore_index;
-    AG_BUFFER(self, weight, weight);
+    ((loss *)m)->ignore_index = ignore_index;
+    ag_module_add_buffer(m, "weight", weight);
     return AG_MODULE_DONE(m);
 }
 
 ag_module *ag_nn_cross_entropy_loss_call(const struct ag_nn_cross_entropy_loss_args *a)
 {
+    char text[32];
     if (!(a->label_smoothing >= 0 && a->label_smoothing <= 1))
-        return ag__fail(AG_EINVAL, "CrossEntropyLoss: label_smoothing must be between 0.0 and 1.0. Got: %g",
-                        a->label_smoothing);
+        return ag__fail(AG_EINVAL, "CrossEntropyLoss: label_smoothing must be between 0.0 and 1.0. Got: %s",
+                        ag__number_text(a->label_smoothing, text));
     ag_module *m = weighted(loss_new("CrossEntropyLoss", cross_entropy, a->reduction), a->weight, a->ignore_index);
     if (m) ((loss *)m)->label_smoothing = a->label_smoothing;
     return m;

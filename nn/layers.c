@@ -1,5 +1,6 @@
-/* layers.c - the modules of torch.nn. Each is a struct that keeps its options and parameters, a forward that is one
- * op, and an extra_repr that writes the options as PyTorch does. */
+/* layers.c - the modules of torch.nn. Each is a struct that keeps its options, a forward that is one op, and an
+ * extra_repr that writes the options as PyTorch does. Parameters are looked up by their names, since they may be
+ * replaced. */
 #include <argent/layers.h>
 
 #include "nn/module_parts.h"
@@ -55,7 +56,7 @@ static ag_variable *undrawn(int ndim, const int64_t *size, ag_dtype dtype)
 {
     if (dtype == AG_DTYPE_DEFAULT) dtype = ag_get_default_dtype();
     if (!ag__is_floating(dtype))
-        return ag__fail(AG_EINVAL, "only floating types can want a gradient, so a layer cannot be %s",
+        return ag__fail(AG_EINVAL, "Only Tensors of floating point dtype can require gradients: a layer cannot be %s",
                         ag_dtype_name(dtype));
     return ag__new(ag__thread(), ndim, size, dtype, AG_CPU);
 }
@@ -68,8 +69,7 @@ static ag_variable *moved(ag_variable *x, ag_device device)
 static ag_variable *weight_drawn(int ndim, const int64_t *size, ag_device device, ag_dtype dtype)
 {
     ag_variable *x = undrawn(ndim, size, dtype);
-    if (x && x->tensor.numel) x = ag_nn_init_kaiming_uniform_(x, .a = sqrt(5));
-    return moved(x, device);
+    return x ? moved(ag_nn_init_kaiming_uniform_(x, .a = sqrt(5)), device) : NULL;
 }
 static ag_variable *bias_drawn(bool wanted, int64_t size, int64_t fan_in, ag_device device, ag_dtype dtype)
 {
@@ -84,19 +84,17 @@ static ag_variable *bias_drawn(bool wanted, int64_t size, int64_t fan_in, ag_dev
 typedef struct linear {
     ag_module base;
     struct ag_nn_linear_args args;
-    ag_variable *weight, *bias;
 } linear;
 
 static ag_variable *linear_forward(ag_module *self, ag_variable *x)
 {
-    linear *m = (linear *)self;
-    return ag_linear(x, m->weight, m->bias);
+    return ag_linear(x, ag__module_variable(self, "weight"), ag__module_variable(self, "bias"));
 }
 static int linear_repr(const ag_module *self, char *text, size_t room)
 {
     const struct ag_nn_linear_args *a = &((const linear *)self)->args;
     return snprintf(text, room, "in_features=%" PRId64 ", out_features=%" PRId64 ", bias=%s", a->in_features,
-                    a->out_features, python_bool(a->bias));
+                    a->out_features, python_bool(ag__module_variable(self, "bias") != AG_NONE));
 }
 ag_module *ag_nn_linear_call(const struct ag_nn_linear_args *a)
 {
@@ -106,13 +104,12 @@ ag_module *ag_nn_linear_call(const struct ag_nn_linear_args *a)
                         a->in_features, a->out_features);
     AG_SCOPE;
     ag_module *m = ag_module_new(sizeof(linear), "Linear", linear_forward);
-    linear *self = (linear *)m;
     if (!m) return NULL;
     m->extra_repr = linear_repr;
-    self->args = *a;
+    ((linear *)m)->args = *a;
     const int64_t size[] = { a->out_features, a->in_features };
-    AG_PARAMETER(self, weight, weight_drawn(2, size, a->device, a->dtype));
-    AG_PARAMETER(self, bias, bias_drawn(a->bias, a->out_features, a->in_features, a->device, a->dtype));
+    ag_module_add_parameter(m, "weight", weight_drawn(2, size, a->device, a->dtype));
+    ag_module_add_parameter(m, "bias", bias_drawn(a->bias, a->out_features, a->in_features, a->device, a->dtype));
     return AG_MODULE_DONE(m);
 }
 
@@ -121,13 +118,13 @@ ag_module *ag_nn_linear_call(const struct ag_nn_linear_args *a)
 typedef struct conv2d {
     ag_module base;
     struct ag_nn_conv2d_args args;
-    ag_variable *weight, *bias;
 } conv2d;
 
 static ag_variable *conv2d_forward(ag_module *self, ag_variable *x)
 {
-    conv2d *m = (conv2d *)self;
-    return ag_conv2d(x, m->weight, m->bias, m->args.stride, m->args.padding, m->args.dilation, m->args.groups);
+    const struct ag_nn_conv2d_args *a = &((conv2d *)self)->args;
+    return ag_conv2d(x, ag__module_variable(self, "weight"), ag__module_variable(self, "bias"), a->stride, a->padding,
+                     a->dilation, a->groups);
 }
 static int conv2d_repr(const ag_module *self, char *text, size_t room)
 {
@@ -139,7 +136,7 @@ static int conv2d_repr(const ag_module *self, char *text, size_t room)
     return snprintf(text, room, "%" PRId64 ", %" PRId64 ", kernel_size=%s, stride=%s%s%s%s%s%s%s", a->in_channels,
                     a->out_channels, sides_text(a->kernel_size, true, k), sides_text(a->stride, true, s),
                     padded ? ", padding=" : "", padded ? p : "", dilated ? ", dilation=" : "", dilated ? d : "", groups,
-                    a->bias ? "" : ", bias=False");
+                    ag__module_variable(self, "bias") != AG_NONE ? "" : ", bias=False");
 }
 ag_module *ag_nn_conv2d_call(const struct ag_nn_conv2d_args *a)
 {
@@ -151,9 +148,11 @@ ag_module *ag_nn_conv2d_call(const struct ag_nn_conv2d_args *a)
                         "Conv2d: in_channels and out_channels must not be negative, but are %" PRId64 " and %" PRId64,
                         a->in_channels, a->out_channels);
     if (a->in_channels % a->groups || a->out_channels % a->groups)
-        return ag__fail(AG_EINVAL, "Conv2d: %s (%" PRId64 ") must be divisible by groups (%" PRId64 ")",
-                        a->in_channels % a->groups ? "in_channels" : "out_channels",
-                        a->in_channels % a->groups ? a->in_channels : a->out_channels, a->groups);
+        return ag__fail(AG_EINVAL,
+                        "Conv2d: %s must be divisible by groups (in_channels: %" PRId64 ", out_channels: %" PRId64
+                        ", groups: %" PRId64 ")",
+                        a->in_channels % a->groups ? "in_channels" : "out_channels", a->in_channels, a->out_channels,
+                        a->groups);
     if (!sides_checked("Conv2d", "kernel_size", a->kernel_size, 1, kernel) ||
         !sides_checked("Conv2d", "stride", a->stride, 1, other) ||
         !sides_checked("Conv2d", "padding", a->padding, 0, other) ||
@@ -161,14 +160,13 @@ ag_module *ag_nn_conv2d_call(const struct ag_nn_conv2d_args *a)
         return NULL;
     AG_SCOPE;
     ag_module *m = ag_module_new(sizeof(conv2d), "Conv2d", conv2d_forward);
-    conv2d *self = (conv2d *)m;
     if (!m) return NULL;
     m->extra_repr = conv2d_repr;
-    self->args = *a;
+    ((conv2d *)m)->args = *a;
     const int64_t per_group = a->in_channels / a->groups, fan_in = per_group * kernel[0] * kernel[1];
     const int64_t size[] = { a->out_channels, per_group, kernel[0], kernel[1] };
-    AG_PARAMETER(self, weight, weight_drawn(4, size, a->device, a->dtype));
-    AG_PARAMETER(self, bias, bias_drawn(a->bias, a->out_channels, fan_in, a->device, a->dtype));
+    ag_module_add_parameter(m, "weight", weight_drawn(4, size, a->device, a->dtype));
+    ag_module_add_parameter(m, "bias", bias_drawn(a->bias, a->out_channels, fan_in, a->device, a->dtype));
     return AG_MODULE_DONE(m);
 }
 
@@ -229,13 +227,15 @@ static ag_variable *dropout2d_forward(ag_module *self, ag_variable *x)
 static int dropout_repr(const ag_module *self, char *text, size_t room)
 {
     const struct ag_nn_dropout_args *a = &((const dropout *)self)->args;
-    char p[40];
+    char p[32];
     return snprintf(text, room, "p=%s, inplace=%s", ag__number_text(a->p, p), python_bool(a->inplace));
 }
 static ag_module *dropout_new(const char *type, ag_forward_function *forward, double p, bool inplace)
 {
+    char text[32];
     if (!(p >= 0 && p <= 1))
-        return ag__fail(AG_EINVAL, "%s: dropout probability has to be between 0 and 1, but got %g", type, p);
+        return ag__fail(AG_EINVAL, "%s: dropout probability has to be between 0 and 1, but got %s", type,
+                        ag__number_text(p, text));
     ag_module *m = ag_module_new(sizeof(dropout), type, forward);
     if (!m) return NULL;
     m->extra_repr = dropout_repr;
@@ -335,5 +335,11 @@ static ag_module *softmax_new(const char *type, ag_forward_function *forward, in
     ((softmax *)m)->dim = dim;
     return m;
 }
-ag_module *ag_nn_softmax(int64_t dim) { return softmax_new("Softmax", softmax_forward, dim); }
-ag_module *ag_nn_log_softmax(int64_t dim) { return softmax_new("LogSoftmax", log_softmax_forward, dim); }
+ag_module *ag_nn_softmax_call(const struct ag_nn_softmax_args *a)
+{
+    return softmax_new("Softmax", softmax_forward, a->dim);
+}
+ag_module *ag_nn_log_softmax_call(const struct ag_nn_log_softmax_args *a)
+{
+    return softmax_new("LogSoftmax", log_softmax_forward, a->dim);
+}

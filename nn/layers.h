@@ -10,21 +10,29 @@
 
 AG_BEGIN_DECLS
 
-/* x -> the last module(... the first module(x)); the modules are named "0", "1", ... and taken over.
- * Any number of them; one that failed (NULL) makes it fail. */
-extern AG_API ag_module ag_module_end_;
+/* x -> the last module(... the first module(x)); the modules are named "0", "1", ... and taken over. Any number of
+ * them; one that failed (NULL) makes it fail. A struct of yours goes in as &net->base. */
+AG_API ag_module *ag_nn_sequential_of(int64_t n, ag_module *const *modules);
 #ifdef __cplusplus
 AG_END_DECLS
-#define ag_nn_sequential(...) \
-    ag_nn_sequential_of(std::initializer_list<ag_module *>{ __VA_ARGS__, &ag_module_end_ }.begin())
+inline ag_module *ag_nn_sequential_list(std::initializer_list<ag_module *> list)
+{
+    return ag_nn_sequential_of((int64_t)list.size() - 1, list.begin() + 1);
+}
+#define ag_nn_sequential(...) ag_nn_sequential_list({ nullptr, __VA_ARGS__ }) /* the first, so that there may be none \
+                                                                               */
 AG_BEGIN_DECLS
 #else
-#define ag_nn_sequential(...) ag_nn_sequential_of((ag_module *const[]){ __VA_ARGS__, &ag_module_end_ })
+#define ag_nn_sequential(...) AG_SEQUENTIAL_(AG_PASTE(ag_modules_, __COUNTER__), __VA_ARGS__)
+#define AG_SEQUENTIAL_(list, ...)                                                 \
+    __extension__({                                                               \
+        ag_module *const list[] = { NULL, __VA_ARGS__ };                          \
+        ag_nn_sequential_of((int64_t)(sizeof list / sizeof *list) - 1, list + 1); \
+    })
 #endif
-/* The modules up to &ag_module_end_; NULL: none. */
-AG_API ag_module *ag_nn_sequential_of(ag_module *const *modules);
-/* sequential.append(module): one more at the end. Returns sequential. */
-AG_API ag_module *ag_nn_append(ag_module *sequential, ag_module *module);
+/* sequential.append(module): one more at the end, taken over also where it is refused. */
+#define ag_nn_append(sequential, module) ag_module_append(AG_MODULE(sequential), AG_MODULE(module))
+AG_API bool ag_module_append(ag_module *sequential, ag_module *module);
 
 /* y = x weight^T + bias: (*, in_features) -> (*, out_features). weight (out, in), bias (out) */
 #define AG_ARGS_nn_linear(must, may)                                                                        \
@@ -72,11 +80,17 @@ AG_DECLARE_AS(nn_relu, ag_module *)
 #define ag_nn_flatten(...)            AG_CALL(nn_flatten, __VA_ARGS__)
 AG_DECLARE_AS(nn_flatten, ag_module *)
 
-AG_API ag_module *ag_nn_sigmoid(void);            /* 1 / (1 + exp(-x)) */
-AG_API ag_module *ag_nn_tanh(void);               /* (exp(x) - exp(-x)) / (exp(x) + exp(-x)) */
-AG_API ag_module *ag_nn_softmax(int64_t dim);     /* exp(x) / sum(exp(x)) along dim */
-AG_API ag_module *ag_nn_log_softmax(int64_t dim); /* its logarithm */
-AG_API ag_module *ag_nn_identity(void);           /* x itself */
+/* exp(x) / sum(exp(x)) along dim, and its logarithm. */
+#define AG_ARGS_nn_softmax(must, may)     must(Int, dim)
+#define AG_ARGS_nn_log_softmax(must, may) AG_ARGS_nn_softmax(must, may)
+#define ag_nn_softmax(...)                AG_CALL(nn_softmax, __VA_ARGS__)
+#define ag_nn_log_softmax(...)            AG_CALL(nn_log_softmax, __VA_ARGS__)
+AG_DECLARE_AS(nn_softmax, ag_module *)
+AG_DECLARE_AS(nn_log_softmax, ag_module *)
+
+AG_API ag_module *ag_nn_sigmoid(void);  /* 1 / (1 + exp(-x)) */
+AG_API ag_module *ag_nn_tanh(void);     /* (exp(x) - exp(-x)) / (exp(x) + exp(-x)) */
+AG_API ag_module *ag_nn_identity(void); /* x itself */
 
 AG_END_DECLS
 #endif

@@ -21,7 +21,10 @@ bool ag__module_given(const char *function, const ag_module *m)
 
 void *ag_module_new(size_t size, const char *type, ag_forward_function *forward)
 {
-    ag_module *m = size >= sizeof *m ? calloc(1, size) : NULL;
+    if (size < sizeof(ag_module))
+        return ag__fail(AG_EINVAL, "module_new: %s has %zu bytes, but it must begin with a Module, which has %zu",
+                        type ? type : "Module", size, sizeof(ag_module));
+    ag_module *m = calloc(1, size);
     struct ag_module_parts *parts = calloc(1, sizeof *parts);
     if (!m || !parts) {
         free(m);
@@ -37,6 +40,10 @@ void *ag_module_new(size_t size, const char *type, ag_forward_function *forward)
 
 /* ---- parts ---- */
 
+static const char *const kind_name[] = {
+    [AG_PART_CHILD] = "module", [AG_PART_PARAMETER] = "parameter", [AG_PART_BUFFER] = "buffer"
+};
+
 static ag_part *find(const ag_module *m, const char *name)
 {
     for (int64_t i = 0; i < m->parts->n; i++)
@@ -44,29 +51,41 @@ static ag_part *find(const ag_module *m, const char *name)
     return NULL;
 }
 
-static bool name_is_good(const ag_module *m, const char *what, const char *name)
+ag_variable *ag__module_variable(const ag_module *m, const char *name)
 {
-    if (!name || !*name) return ag__fail(AG_EINVAL, "%s: %s name can't be empty string \"\"", ag__module_type(m), what);
-    if (strchr(name, '.'))
-        return ag__fail(AG_EINVAL, "%s: %s name can't contain \".\", got: %s", ag__module_type(m), what, name);
+    const ag_part *p = find(m, name);
+    return p && p->kind != AG_PART_CHILD && p->variable ? p->variable : AG_NONE;
+}
+
+static bool name_is_good(const ag_module *m, ag_part_kind kind, const char *name)
+{
+    const char *type = ag__module_type(m), *what = kind_name[kind];
+    if (!name || !*name) return ag__fail(AG_EINVAL, "%s: %s name can't be empty string \"\"", type, what);
+    if (strchr(name, '.')) return ag__fail(AG_EINVAL, "%s: %s name can't contain \".\", got: %s", type, what, name);
     return true;
 }
 
-/* The place for a part of that name: the old one's, emptied into *old, or a new one at the end. NULL with an error. */
-static ag_part *place(ag_module *m, const char *what, const char *name, ag_part *old)
+/* The place for a part of that name, to be filled: that of the part which has it, itself put into *old, or a new one at
+ * the end; there, too, if the old part is of another kind. NULL with an error, nothing changed. */
+static ag_part *place(ag_module *m, ag_part_kind kind, const char *name, ag_part *old)
 {
-    if (!name_is_good(m, what, name)) return NULL;
+    struct ag_module_parts *parts = m->parts;
+    *old = (ag_part){ .name = NULL };
+    if (!ag__may_change(ag__thread()) || !name_is_good(m, kind, name)) return NULL;
     ag_part *p = find(m, name);
     if (p) {
         *old = *p;
-        return p;
+        if (p->kind == kind) return p;
+        ag_part *last = &parts->at[parts->n - 1];
+        memmove(p, p + 1, (size_t)(last - p) * sizeof *p);
+        *last = (ag_part){ .name = old->name, .kind = kind };
+        return last;
     }
-    if (!ag__grow((void **)&m->parts->at, &m->parts->max, m->parts->n + 1, sizeof *p)) return NULL;
+    if (!ag__grow((void **)&parts->at, &parts->max, parts->n + 1, sizeof *p)) return NULL;
     char *copy = strdup(name);
     if (!copy) return ag__fail_memory("a name in a module", strlen(name) + 1);
-    p = &m->parts->at[m->parts->n++];
-    *p = (ag_part){ .name = copy };
-    *old = *p;
+    p = &parts->at[parts->n++];
+    *p = (ag_part){ .name = copy, .kind = kind };
     return p;
 }
 
@@ -110,31 +129,34 @@ bool ag_module_add_child(ag_module *m, const char *name, ag_module *child)
     if (found) {
         ag__fail(AG_EINVAL, found > 0 ? "%s: %s would be a part of itself" : "%s: below %s modules are nested too deep",
                  ag__module_type(m), name ? name : "");
-        /* m may be below the child, so nothing can be freed here: the child stays the caller's */
-        m->parts->failed = true;
+        if (found < 0 && m->parts->owners == 0) return refuse_child(m, child);
+        m->parts->failed = true; /* m may be below the child, which therefore stays the caller's */
         return false;
     }
-    ag_part old, *p = place(m, "module", name, &old);
+    ag_part old, *p = place(m, AG_PART_CHILD, name, &old);
     if (!p) return refuse_child(m, child);
     child->parts->owners++;
-    p->kind = AG_PART_CHILD;
     p->child = child;
     let_go(&old);
     ag__module_changed();
     return true;
 }
 
+static bool refuse_variable(ag_module *m)
+{
+    m->parts->failed = true;
+    return false;
+}
+
 static bool add_variable(ag_module *m, ag_part_kind kind, const char *name, ag_variable *x)
 {
-    static const char *const what[] = { [AG_PART_PARAMETER] = "parameter", [AG_PART_BUFFER] = "buffer" };
-    if (!ag__module_given(kind == AG_PART_BUFFER ? "add_buffer" : "add_parameter", m)) return false;
-    if (!x) ag__fail(AG_EINVAL, "%s: %s %s is NULL", ag__module_type(m), what[kind], name ? name : "");
-    ag_part old, *p = x ? place(m, what[kind], name, &old) : NULL;
-    if (!p) {
-        m->parts->failed = true;
-        return false;
-    }
-    p->kind = kind;
+    if (!x) ag__fail(AG_EINVAL, "%s: %s %s is NULL", ag__module_type(m), kind_name[kind], name ? name : "");
+    if (x && x->tensor.wrapped)
+        x = ag__fail(AG_EINVAL,
+                     "%s: %s %s is a number from ag_scalar, which is shared, so it cannot change; use ag_full",
+                     ag__module_type(m), kind_name[kind], name ? name : "");
+    ag_part old, *p = x ? place(m, kind, name, &old) : NULL;
+    if (!p) return refuse_variable(m);
     p->variable = x == AG_NONE ? NULL : ag_retain(x);
     let_go(&old);
     ag__module_changed();
@@ -143,33 +165,29 @@ static bool add_variable(ag_module *m, ag_part_kind kind, const char *name, ag_v
 
 bool ag_module_add_parameter(ag_module *m, const char *name, ag_variable *x)
 {
-    if (m && x && x != AG_NONE) {
-        const char *wrong = NULL;
-        if (x->grad_fn)
-            wrong = "it was computed by an op. Model parameters must be created explicitly; to express one as a "
-                    "function of another Variable, compute the value in forward";
-        else if (x->tensor.wrapped)
-            wrong = "it is a number from ag_scalar, which cannot change; make it by ag_full";
-        else if (!ag__is_floating((ag_dtype)x->tensor.dtype))
-            wrong = "only floating types can want a gradient";
-        if (wrong) {
-            char text[AG_TEXT];
-            ag__fail(AG_EINVAL, "%s: cannot assign %s as parameter '%s': %s", ag__module_type(m),
-                     ag__tensor_text(&x->tensor, text, sizeof text), name ? name : "", wrong);
-            m->parts->failed = true;
-            return false;
-        }
-        if (!ag_requires_grad_set(x, true)) {
-            m->parts->failed = true;
-            return false;
-        }
+    if (!ag__module_given("add_parameter", m)) return false;
+    bool is_there = x && x != AG_NONE;
+    if (is_there && x->grad_fn) {
+        const char *of = name ? name : "";
+        ag__fail(AG_EINVAL,
+                 "%s: Cannot assign non-leaf Tensor to parameter '%s'. Model parameters must be created explicitly. To "
+                 "express '%s' as a function of another Tensor, compute the value in the forward() method.",
+                 ag__module_type(m), of, of);
+        return refuse_variable(m);
     }
-    return add_variable(m, AG_PART_PARAMETER, name, x);
+    if (is_there && !ag__is_floating((ag_dtype)x->tensor.dtype)) {
+        ag__fail(AG_EINVAL, "%s: parameter %s: Only Tensors of floating point dtype can require gradients, not %s",
+                 ag__module_type(m), name ? name : "", ag_dtype_name((ag_dtype)x->tensor.dtype));
+        return refuse_variable(m);
+    }
+    if (!add_variable(m, AG_PART_PARAMETER, name, x)) return false;
+    if (is_there) x->requires_grad = true;
+    return true;
 }
 
 bool ag_module_add_buffer(ag_module *m, const char *name, ag_variable *x)
 {
-    return add_variable(m, AG_PART_BUFFER, name, x);
+    return ag__module_given("add_buffer", m) && add_variable(m, AG_PART_BUFFER, name, x);
 }
 
 bool ag_module_done(ag_module *m)

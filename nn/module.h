@@ -59,10 +59,10 @@ struct ag_module {
  * constructed in the sense of C++: it holds plain data. */
 #define AG_MODULE_NEW(Type, forward) \
     ((Type *)ag_module_new(sizeof(Type) + 0 * sizeof(char[offsetof(Type, base) == 0 ? 1 : -1]), #Type, forward))
-/* m->field = part, which becomes m's under the name "field". A child is taken over; one module may stand in several
- * places. A parameter is held, and from now on wants a gradient; AG_NONE is a parameter that is not there (a missing
- * bias). A buffer is held: state that is no parameter. Given again, a name gets the new part and lets go of the old
- * one. */
+/* m->field = part, which becomes m's under the name "field". A child is taken over, also where it is refused; one
+ * module may stand in several places. A parameter is held, and from now on wants a gradient; AG_NONE is a parameter
+ * that is not there (a missing bias). A buffer is held: state that is no parameter. Given again, a name gets the new
+ * part and lets go of the old one. */
 #define AG_CHILD(m, field, module) \
     AG_PART_(m, field, module, ag_module_add_child, AG_MODULE, AG_PASTE(ag_part_, __COUNTER__))
 #define AG_PARAMETER(m, field, x) \
@@ -72,21 +72,23 @@ struct ag_module {
 #define AG_MODULE_DONE(m) (ag_module_done(AG_MODULE(m)) ? (m) : NULL)
 
 #define AG_ITSELF_(x) (x)
-#define AG_PART_(m, field_, part, add, as, name_)                 \
-    __extension__({                                               \
-        __typeof__((m)->field_) name_ = (part);                   \
-        if (!add(AG_MODULE(m), #field_, as(name_))) name_ = NULL; \
-        if (ag_module_exists(AG_MODULE(m))) (m)->field_ = name_;  \
+#define AG_PART_(m, field_, part, add, as, name_)                       \
+    __extension__({                                                     \
+        __typeof__((m)->field_) name_ = (part);                         \
+        if (add(AG_MODULE(m), #field_, as(name_))) (m)->field_ = name_; \
     })
 /* A module, or a struct that begins with one, as a Module *; anything else does not compile. */
 #define AG_MODULE(m) ((ag_module *)(true ? (void *)(m) : (void *)&(m)->base))
 
 AG_API void *ag_module_new(size_t size, const char *type, ag_forward_function *forward);
+/* The same under names made at run time, and for the parts of a ready-made module; a field of yours is not set. false
+ * with an error. Parameters may be shared:
+ *
+ *     ag_module_add_parameter(net->decoder, "weight", ag_get_parameter(net->encoder, "weight")); */
 AG_API bool ag_module_add_child(ag_module *m, const char *name, ag_module *child);
 AG_API bool ag_module_add_parameter(ag_module *m, const char *name, ag_variable *x);
 AG_API bool ag_module_add_buffer(ag_module *m, const char *name, ag_variable *x);
 AG_API bool ag_module_done(ag_module *m);
-static inline bool ag_module_exists(const ag_module *m) { return m != NULL; }
 
 /* Frees m and all its parts. NULL is fine; a module that is part of another one stays until that goes. */
 #define ag_module_free(m) ag_module_free_(AG_MODULE(m))
@@ -113,7 +115,7 @@ AG_API bool ag_module_train(ag_module *m, bool mode);
 
 /* ---- what is in it ---- */
 
-/* All parameters of m and below, each once however often it is used. The list is valid as long as m.
+/* All parameters of m and below, each once however often it is used. The list is valid as long as m and what is in it.
  * Empty, with an error, on failure. */
 #define ag_parameters(m) ag_module_parameters(AG_MODULE(m))
 AG_API ag_list ag_module_parameters(ag_module *m);
@@ -180,8 +182,15 @@ AG_DECLARE_AS(module_to, bool)
 #define ag_module_double(m) ag_module_to(m, .dtype = AG_FLOAT64)
 #define ag_module_float(m)  ag_module_to(m, .dtype = AG_FLOAT32)
 
-/* m.requires_grad_(on): of all parameters. */
-#define ag_module_requires_grad_(m, on) ag_module_requires_grad_set(AG_MODULE(m), on)
+/* ag_module_cuda(net), ag_module_cpu(net): m.cuda(), m.cpu(). AG_EDEVICE where there is no such device. */
+#define ag_module_cuda(m) ag_module_to(m, AG_CUDA)
+#define ag_module_cpu(m)  ag_module_to(m, AG_CPU)
+
+/* m.requires_grad_(), m.requires_grad_(false): of all parameters. */
+#define ag_module_requires_grad_(...) \
+    AG_PICK_MODULE_(__VA_ARGS__, ag_module_requires_grad2_, ag_module_requires_grad1_, 0)(__VA_ARGS__)
+#define ag_module_requires_grad1_(m)     ag_module_requires_grad_set(AG_MODULE(m), true)
+#define ag_module_requires_grad2_(m, on) ag_module_requires_grad_set(AG_MODULE(m), on)
 AG_API bool ag_module_requires_grad_set(ag_module *m, bool on);
 
 /* ---- printing ---- */

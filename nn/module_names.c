@@ -171,6 +171,7 @@ int64_t ag_module_num_parameters(ag_module *m)
 
 bool ag_module_named(ag_module *m, ag_named_kind kind, ag_named *at)
 {
+    if (!at) return ag__fail(AG_EINVAL, "named: the place is NULL");
     const ag_name_table *t = ag__module_given("named", m) ? ag__module_names(m) : NULL;
     if (!t || at->next >= t->list[kind].n) return false;
     const ag_name_entry *e = &t->list[kind].at[at->next];

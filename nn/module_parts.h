@@ -6,8 +6,8 @@
 
 #include <argent/module.h>
 
-/* A path deeper than this is refused: it is a module that has become a part of itself, or a mistake. */
-enum { AG_MODULE_DEPTH = 256 };
+/* Modules nested deeper than this are refused, so that walking them costs a bounded stack (Python's own bound, too). */
+enum { AG_MODULE_DEPTH = 1000 };
 
 typedef enum { AG_PART_CHILD, AG_PART_PARAMETER, AG_PART_BUFFER } ag_part_kind;
 
@@ -30,6 +30,9 @@ struct ag_module_parts {
     ag_module *link;      /* in the list of those being freed */
     ag_name_table *names; /* as last asked for; older ones behind it */
 };
+
+/* m's own parameter or buffer of that name; AG_NONE if there is none. */
+ag_variable *ag__module_variable(const ag_module *m, const char *name);
 
 static inline const char *ag__module_type(const ag_module *m) { return m->type ? m->type : "Module"; }
 

@@ -18,6 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { INDENT = 2 };
+
 /* Where the text goes: memory, as snprintf fills it, or a file. */
 typedef struct sink {
     char *text;
@@ -35,19 +37,35 @@ static void put_bytes(sink *s, const char *bytes, size_t n)
         for (size_t i = 0; i < n && s->length + i + 1 < s->room; i++) s->text[s->length + i] = bytes[i];
     s->length += n;
 }
-/* A text, every line after its first indented. */
-static void put(sink *s, const char *text)
+static void put(sink *s, const char *text) { put_bytes(s, text, strlen(text)); }
+/* Each line of a text on a line of its own. Blank ones are not indented but in the outermost module (PyTorch's way). */
+static void put_lines(sink *s, const char *text)
 {
-    for (;;) {
-        size_t line = strcspn(text, "\n");
-        put_bytes(s, text, line);
-        text += line;
+    for (;; text++) {
+        size_t length = strcspn(text, "\n");
+        put(s, "\n");
+        if (s->indent == INDENT || strspn(text, " \t") < length) {
+            for (int i = 0; i < s->indent; i++) put(s, " ");
+            put_bytes(s, text, length);
+        }
+        text += length;
         if (!*text) return;
-        put_bytes(s, text++, 1);
-        for (int i = 0; i < s->indent; i++) put_bytes(s, " ", 1);
     }
 }
 
+/* What extra_repr writes, in `few` if there is room; else the caller frees it. NULL with an error. */
+static char *extra_text(const ag_module *m, char *few, size_t room)
+{
+    few[0] = 0;
+    int length = m->extra_repr ? m->extra_repr(m, few, room) : 0;
+    if (length < (int)room) return few;
+    char *text = calloc(1, (size_t)length + 1);
+    if (!text) return ag__fail_memory("print", (size_t)length + 1);
+    m->extra_repr(m, text, (size_t)length + 1);
+    return text;
+}
+
+/* Every line but the first is indented. */
 static void print(sink *s, const ag_module *m, int depth)
 {
     if (depth > AG_MODULE_DEPTH) {
@@ -55,42 +73,32 @@ static void print(sink *s, const ag_module *m, int depth)
         s->failed = true;
         return;
     }
-    char few[512] = "", *extra = few;
-    int length = m->extra_repr ? m->extra_repr(m, few, sizeof few) : 0;
-    if (length >= (int)sizeof few) {
-        extra = calloc(1, (size_t)length + 1);
-        if (!extra) {
-            ag__fail_memory("print", (size_t)length + 1);
-            s->failed = true;
-            return;
-        }
-        m->extra_repr(m, extra, (size_t)length + 1);
+    char few[256], *extra = extra_text(m, few, sizeof few);
+    if (!extra) {
+        s->failed = true;
+        return;
     }
     bool children = false;
     for (int64_t i = 0; i < m->parts->n; i++) children |= m->parts->at[i].kind == AG_PART_CHILD;
     put(s, ag__module_type(m));
     put(s, "(");
-    bool one_line = !children && !strchr(extra, '\n');
-    if (one_line)
+    if (!children && !strchr(extra, '\n')) {
         put(s, extra);
-    else {
-        s->indent += 2;
-        if (*extra) {
-            put(s, "\n");
-            put(s, extra);
-        }
+        put(s, ")");
+    } else {
+        s->indent += INDENT;
+        if (*extra) put_lines(s, extra);
         for (int64_t i = 0; i < m->parts->n; i++) {
             const ag_part *p = &m->parts->at[i];
             if (p->kind != AG_PART_CHILD) continue;
-            put(s, "\n(");
+            put_lines(s, "(");
             put(s, p->name);
             put(s, "): ");
             print(s, p->child, depth + 1);
         }
-        s->indent -= 2;
-        put(s, "\n");
+        s->indent -= INDENT;
+        put_lines(s, ")");
     }
-    put(s, ")");
     if (extra != few) free(extra);
 }
 
@@ -106,6 +114,7 @@ size_t ag_module_repr(ag_module *m, char *text, size_t room)
 bool ag_module_print(ag_module *m, FILE *file)
 {
     if (!ag__module_given("print", m)) return false;
+    if (!file) return ag__fail(AG_EINVAL, "print: the file is NULL");
     sink s = { .file = file };
     print(&s, m, 0);
     put_bytes(&s, "\n", 1);

@@ -16,20 +16,28 @@ bool ag_module_train(ag_module *m, bool mode)
     return true;
 }
 
+/* Whether part i is a child that none before it is. */
+static bool is_new_child(const struct ag_module_parts *parts, int64_t i)
+{
+    if (parts->at[i].kind != AG_PART_CHILD) return false;
+    for (int64_t k = 0; k < i; k++)
+        if (parts->at[k].kind == AG_PART_CHILD && parts->at[k].child == parts->at[i].child) return false;
+    return true;
+}
+
 static bool apply(ag_module *m, ag_module_function *function, void *user, int depth)
 {
     if (depth > AG_MODULE_DEPTH)
         return ag__fail(AG_EINVAL, "apply: modules are nested more than %d deep", AG_MODULE_DEPTH);
-    for (int64_t i = 0; i < m->parts->n; i++) {
-        const ag_part *p = &m->parts->at[i];
-        if (p->kind == AG_PART_CHILD && !apply(p->child, function, user, depth + 1)) return false;
-    }
+    for (int64_t i = 0; i < m->parts->n; i++)
+        if (is_new_child(m->parts, i) && !apply(m->parts->at[i].child, function, user, depth + 1)) return false;
     AG_SCOPE;
     return function(m, user);
 }
 
 bool ag_module_apply_(ag_module *m, ag_module_function *function, void *user)
 {
+    if (!function) return ag__fail(AG_EINVAL, "apply: the function is NULL");
     return ag__module_given("apply", m) && apply(m, function, user, 0);
 }
 
@@ -63,10 +71,12 @@ bool ag_module_zero_grad_call(const struct ag_module_zero_grad_args *args)
 
 bool ag_module_requires_grad_set(ag_module *m, bool on)
 {
-    ag_list parameters = ag_module_parameters(m);
-    for (int64_t i = 0; i < parameters.n; i++)
-        if (!ag_requires_grad_set(parameters.at[i], on)) return false;
-    return m != NULL;
+    const ag_name_table *table = ag__module_given("requires_grad_", m) ? ag__module_names(m) : NULL;
+    if (!table) return false;
+    const ag_name_list *parameters = &table->list[AG_NAMED_PARAMETERS];
+    for (int64_t i = 0; i < parameters->n; i++)
+        if (!ag_requires_grad_set(parameters->at[i].variable, on)) return false;
+    return true;
 }
 
 /* ---- type and device ---- */
@@ -87,13 +97,19 @@ static void exchange(ag_variable *x, ag_variable *from)
     x->tensor.storage->version = version;
 }
 
-/* Adds x, converted, to the changes if it is not so already. */
+/* Adds x, converted, to the changes if it is not so already. A graph knows the type of what it computed, so only
+ * leaves can change. */
 static bool plan(change *changes, int64_t *n, ag_variable *x, const struct ag_module_to_args *a)
 {
     ag_dtype dtype = ag__is_floating((ag_dtype)x->tensor.dtype) ? a->dtype : AG_DTYPE_DEFAULT;
     ag_variable *y = ag_to(x, .device = a->device, .dtype = dtype);
-    if (!y) return false;
-    if (y != x) changes[(*n)++] = (change){ x, y };
+    if (!y || y == x) return y != NULL;
+    char text[AG_TEXT];
+    if (x->grad_fn)
+        return ag__fail(AG_EGRAPH,
+                        "module_to: a buffer or gradient (%s) was computed by a recorded op; detach() it first",
+                        ag__tensor_text(&x->tensor, text, sizeof text));
+    changes[(*n)++] = (change){ x, y };
     return true;
 }
 
@@ -107,8 +123,9 @@ bool ag_module_to_call(const struct ag_module_to_args *args)
                         ag_dtype_name(args->dtype));
     if (!ag__may_change(ag__thread())) return false;
     const ag_name_list *parameters = &table->list[AG_NAMED_PARAMETERS], *buffers = &table->list[AG_NAMED_BUFFERS];
-    change *changes = calloc((size_t)(2 * parameters->n + buffers->n + 1), sizeof *changes);
-    if (!changes) return ag__fail_memory("module_to", (size_t)(2 * parameters->n + buffers->n) * sizeof *changes);
+    const size_t room = (size_t)(2 * parameters->n + buffers->n + 1) * sizeof(change);
+    change *changes = malloc(room);
+    if (!changes) return ag__fail_memory("module_to", room);
     int64_t n = 0;
     AG_SCOPE;
     AG_NO_GRAD;

@@ -6,9 +6,6 @@
 
 #include <inttypes.h>
 
-/* What a list of modules ends in. Not NULL: NULL is a module that failed. */
-ag_module ag_module_end_;
-
 /* Each result goes as soon as the next one is there. */
 static ag_variable *sequential_forward(ag_module *self, ag_variable *x)
 {
@@ -18,21 +15,28 @@ static ag_variable *sequential_forward(ag_module *self, ag_variable *x)
     return x;
 }
 
-static bool add(ag_module *m, ag_module *module)
+static bool append(ag_module *m, ag_module *module)
 {
+    int64_t n = 0;
+    for (int64_t i = 0; m && i < m->parts->n; i++) n += m->parts->at[i].kind == AG_PART_CHILD;
     char name[24];
-    snprintf(name, sizeof name, "%" PRId64, m ? m->parts->n : 0);
+    snprintf(name, sizeof name, "%" PRId64, n);
     return ag_module_add_child(m, name, module);
 }
 
-ag_module *ag_nn_sequential_of(ag_module *const *modules)
+ag_module *ag_nn_sequential_of(int64_t n, ag_module *const *modules)
 {
     ag_module *m = ag_module_new(sizeof *m, "Sequential", sequential_forward);
-    for (; modules && *modules != &ag_module_end_; modules++) add(m, *modules);
+    for (int64_t i = 0; i < n; i++) append(m, modules[i]);
     return AG_MODULE_DONE(m);
 }
 
-ag_module *ag_nn_append(ag_module *sequential, ag_module *module)
+bool ag_module_append(ag_module *sequential, ag_module *module)
 {
-    return add(sequential, module) ? sequential : NULL;
+    if (sequential && sequential->forward != sequential_forward) {
+        ag__fail(AG_EINVAL, "append: %s is not a Sequential", ag__module_type(sequential));
+        ag_module_free(module);
+        return false;
+    }
+    return append(sequential, module);
 }

@@ -36,6 +36,9 @@ AG_API ag_variable *ag_float(ag_variable *input);
 AG_API ag_variable *ag_double(ag_variable *input);
 AG_API ag_variable *ag_long(ag_variable *input);
 AG_API ag_variable *ag_int(ag_variable *input);
+/* x.cuda(), x.cpu(): input itself where it is there already. AG_EDEVICE where there is no such device. */
+#define ag_cuda(input) ag_to(input, AG_CUDA)
+#define ag_cpu(input)  ag_to(input, AG_CPU)
 
 /* Every element of input becomes value, or zero. Returns input. */
 AG_API ag_variable *ag_fill_(ag_variable *input, double value);
