@@ -74,9 +74,9 @@ static ag_variable *weight_drawn(int ndim, const int64_t *size, ag_device device
 static ag_variable *bias_drawn(bool wanted, int64_t size, int64_t fan_in, ag_device device, ag_dtype dtype)
 {
     if (!wanted) return AG_NONE;
-    double bound = fan_in > 0 ? 1 / sqrt((double)fan_in) : 0;
+    double bound = fan_in > 0 ? 1 / sqrt((double)fan_in) : 0; /* then 0 - bound is not -0 */
     ag_variable *x = undrawn(1, &size, dtype);
-    return x ? moved(ag_nn_init_uniform_(x, -bound, bound), device) : NULL;
+    return x ? moved(ag_nn_init_uniform_(x, 0 - bound, bound), device) : NULL;
 }
 
 /* ---- Linear ---- */

@@ -13,14 +13,14 @@ AG_BEGIN_DECLS
 /* x -> the last module(... the first module(x)); the modules are named "0", "1", ... and taken over. Any number of
  * them; one that failed (NULL) makes it fail. A struct of yours goes in as &net->base. */
 AG_API ag_module *ag_nn_sequential_of(int64_t n, ag_module *const *modules);
+/* The list begins with a NULL, so that there is a list where there are no modules. */
 #ifdef __cplusplus
 AG_END_DECLS
 inline ag_module *ag_nn_sequential_list(std::initializer_list<ag_module *> list)
 {
     return ag_nn_sequential_of((int64_t)list.size() - 1, list.begin() + 1);
 }
-#define ag_nn_sequential(...) ag_nn_sequential_list({ nullptr, __VA_ARGS__ }) /* the first, so that there may be none \
-                                                                               */
+#define ag_nn_sequential(...) ag_nn_sequential_list({ nullptr, __VA_ARGS__ })
 AG_BEGIN_DECLS
 #else
 #define ag_nn_sequential(...) AG_SEQUENTIAL_(AG_PASTE(ag_modules_, __COUNTER__), __VA_ARGS__)

@@ -1,20 +1,6 @@
 /* optim_runs.c - see optim_runs.h. */
 #include "optim_runs.h"
 
-uint64_t runs_drawn;
-Variable *runs_draw(Shape shape, ag_dtype dtype, double scale)
-{
-    double values[64];
-    int64_t n = 1;
-    for (int64_t d = 0; d < shape.n; d++) n *= shape.at[d];
-    ck_assert_int_le(n, 64);
-    for (int64_t i = 0; i < n; i++) {
-        runs_drawn = runs_drawn * 6364136223846793005 + 1442695040888963407;
-        values[i] = ((double)(runs_drawn >> 40) / 8388608 - 1) * scale;
-    }
-    return ag_to(ag_tensor_from(values, shape, AG_FLOAT64), .dtype = dtype);
-}
-
 static Shape shape_of(int i)
 {
     static const int64_t sizes[] = { 4, 9, 3 };
@@ -23,8 +9,8 @@ static Shape shape_of(int i)
 
 void runs_params(Variable **p, ag_dtype dtype)
 {
-    runs_drawn = 1;
-    for (int i = 0; i < PARAMS; i++) p[i] = ag_requires_grad_(runs_draw(shape_of(i), dtype, 1));
+    support_drawn = 1;
+    for (int i = 0; i < PARAMS; i++) p[i] = ag_requires_grad_(support_draw(shape_of(i), dtype, 1));
 }
 List runs_list(Variable **p) { return ag_list_from(PARAMS, p); }
 
@@ -32,7 +18,7 @@ void runs_grads(Variable **p, int step)
 {
     AG_SCOPE;
     for (int i = 0; i < PARAMS; i++)
-        OK(ag_set_grad(p[i], runs_draw(shape_of(i), ag_dtype_of(p[i]), ldexp(1, -(step % 4)))));
+        OK(ag_set_grad(p[i], support_draw(shape_of(i), ag_dtype_of(p[i]), ldexp(1, -(step % 4)))));
     if (step % 3 == 1) OK(ag_set_grad(p[PARAMS - 1], AG_NONE));
 }
 void runs_steps(Optimizer *o, Variable **p, int from, int to)

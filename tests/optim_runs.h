@@ -6,10 +6,6 @@
 
 enum { PARAMS = 3, ELEMENTS = 36 + 3 + 1 }; /* of shapes (4,9), (3,), () */
 
-/* The next numbers of the recurrence, which stands at runs_drawn. */
-extern uint64_t runs_drawn;
-Variable *runs_draw(Shape shape, ag_dtype dtype, double scale);
-
 /* The parameters, and the recurrence at its beginning. */
 void runs_params(Variable **p, ag_dtype dtype);
 List runs_list(Variable **p);

@@ -7,6 +7,7 @@ void support_begin(void)
 {
     ag_clear_error();
     ag_manual_seed(0);
+    support_drawn = 1;
     scope = ag_scope_begin();
 }
 
@@ -108,6 +109,18 @@ Variable *support_random(Shape shape, double from, double to)
         at[i] = from + (to - from) * (double)(state >> 11) * 0x1p-53;
     }
     return x;
+}
+
+uint64_t support_drawn = 1;
+Variable *support_draw(Shape shape, ag_dtype dtype, double scale)
+{
+    Variable *x = ag_empty(shape, .dtype = AG_FLOAT64);
+    double *at = ag_data_mutable(x);
+    for (int64_t i = 0; i < ag_numel(x); i++) {
+        support_drawn = support_drawn * 6364136223846793005 + 1442695040888963407;
+        at[i] = ((double)(support_drawn >> 40) / 8388608 - 1) * scale;
+    }
+    return ag_to(x, .dtype = dtype);
 }
 
 int support_main(const char *name, const TTest *const *tests, size_t n)

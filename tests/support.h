@@ -42,6 +42,10 @@ double support_at(Variable *x, int64_t i);
 /* float64, drawn from [from, to). */
 Variable *support_random(Shape shape, double from, double to);
 
+/* Numbers of [-scale, scale) from the recurrence of tools/draw.py, which stands at support_drawn (at first 1). */
+extern uint64_t support_drawn;
+Variable *support_draw(Shape shape, ag_dtype dtype, double scale);
+
 /* A suite of one test case whose tests run between support_begin and support_end. */
 int support_main(const char *name, const TTest *const *tests, size_t n);
 #define SUPPORT_MAIN(name, ...)                                   \

@@ -169,9 +169,9 @@ START_TEST(parameters_and_gradients_may_lie_in_memory_in_any_way)
     const char *kinds[] = { "sgd lr=0.1", "sgd lr=0.1 momentum=0.9 weight_decay=0.1", "adam lr=0.1 amsgrad=1" };
     for (size_t k = 0; k < 3; k++) {
         AG_SCOPE;
-        runs_drawn = 7;
-        Variable *start = runs_draw(AG_SHAPE(5, 7), AG_FLOAT32, 1), *wide = ag_zeros(AG_SHAPE(7, 15));
-        Variable *row = runs_draw(AG_SHAPE(7), AG_FLOAT32, 1);
+        support_drawn = 7;
+        Variable *start = support_draw(AG_SHAPE(5, 7), AG_FLOAT32, 1), *wide = ag_zeros(AG_SHAPE(7, 15));
+        Variable *row = support_draw(AG_SHAPE(7), AG_FLOAT32, 1);
         Variable *plain = ag_requires_grad_(ag_clone(start)), *turned = ag_t(ag_contiguous(ag_t(start)));
         Variable *apart = ag_slice(ag_t(wide), 0, 1, 15, 3);
         ag_copy_(apart, start);
@@ -180,7 +180,7 @@ START_TEST(parameters_and_gradients_may_lie_in_memory_in_any_way)
         Optimizer *o = runs_optimizer(kinds[k], runs_list(p));
         for (int step = 0; step < 4; step++) {
             Variable *grad = ag_expand(row, AG_SHAPE(5, 7));
-            if (step % 2) grad = runs_draw(AG_SHAPE(5, 7), AG_FLOAT32, 1);
+            if (step % 2) grad = support_draw(AG_SHAPE(5, 7), AG_FLOAT32, 1);
             OK(ag_set_grad(p[0], ag_contiguous(grad)));
             OK(ag_set_grad(p[1], grad));
             OK(ag_set_grad(p[2], ag_t(ag_contiguous(ag_t(grad)))));

@@ -26,7 +26,7 @@ START_TEST(a_run_that_is_stopped_and_resumed_has_the_same_numbers)
             OK(ag_save(dict, path));
             ag_state_dict_free(dict);
             for (int i = 0; i < PARAMS; i++) q[i] = ag_requires_grad_(ag_clone(ag_detach(p[i])));
-            uint64_t there = runs_drawn;
+            uint64_t there = support_drawn;
             runs_steps(o, p, stop + 1, stop + 6);
             runs_elements(p, through);
             ag_optim_free(o);
@@ -37,7 +37,7 @@ START_TEST(a_run_that_is_stopped_and_resumed_has_the_same_numbers)
             OK(ag_optim_load_state_dict(o, dict));
             ag_state_dict_free(dict);
             ck_assert(ag_optim_lr(o) == runs_argument(resumed[k], "lr", 0));
-            runs_drawn = there;
+            support_drawn = there;
             runs_steps(o, q, stop + 1, stop + 6);
             runs_elements(q, is);
             ck_assert_mem_eq(is, through, sizeof is);

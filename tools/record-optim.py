@@ -11,14 +11,15 @@ A run is a line, and what it comes to the lines after it:
     names state.0.momentum_buffer ...    the names in state_dict() at the end, joined by dots; those of arguments that Argent has
     refused sgd lr=-1.0 : Invalid learning rate: -1.0
 
-The parameters have shapes (4,9), (3,), (). They and their gradients come from one recurrence that both sides draw from (`draw` below and
-in the suite), whose numbers float32 holds exactly. The last parameter has no gradient in steps 1, 4, 7, ...
+The parameters have shapes (4,9), (3,), (). They and their gradients are drawn from one recurrence (tools/draw.py). The last parameter has no gradient in steps 1, 4, 7, ...
 """
 
 import itertools
 import os
 
 import torch
+
+from draw import Draw
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 OUT = os.path.join(HERE, "..", "tests", "data", "optim_runs.txt")
@@ -27,21 +28,6 @@ STEPS, KEPT = 50, (1, 2, 50)
 TYPES = {"f64": torch.float64, "f32": torch.float32}
 KINDS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
 OURS = {"lr", "momentum", "dampening", "weight_decay", "nesterov", "maximize", "betas", "eps", "amsgrad", "params"}
-
-
-class Draw:
-    def __init__(self):
-        self.state = 1
-
-    def __call__(self, shape, dtype, scale=1.0):
-        n = 1
-        for size in shape:
-            n *= size
-        values = []
-        for _ in range(n):
-            self.state = (self.state * 6364136223846793005 + 1442695040888963407) % 2**64
-            values.append(((self.state >> 40) / 2**23 - 1) * scale)
-        return torch.tensor(values, dtype=dtype).reshape(shape)
 
 
 def optimizer(kind, params, arguments):
