@@ -19,12 +19,12 @@ static const char here[] = "clip_grad_norm_";
 static ag_variable *vector_norm(ag_variable *x, double p)
 {
     char text[32];
+    if (!x) return NULL;
     if (x->tensor.numel == 0 && (p < 0 || p == INFINITY))
-        return ag__fail(
-            AG_EINVAL,
-            "%s: linalg.vector_norm cannot compute the %s norm on an empty tensor because the operation does "
-            "not have an identity",
-            here, ag__number_text(p, text));
+        return ag__fail(AG_EINVAL,
+                        "%s: linalg.vector_norm cannot compute the %s norm on an empty tensor because the operation "
+                        "does not have an identity",
+                        here, ag__number_text(p, text));
     AG_SCOPE;
     if (p == 0) return ag_keep(ag_sum(ag_ne(x, ag_scalar_int64(0)), .dtype = (ag_dtype)x->tensor.dtype));
     if (p == 2) return ag_keep(ag_sqrt(ag_sum(ag_square(x))));

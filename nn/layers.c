@@ -108,8 +108,8 @@ ag_module *ag_nn_linear_call(const struct ag_nn_linear_args *a)
     m->extra_repr = linear_repr;
     ((linear *)m)->args = *a;
     const int64_t size[] = { a->out_features, a->in_features };
-    ag_module_add_parameter(m, "weight", weight_drawn(2, size, a->device, a->dtype));
-    ag_module_add_parameter(m, "bias", bias_drawn(a->bias, a->out_features, a->in_features, a->device, a->dtype));
+    if (ag_module_add_parameter(m, "weight", weight_drawn(2, size, a->device, a->dtype)))
+        ag_module_add_parameter(m, "bias", bias_drawn(a->bias, a->out_features, a->in_features, a->device, a->dtype));
     return AG_MODULE_DONE(m);
 }
 
@@ -165,8 +165,8 @@ ag_module *ag_nn_conv2d_call(const struct ag_nn_conv2d_args *a)
     ((conv2d *)m)->args = *a;
     const int64_t per_group = a->in_channels / a->groups, fan_in = per_group * kernel[0] * kernel[1];
     const int64_t size[] = { a->out_channels, per_group, kernel[0], kernel[1] };
-    ag_module_add_parameter(m, "weight", weight_drawn(4, size, a->device, a->dtype));
-    ag_module_add_parameter(m, "bias", bias_drawn(a->bias, a->out_channels, fan_in, a->device, a->dtype));
+    if (ag_module_add_parameter(m, "weight", weight_drawn(4, size, a->device, a->dtype)))
+        ag_module_add_parameter(m, "bias", bias_drawn(a->bias, a->out_channels, fan_in, a->device, a->dtype));
     return AG_MODULE_DONE(m);
 }
 

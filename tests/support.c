@@ -114,13 +114,16 @@ Variable *support_random(Shape shape, double from, double to)
 uint64_t support_drawn = 1;
 Variable *support_draw(Shape shape, ag_dtype dtype, double scale)
 {
-    Variable *x = ag_empty(shape, .dtype = AG_FLOAT64);
-    double *at = ag_data_mutable(x);
-    for (int64_t i = 0; i < ag_numel(x); i++) {
+    int64_t n = 1;
+    for (int64_t d = 0; d < shape.n; d++) n *= shape.at[d];
+    double *values = malloc((size_t)(n + 1) * sizeof *values);
+    for (int64_t i = 0; i < n; i++) {
         support_drawn = support_drawn * 6364136223846793005 + 1442695040888963407;
-        at[i] = ((double)(support_drawn >> 40) / 8388608 - 1) * scale;
+        values[i] = ((double)(support_drawn >> 40) / 8388608 - 1) * scale;
     }
-    return ag_to(x, .dtype = dtype);
+    Variable *x = ag_to(ag_tensor_from(values, shape, AG_FLOAT64), .dtype = dtype);
+    free(values);
+    return x;
 }
 
 int support_main(const char *name, const TTest *const *tests, size_t n)
