@@ -199,7 +199,7 @@ static bool find_place(place *p, const char *path)
     if (!p->exists) return errno == ENOENT || fail_io("it cannot be looked at", path);
     if (!S_ISREG(there.st_mode)) return ag__fail(AG_EIO, "%s: it is not a file", path);
     p->mode = there.st_mode & 0777;
-    return access(p->path, W_OK) == 0 || fail_io("it cannot be written", path);
+    return faccessat(AT_FDCWD, p->path, W_OK, AT_EACCESS) == 0 || fail_io("it cannot be written", path);
 }
 
 /* Makes the file beside it; -1 with errno. Its mode is that of the file it replaces, or what the umask leaves. */
