@@ -127,7 +127,8 @@ AG_API int64_t ag_module_num_parameters(ag_module *m);
  *
  *     for (ag_named p = { 0 }; ag_named_parameters(net, &p);) printf("%s\n", p.name);             conv1.0.weight ...
  *
- * false after the last one. The names are valid as long as m. Modules: m itself comes first, its name is "". */
+ * (in C++ `ag_named p = {}`); false after the last one. The names are valid as long as m. Modules: m itself comes
+ * first, its name is "". */
 typedef struct ag_named {
     const char *name;
     ag_variable *variable; /* of parameters and buffers */
@@ -179,8 +180,8 @@ AG_DECLARE_AS(module_zero_grad, bool)
     must(Module, module) may(Device, device, AG_ANY_DEVICE) may(Dtype, dtype, AG_DTYPE_DEFAULT)
 #define ag_module_to(m, ...) AG_CALL(module_to, AG_MODULE(m), __VA_ARGS__)
 AG_DECLARE_AS(module_to, bool)
-#define ag_module_double(m) ag_module_to(m, .dtype = AG_FLOAT64)
-#define ag_module_float(m)  ag_module_to(m, .dtype = AG_FLOAT32)
+#define ag_module_double(m) ag_module_to(m, AG_ANY_DEVICE, AG_FLOAT64)
+#define ag_module_float(m)  ag_module_to(m, AG_ANY_DEVICE, AG_FLOAT32)
 
 /* ag_module_cuda(net), ag_module_cpu(net): m.cuda(), m.cpu(). AG_EDEVICE where there is no such device. */
 #define ag_module_cuda(m) ag_module_to(m, AG_CUDA)

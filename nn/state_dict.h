@@ -40,11 +40,13 @@ AG_API const char *ag_state_dict_text(const ag_state_dict *dict, const char *key
 
 /* ---- files ---- */
 
-/* Errors: AG_EIO with the path and the system's reason, AG_ENOMEM; while an error stands nothing is written. */
+/* Symbolic links are followed. A file that is there is replaced and keeps its mode; it must be a file, and writable; a
+ * save that fails leaves it as it was. Errors: AG_EIO with the path and the system's reason, AG_ENOMEM, AG_EINVAL (a
+ * Variable named __metadata__); while an error stands nothing is written. */
 AG_API bool ag_save(const ag_state_dict *dict, const char *path);
-/* Variables of float32, float64, int64, int32, uint8, bool on the CPU. Errors: AG_EIO (missing, truncated, oversized,
- * overlapping or otherwise malformed, with what and where), AG_ENOTSUP (a type of element there is none of here),
- * AG_ENOMEM. */
+/* Variables of float32, float64, int64, int32, uint8, bool on the CPU, in the order of their bytes. Errors: AG_EIO
+ * (missing, truncated, oversized, overlapping or otherwise malformed, with what and where), AG_ENOTSUP (another type of
+ * element, more than 8 dimensions), AG_ENOMEM. */
 AG_API ag_state_dict *ag_load(const char *path);
 
 /* ---- modules ---- */

@@ -260,6 +260,57 @@ START_TEST(zero_grad_drops_the_gradients_or_fills_them_with_zeros)
 }
 END_TEST
 
+static double option(Optimizer *o, const char *name)
+{
+    StateDict *dict = ag_optim_state_dict(o);
+    char full[64];
+    snprintf(full, sizeof full, "param_groups.0.%s", name);
+    double value = ag_item(ag_state_dict_get(dict, full));
+    ag_state_dict_free(dict);
+    return value;
+}
+
+START_TEST(betas_are_a_pair_by_position_and_by_name)
+{
+    Variable *p = ag_ones(AG_SHAPE(1), .requires_grad = true);
+    const ag_betas pair = { 0.5, 0.25 };
+    struct {
+        Optimizer *o;
+        double lr, beta1, beta2, eps;
+    } rows[] = {
+        { ag_optim_adam(AG_LIST(p)), 1e-3, 0.9, 0.999, 1e-8 },
+        { ag_optim_adam(AG_LIST(p), 1, { 0.5, 0.25 }), 1, 0.5, 0.25, 1e-8 },
+        { ag_optim_adam(AG_LIST(p), 1, { 0, 0.25 }, 2), 1, 0, 0.25, 2 },
+        { ag_optim_adam(AG_LIST(p), .betas = { 0.5, 0 }), 1e-3, 0.5, 0, 1e-8 },
+        { ag_optim_adam(AG_LIST(p), 1, .eps = 2, .betas = pair), 1, 0.5, 0.25, 2 },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        OK(rows[i].o);
+        ck_assert(option(rows[i].o, "lr") == rows[i].lr && option(rows[i].o, "betas.0") == rows[i].beta1);
+        ck_assert(option(rows[i].o, "betas.1") == rows[i].beta2 && option(rows[i].o, "eps") == rows[i].eps);
+        ag_optim_free(rows[i].o);
+    }
+}
+END_TEST
+
+START_TEST(a_learning_rate_of_zero_changes_nothing_and_one_of_nan_is_adams_to_refuse)
+{
+    Variable *p = ag_tensor(((float[]){ 1, -2 }), AG_SHAPE(2)), *was = ag_clone(p);
+    OK(ag_requires_grad_(p));
+    OK(ag_set_grad(p, ag_ones(AG_SHAPE(2))));
+    Optimizer *sgd = ag_optim_sgd(AG_LIST(p), .lr = 0, .momentum = 0.5), *adam = ag_optim_adam(AG_LIST(p), 0);
+    for (int i = 0; i < 3; i++) OK(ag_optim_step(sgd) && ag_optim_step(adam));
+    ck_assert(ag_equal(p, was));
+    ag_optim_free(sgd);
+    ag_optim_free(adam);
+    REFUSED(ag_optim_adam(AG_LIST(p), NAN), "optim_adam: Invalid learning rate: nan");
+    OK(sgd = ag_optim_sgd(AG_LIST(p), NAN)); /* as PyTorch, whose test is lr < 0 */
+    OK(ag_optim_step(sgd));
+    VALUES(p, NAN, NAN);
+    ag_optim_free(sgd);
+}
+END_TEST
+
 START_TEST(the_learning_rate_can_be_read_and_set)
 {
     Variable *p = ag_ones(AG_SHAPE(1), .dtype = AG_FLOAT64, .requires_grad = true);
@@ -404,7 +455,8 @@ SUPPORT_MAIN("optim", fifty_steps_are_pytorchs_for_all_arguments, the_names_of_t
              a_step_is_not_recorded_raises_the_version_and_passes_over_what_has_no_gradient,
              parameters_and_gradients_may_lie_in_memory_in_any_way, a_gradient_in_the_parameters_own_memory,
              a_large_parameter_has_the_same_bits_with_any_number_of_threads, no_elements_and_numbers_without_dimensions,
-             zero_grad_drops_the_gradients_or_fills_them_with_zeros, the_learning_rate_can_be_read_and_set,
-             lists_of_parameters_that_cannot_be, while_an_error_stands_nothing_changes,
-             a_step_that_cannot_be_changes_nothing, a_step_after_the_first_takes_no_memory,
-             when_memory_is_out_a_step_changes_nothing)
+             zero_grad_drops_the_gradients_or_fills_them_with_zeros, betas_are_a_pair_by_position_and_by_name,
+             a_learning_rate_of_zero_changes_nothing_and_one_of_nan_is_adams_to_refuse,
+             the_learning_rate_can_be_read_and_set, lists_of_parameters_that_cannot_be,
+             while_an_error_stands_nothing_changes, a_step_that_cannot_be_changes_nothing,
+             a_step_after_the_first_takes_no_memory, when_memory_is_out_a_step_changes_nothing)

@@ -188,6 +188,33 @@ START_TEST(state_that_does_not_fit_is_refused_and_changes_nothing)
 }
 END_TEST
 
+START_TEST(state_of_another_kind_or_of_other_parameters_is_refused)
+{
+    Variable *p[PARAMS];
+    runs_params(p, AG_FLOAT32);
+    Optimizer *sgd = ag_optim_sgd(runs_list(p), .momentum = 0.5), *adam = ag_optim_adam(runs_list(p)),
+              *fewer = ag_optim_sgd(ag_list_from(2, p)),
+              *more = ag_optim_sgd(AG_LIST(p[0], p[1], p[2], ag_ones(AG_SHAPE(1)))),
+              *turned = ag_optim_sgd(AG_LIST(p[1], p[0], p[2]));
+    runs_steps(sgd, p, 2, 2);
+    runs_steps(adam, p, 2, 2);
+    StateDict *of_sgd = ag_optim_state_dict(sgd), *of_adam = ag_optim_state_dict(adam);
+    const char *not_matching =
+        "loaded state dict contains a parameter group that doesn't match the size of optimizer's group";
+    REFUSED(ag_optim_load_state_dict(adam, of_sgd), "unexpected name 'state.0.momentum_buffer': this is optim_adam");
+    REFUSED(ag_optim_load_state_dict(sgd, of_adam), "unexpected name 'state.0.step': this is optim_sgd");
+    REFUSED(ag_optim_load_state_dict(fewer, of_sgd), "unexpected name 'state.2.momentum_buffer'");
+    REFUSED(ag_optim_load_state_dict(more, of_sgd), not_matching);
+    REFUSED(ag_optim_load_state_dict(turned, of_sgd),
+            "state.0.momentum_buffer is [4, 9] float32 cpu, but parameter 0 asks for [3] float32");
+    ck_assert(ag_optim_lr(more) == 1e-3);
+    ag_state_dict_free(of_sgd);
+    ag_state_dict_free(of_adam);
+    Optimizer *all[] = { sgd, adam, fewer, more, turned };
+    for (int i = 0; i < 5; i++) ag_optim_free(all[i]);
+}
+END_TEST
+
 START_TEST(the_dictionary_is_the_state_itself_and_outlives_the_optimiser)
 {
     Variable *p = ag_ones(AG_SHAPE(2), .requires_grad = true);
@@ -251,5 +278,6 @@ END_TEST
 
 SUPPORT_MAIN("optim_state", a_run_that_is_stopped_and_resumed_has_the_same_numbers,
              state_that_does_not_fit_is_refused_and_changes_nothing,
+             state_of_another_kind_or_of_other_parameters_is_refused,
              the_dictionary_is_the_state_itself_and_outlives_the_optimiser,
              when_memory_is_out_nothing_is_made_or_loaded)

@@ -27,5 +27,7 @@ done
 # shellcheck disable=SC2086
 for compiler in $(cxx_compilers); do
     own_compiler "$compiler" || continue
-    check "model.cc by $compiler" "$compiler" -std=c++17 $warnings $(sanitize) "$here/model.cc" $flags
+    for source in "$here"/*.cc; do
+        check "$(basename "$source") by $compiler" "$compiler" -std=c++17 $warnings $(sanitize) "$source" $flags
+    done
 done
