@@ -81,14 +81,14 @@ struct ag_module {
 #define AG_MODULE(m) ((ag_module *)(true ? (void *)(m) : (void *)&(m)->base))
 
 AG_API void *ag_module_new(size_t size, const char *type, ag_forward_function *forward);
-/* The same under names made at run time, and for the parts of a ready-made module; a field of yours is not set. false
- * with an error. Parameters may be shared:
+AG_API bool ag_module_done(ag_module *m);
+/* Parts under names that are made at run time, and parts of ready-made modules; no field is set. false with an error.
+ * Two layers share a parameter by
  *
  *     ag_module_add_parameter(net->decoder, "weight", ag_get_parameter(net->encoder, "weight")); */
 AG_API bool ag_module_add_child(ag_module *m, const char *name, ag_module *child);
 AG_API bool ag_module_add_parameter(ag_module *m, const char *name, ag_variable *x);
 AG_API bool ag_module_add_buffer(ag_module *m, const char *name, ag_variable *x);
-AG_API bool ag_module_done(ag_module *m);
 
 /* Frees m and all its parts. NULL is fine; a module that is part of another one stays until that goes. */
 #define ag_module_free(m) ag_module_free_(AG_MODULE(m))

@@ -383,19 +383,26 @@ void ag__safetensors_header_free(ag_safetensors_header *header)
 
 /* ---- writing ---- */
 
+/* One character as it stands in a string; its length. */
+static int json_character(char c, char piece[8])
+{
+    static const char special[] = "\"\\\b\f\n\r\t", letter[] = "\"\\bfnrt";
+    const char *known = strchr(special, c);
+    if (known) return snprintf(piece, 8, "\\%c", letter[known - special]);
+    if ((unsigned char)c < 0x20) return snprintf(piece, 8, "\\u%04x", c);
+    piece[0] = c;
+    return 1;
+}
 size_t ag__json_quote(char *to, const char *text)
 {
-    static const char plain[] = "\"\\\b\f\n\r\t", letter[] = "\"\\bfnrt";
-    size_t n = 0;
+    size_t n = 1;
     char piece[8];
-    for (int part = 0; part < 3; part++) /* quote, text, quote */
-        for (const char *p = part == 1 ? text : "\""; *p; p++) {
-            const char *known = part == 1 ? strchr(plain, *p) : NULL;
-            int length = known                      ? snprintf(piece, sizeof piece, "\\%c", letter[known - plain])
-                         : (unsigned char)*p < 0x20 ? snprintf(piece, sizeof piece, "\\u%04x", *p)
-                                                    : snprintf(piece, sizeof piece, "%c", *p);
-            if (to) memcpy(to + n, piece, (size_t)length);
-            n += (size_t)length;
-        }
-    return n;
+    if (to) to[0] = '"';
+    for (; *text; text++) {
+        int length = json_character(*text, piece);
+        if (to) memcpy(to + n, piece, (size_t)length);
+        n += (size_t)length;
+    }
+    if (to) to[n] = '"';
+    return n + 1;
 }
