@@ -128,9 +128,14 @@ Variable *support_draw(Shape shape, ag_dtype dtype, double scale)
 
 int support_main(const char *name, const TTest *const *tests, size_t n)
 {
+    return support_main_with(name, tests, n, support_begin, support_end);
+}
+
+int support_main_with(const char *name, const TTest *const *tests, size_t n, void (*begin)(void), void (*end)(void))
+{
     Suite *suite = suite_create(name);
     TCase *tcase = tcase_create(name);
-    tcase_add_checked_fixture(tcase, support_begin, support_end);
+    tcase_add_checked_fixture(tcase, begin, end);
     tcase_set_timeout(tcase, 0); /* the machine's speed is no test; meson bounds the whole */
     for (size_t i = 0; i < n; i++) tcase_add_test(tcase, tests[i]);
     suite_add_tcase(suite, tcase);

@@ -48,6 +48,8 @@ Variable *support_draw(Shape shape, ag_dtype dtype, double scale);
 
 /* A suite of one test case whose tests run between support_begin and support_end. */
 int support_main(const char *name, const TTest *const *tests, size_t n);
+/* Between these two, which call support_begin and support_end. */
+int support_main_with(const char *name, const TTest *const *tests, size_t n, void (*begin)(void), void (*end)(void));
 #define SUPPORT_MAIN(name, ...)                                   \
     int main(void)                                                \
     {                                                             \

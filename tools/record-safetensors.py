@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes a file with Python's safetensors: tests/data/reference.safetensors, read, and written byte for byte, by tests/test_safetensors.c.
+"""Writes a file with Python's safetensors: tests/data/reference.safetensors, which tests/test_safetensors_load.c reads and
+tests/test_safetensors_save.c writes, byte for byte.
 
     python3 -m venv /tmp/venv && /tmp/venv/bin/pip install safetensors numpy
     /tmp/venv/bin/python tools/record-safetensors.py
