@@ -2,12 +2,13 @@
 """Every C block in the documentation is code that the build compiles: doc_code.py ROOT
 
 The lines of a block (```c) in README.md, CONTRIBUTING.md and docs/*.md must stand one after the other in one of the
-sources, however deep they are indented there. A line of the block that is only "..." stands for lines left out. Says
-which blocks do not, and fails.
+sources, however deep they are indented there; blanks that align columns count as one. A line of the block that is only
+"..." stands for lines left out. Says which blocks do not, and fails.
 """
 
 import glob
 import os
+import re
 import sys
 
 PAGES = ["README.md", "CONTRIBUTING.md", "docs/*.md"]
@@ -21,7 +22,7 @@ def indent_of(lines):
 
 def dedented(lines):
     indent = indent_of(lines)
-    return [line[indent:].rstrip() for line in lines]
+    return [re.sub(r"(?<=\S)\s+", " ", line[indent:].rstrip()) for line in lines]
 
 
 def blocks(page):

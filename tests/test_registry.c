@@ -166,7 +166,7 @@ static void check_values(const op_case *c)
     }
     for (int k = 0; k < n; k++) {
         const op_result *expected = &c->result[k];
-        char what[16];
+        char what[32];
         snprintf(what, sizeof what, "result %d", k);
         check_geometry(c, out[k], &expected->tensor, what);
         check_memory(c, &call, out[k], expected, what);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Records what PyTorch's modules do: tests/data/nn_runs.txt, read by tests/nn_runs.c.
 
-    python3 -m venv /tmp/venv && /tmp/venv/bin/pip install torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu
+    python3 -m venv /tmp/venv && /tmp/venv/bin/pip install torch==2.13.0
     /tmp/venv/bin/python tools/record-nn.py
 
 Modules are written in words, a Sequential as a list in brackets; arguments that are left out have their defaults:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Records what PyTorch answers to the rows of tests/data/op_rows.txt: tests/data/op_answers.txt, read by tests/op_rows.c.
 
-    python3 -m venv /tmp/venv && /tmp/venv/bin/pip install torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu
+    python3 -m venv /tmp/venv && /tmp/venv/bin/pip install torch==2.13.0
     /tmp/venv/bin/python tools/record-op-rows.py            all of them
     /tmp/venv/bin/python tools/record-op-rows.py conv2d mm  the answers of these ops, on standard output
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Records what PyTorch's optimisers do: tests/data/optim_runs.txt, read by tests/test_optim.c.
 
-    python3 -m venv /tmp/venv && /tmp/venv/bin/pip install torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu
+    python3 -m venv /tmp/venv && /tmp/venv/bin/pip install torch==2.13.0
     /tmp/venv/bin/python tools/record-optim.py
 
 A run is a line, and what it comes to the lines after it:
