@@ -222,10 +222,11 @@ static ag_variable *with_probabilities(const struct ag_cross_entropy_args *a, ag
                         ag_scalar_double(a->label_smoothing / (double)classes));
     ag_variable *terms = ag_mul(log_p, target);
     if (a->weight != AG_NONE) terms = ag_mul(terms, across(a->weight, x));
-    ag_variable *losses = ag_neg(ag_sum(terms, .dim = dim));
-    if (reduction != AG_REDUCE_MEAN) return reduced(losses, reduction);
+    if (reduction == AG_REDUCE_NONE) return ag_neg(ag_sum(terms, .dim = dim));
+    ag_variable *loss = ag_neg(ag_sum(terms));
+    if (reduction == AG_REDUCE_SUM) return loss;
     int64_t samples = classes ? x->numel / classes : 1;
-    return ag_div(ag_sum(losses), ag_scalar_double((double)(samples ? samples : 1)));
+    return ag_div(loss, ag_scalar_double((double)(samples ? samples : 1)));
 }
 
 /* Target: classes, mixed with an even share for every one. */
