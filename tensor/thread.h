@@ -36,7 +36,7 @@ typedef struct ag_thread {
     struct ag_variable *dead_variables;
     struct ag_node *dead_nodes;
 
-    /* the tape (autograd/record.c, backward.c) */
+    /* the tape (autograd/record.c, pass.c) */
     uint64_t next_seq;     /* for the next node */
     struct ag_node **heap; /* a walk's table, between walks */
     int64_t max_heap;

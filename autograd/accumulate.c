@@ -1,0 +1,96 @@
+/* accumulate.c - adding gradients up: at a node's outputs, in a leaf's .grad, for an input of autograd.grad. */
+#include "autograd/pass.h"
+
+#include <argent/copy.h>
+#include <argent/pointwise.h>
+
+#include <string.h>
+
+/* Nobody else sees these numbers. */
+static bool is_private(const ag_variable *x)
+{
+    return ag__refs(x) == 1 && x->tensor.storage->refs == 1 && !x->tensor.storage->external;
+}
+
+/* A reference to g that is the caller's: the scope's hold where it has one. */
+static ag_variable *take(ag_pass *w, ag_variable *g)
+{
+    if (ag__unhold(w->t, g))
+        ag__ref(g, AG_REFERENCE - AG_OWNER);
+    else
+        ag__ref(g, AG_REFERENCE);
+    return g;
+}
+
+bool ag__add_up(ag_pass *w, ag_variable **slot, ag_variable *g)
+{
+    Thread *t = w->t;
+    if (!*slot) {
+        *slot = take(w, g);
+        return true;
+    }
+    if (!w->create_graph && is_private(*slot) && !ag__overlaps_itself(&(*slot)->tensor))
+        return ag__add_into(t, *slot, g);
+    ag_variable *sum = ag_add(*slot, g);
+    if (!sum) return false;
+    ag__unref(t, *slot, AG_REFERENCE);
+    *slot = take(w, sum);
+    return true;
+}
+
+/* g's numbers in memory of their own, laid out as the leaf's. */
+static ag_variable *copy_for(ag_pass *w, const ag_variable *leaf, ag_variable *g)
+{
+    if (w->create_graph || !ag__is_dense(leaf->tensor.ndim, leaf->tensor.size, leaf->tensor.stride)) return ag_clone(g);
+    ag_variable *copy = ag__new_strided(w->t, leaf->tensor.ndim, leaf->tensor.size, leaf->tensor.stride,
+                                        (ag_dtype)g->tensor.dtype, ag__device(g));
+    return copy ? ag_copy_(copy, g) : NULL;
+}
+
+/* leaf.grad += g. The first one becomes leaf.grad itself where nobody else sees it and it lies as the leaf does. */
+bool ag__add_to_leaf(ag_pass *w, ag_variable *leaf, ag_variable *g)
+{
+    Thread *t = w->t;
+    ag__leaf_lock(leaf);
+    bool ok = true;
+    ag_variable *old = leaf->grad, *dropped = NULL;
+    if (!old) {
+        ag_variable *mine = take(w, g);
+        bool as_it_is = !w->create_graph && is_private(mine) &&
+                        !memcmp(mine->tensor.stride, leaf->tensor.stride, sizeof(int64_t) * leaf->tensor.ndim);
+        dropped = as_it_is ? NULL : mine;
+        if (as_it_is) {
+            ag__ref(mine, AG_OWNER - AG_REFERENCE);
+            leaf->grad = mine;
+        } else {
+            ag_variable *copy = copy_for(w, leaf, g);
+            ok = copy != NULL;
+            if (ok) {
+                ag__ref(copy, AG_OWNER);
+                leaf->grad = copy;
+            }
+        }
+    } else if (!w->create_graph && ag__same_sizes(&old->tensor, &g->tensor)) {
+        ok = ag__add_into(t, old, g);
+    } else {
+        ag_variable *sum = ag_add(old, g);
+        ok = sum != NULL;
+        if (ok) {
+            ag__ref(sum, AG_OWNER);
+            leaf->grad = sum;
+            ag__unref(t, old, AG_OWNER);
+        }
+    }
+    ag__leaf_unlock(leaf);
+    if (dropped) ag__unref(t, dropped, AG_REFERENCE);
+    return ok;
+}
+
+bool ag__capture(ag_pass *w, uintptr_t to, uint32_t output_nr, ag_variable *g)
+{
+    const ag_place *p = ag__place_slot(w, to);
+    bool ok = true;
+    for (int64_t i = p->to ? p->input : -1; i >= 0 && ok; i = w->next_input[i])
+        if (w->inputs[i]->output_nr == output_nr || to & 1) ok = ag__add_up(w, &w->grads[i], g);
+    return ok;
+}
