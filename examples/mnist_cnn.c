@@ -6,14 +6,13 @@
  * the notebook's subject stands in examples/mnist/: the command line, the progress bar, saving and loading.
  */
 #include "mnist/checkpoint.h"
+#include "mnist/files.h"
 #include "mnist/options.h"
 #include "mnist/progress.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* With a ReLU on the logits some seeds cut a class off for good; this one learns all ten. */
 enum { DEFAULT_SEED = 1, CLASSES = 10 };
@@ -174,42 +173,18 @@ static void train_epoch(Training *t)
 static void give_up(ag_error_kind kind, const char *sentence, void *user)
 {
     (void)kind, (void)user;
-    progress_clear();
-    fflush(stdout);
-    fprintf(stderr, "mnist_cnn: %s\n", sentence);
-    exit(1);
+    fail("%s", sentence);
 }
 
 /* The first n items of a dataset. */
 static Dataset *first(Dataset *dataset, int64_t n)
 {
     int64_t *indices = malloc((size_t)n * sizeof *indices);
-    if (!indices) give_up(AG_ENOMEM, "out of memory: the list of training images", NULL);
+    if (!indices) fail("out of memory: the list of training images");
     for (int64_t i = 0; i < n; i++) indices[i] = i;
     Dataset *subset = ag_data_subset(dataset, ag_sizes_of(n, indices));
     free(indices);
     return subset;
-}
-
-static FILE *open_log(const char *path)
-{
-    FILE *log = path ? fopen(path, "w") : NULL;
-    if (path && !log) {
-        fprintf(stderr, "mnist_cnn: cannot write %s: %s\n", path, strerror(errno));
-        exit(1);
-    }
-    if (log) setvbuf(log, NULL, _IOLBF, 0);
-    return log;
-}
-
-static void close_log(FILE *log, const char *path)
-{
-    if (!log) return;
-    bool incomplete = ferror(log);
-    if (fclose(log)) incomplete = true;
-    if (!incomplete) return;
-    fprintf(stderr, "mnist_cnn: not all of the log could be written to %s\n", path);
-    exit(1);
 }
 
 int main(int argc, char **argv)
@@ -224,9 +199,13 @@ int main(int argc, char **argv)
                                 .dtype = AG_FLOAT32,
                                 .evaluate = true,
                                 .data = "./data" } };
+    open_standard_streams();
     t.options = options_parse(argc, argv, t.options);
     setvbuf(stdout, NULL, _IOLBF, 0);
     ag_set_error_handler(give_up, NULL);
+    if (t.options.given.data) check_folder(t.options.data);
+    check_place(t.options.save);
+    StateDict *saved = t.options.load ? checkpoint_read(t.options.load, &t.options) : NULL;
     if (t.options.threads) ag_set_num_threads(t.options.threads);
     ag_manual_seed(t.options.seed);
 
@@ -239,7 +218,8 @@ int main(int argc, char **argv)
                                               .download = true);
 
     int64_t n = ag_dataset_size(training_data);
-    Dataset *used_data = first(training_data, t.options.limit < n ? t.options.limit : n);
+    if (t.options.limit > n) t.options.limit = n;
+    Dataset *used_data = first(training_data, t.options.limit);
     t.train_loader = ag_data_loader(used_data, .batch_size = t.options.batch_size, .shuffle = true);
     t.test_loader = ag_data_loader(testing_data, .batch_size = ag_dataset_size(testing_data), .shuffle = false);
 
@@ -250,8 +230,8 @@ int main(int argc, char **argv)
     t.loss_function = ag_nn_cross_entropy_loss();
     t.optimizer = ag_optim_sgd(ag_parameters(t.the_net), .lr = t.options.lr);
 
-    if (t.options.load) checkpoint_load(t.options.load, &t.the_net->base, t.optimizer, t.train_loader, &t.place);
-    if (t.options.load && t.options.lr_given) ag_optim_set_lr(t.optimizer, t.options.lr);
+    if (saved) checkpoint_restore(saved, &t.options, &t.the_net->base, t.optimizer, t.train_loader, &t.place);
+    if (saved && t.options.given.lr) ag_optim_set_lr(t.optimizer, t.options.lr);
     t.log = open_log(t.options.log);
     catch_interrupts();
 
@@ -260,11 +240,11 @@ int main(int argc, char **argv)
             printf("%s has %" PRId64 " epochs behind it: --epochs %" PRId64 " leaves none to train.\n", t.options.load,
                    t.place.epoch, t.options.epochs);
         if (t.options.evaluate) evaluate(&t);
-        if (t.options.save) checkpoint_save(t.options.save, &t.the_net->base, t.optimizer, &t.place);
+        if (t.options.save) checkpoint_save(t.options.save, &t.options, &t.the_net->base, t.optimizer, &t.place);
     }
     while (t.place.epoch < t.options.epochs && !interrupted()) {
         train_epoch(&t);
-        if (t.options.save) checkpoint_save(t.options.save, &t.the_net->base, t.optimizer, &t.place);
+        if (t.options.save) checkpoint_save(t.options.save, &t.options, &t.the_net->base, t.optimizer, &t.place);
     }
 
     close_log(t.log, t.options.log);
@@ -277,5 +257,6 @@ int main(int argc, char **argv)
     ag_dataset_free(testing_data);
     ag_dataset_free(training_data);
     ag_transform_free(transform);
-    return interrupted() ? 130 : 0;
+    close_stdout();
+    return interrupted() ? 128 + interrupted() : 0;
 }

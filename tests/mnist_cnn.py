@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """mnist_cnn.py PROGRAM DATA: the example mnist_cnn on a small data set: its lines, its options, and its losses against PyTorch's
 (DATA/mnist_cnn_losses.txt, recorded by tools/record-mnist-cnn.py)."""
+import json
 import os
 import pty
 import re
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -69,6 +71,25 @@ def recorded_runs():
     return runs
 
 
+def read_safetensors(path):
+    """({name: (dtype, shape, bytes)}, metadata)"""
+    with open(path, "rb") as file:
+        header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+        data = file.read()
+    texts = header.pop("__metadata__", {})
+    return {name: (t["dtype"], t["shape"], data[slice(*t["data_offsets"])]) for name, t in header.items()}, texts
+
+
+def write_safetensors(path, tensors, texts):
+    header, data = {"__metadata__": texts} if texts else {}, b""
+    for name, (dtype, shape, content) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(content)]}
+        data += content
+    head = json.dumps(header).encode()
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(head)) + head + data)
+
+
 class MnistCnn(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -121,15 +142,80 @@ class MnistCnn(unittest.TestCase):
         self.assertRegex(self.log(*quick, "--dtype", "float64"), r"\A0 \d\.\d{13,16}\n\Z")
 
     def test_a_resumed_run_goes_on_as_if_it_had_not_stopped(self):
-        run = ("--batch-size", 16, "--lr", 0.05, "--quiet")
-        whole = self.log(*run, "--epochs", 3)
-        first = self.log(*run, "--epochs", 1, "--save", self.path("saved"))
-        rest = self.log(*run, "--epochs", 3, "--load", self.path("saved"), "--seed", 99)
-        self.assertEqual(first + rest, whole)
-        self.assertEqual(sorted(os.listdir(self.folder.name)), ["data", "log", "packed", "saved"])
-        os.remove(self.path("saved"))
+        for settings in (("--dropout", 0.5), ("--dropout", 0, "--dtype", "float64", "--limit", 100)):
+            run = ("--batch-size", 16, "--lr", 0.05, "--quiet", *settings)
+            whole = self.log(*run, "--epochs", 3)
+            first = self.log(*run, "--epochs", 1, "--save", self.path("saved"))
+            with self.subTest("the same command line"):
+                self.assertEqual(first + self.log(*run, "--epochs", 3, "--load", self.path("saved")), whole)
+            with self.subTest("settings that are not given are those of the saved run"):
+                self.assertEqual(first + self.log("--quiet", "--epochs", 3, "--load", self.path("saved")), whole)
+            with self.subTest("a given seed changes nothing"):
+                seed = ("--seed", 99, "--load", self.path("saved"))
+                self.assertEqual(first + self.log("--quiet", "--epochs", 3, *seed), whole)
+                self.assertIn(": --seed 99 has no effect.\n", self.run_it("--epochs", 0, *seed))
+            self.assertEqual(sorted(os.listdir(self.folder.name)), ["data", "log", "packed", "saved"])
+            os.remove(self.path("saved"))
+
+    def test_a_resumed_run_may_learn_at_another_rate(self):
+        saved = self.path("saved")
+        run = ("--batch-size", 50, "--quiet", "--no-eval", "--load", saved, "--epochs", 2)
+        self.run_it("--batch-size", 50, "--quiet", "--epochs", 1, "--save", saved)
+        self.assertEqual(self.log(*run), self.log(*run, "--lr", 0.01))
+        self.assertNotEqual(self.log(*run), self.log(*run, "--lr", 0.02))
+        os.remove(saved)
+
+    def test_a_state_dict_alone_gives_the_parameters(self):
+        saved, alone = self.path("saved"), self.path("alone")
+        self.run_it("--batch-size", 16, "--quiet", "--epochs", 1, "--save", saved, "--lr", 0.05)
+        tensors, _ = read_safetensors(saved)
+        write_safetensors(alone, {n: t for n, t in tensors.items() if re.match("conv|fc", n)}, {})
+        expected = self.run_it("--quiet", "--epochs", 0, "--load", saved)
+        for dtype in ("float32", "float64"):  # into which it is converted
+            accuracy = self.run_it("--quiet", "--epochs", 0, "--load", alone, "--dtype", dtype)
+            self.assertEqual(accuracy.splitlines()[0], expected.splitlines()[0])
+        first = self.log("--quiet", "--no-eval", "--epochs", 1, "--load", alone)
+        self.assertEqual(first[:2], "0 ")
+        os.remove(saved)
+        os.remove(alone)
+
+    def test_a_checkpoint_that_does_not_fit_is_refused(self):
+        saved, other, log = self.path("saved"), self.path("other"), self.path("log of none")
+        self.run_it("--batch-size", 16, "--quiet", "--no-eval", "--epochs", 1, "--save", saved)
+        tensors, texts = read_safetensors(saved)
+
+        def refused(sentence, *arguments, without=(), **changed):
+            write_safetensors(other, {n: t for n, t in tensors.items() if n not in without}, {**texts, **changed})
+            error = self.run_it("--load", other, "--log", log, "--epochs", 3, *arguments, status=1)
+            self.assertIn(sentence, error)
+            self.assertFalse(os.path.exists(log))
+
+        within = {"epoch": "0", "batch": "4"}
+        refused("holds a run in float32, which does not go on in float64", "--dtype", "float64")
+        refused("stopped within an epoch of 200 images in batches of 16, which does not go on with 200 images in "
+                "batches of 20", "--batch-size", "20", **within)  # fmt: skip
+        refused("does not go on with 100 images in batches of 16", "--limit", "100", **within)
+        refused("4000 batches cannot be passed over", epoch="0", batch="4000")
+        refused('the checkpoint is damaged: its step is "many"', step="many")
+        refused('the checkpoint is damaged: its epoch is "-1"', epoch="-1")
+        refused('the checkpoint is damaged: its dropout is "2"', dropout="2")
+        refused("is damaged: no run has such settings", batch_size="0")
+        refused("it has no epoch_rng_state", without=["epoch_rng_state"], **within)
+        refused("fc4.0.bias", without=["fc4.0.bias"])
+        tensors["conv9.0.weight"] = tensors.pop("conv1.0.weight")
+        refused("conv9.0.weight")
+        tensors["conv1.0.weight"] = tensors.pop("conv9.0.weight")
+        tensors["rng_state"] = ("U8", [16], bytes(16))
+        refused("5056")
+        os.remove(saved)
+        os.remove(other)
 
     def test_interrupted_it_finishes_the_step_and_saves(self):
+        for stop in (signal.SIGINT, signal.SIGTERM):
+            with self.subTest(stop):
+                self.check_interrupt(stop)
+
+    def check_interrupt(self, stop):
         run = ("--batch-size", 2, "--lr", 0.01, "--quiet", "--no-eval", "--epochs", 4)
         whole = self.log(*run)
         saved, log = self.path("stopped"), self.path("log")
@@ -139,11 +225,11 @@ class MnistCnn(unittest.TestCase):
         while not os.path.exists(log) or os.path.getsize(log) < 300:  # some twenty steps
             time.sleep(0.001)
             self.assertIsNone(process.poll())
-        process.send_signal(signal.SIGINT)
+        process.send_signal(stop)
         output = process.communicate()[0]
         with open(log) as file:
             first = file.read()
-        self.assertEqual(process.returncode, 130)
+        self.assertEqual(process.returncode, 128 + stop)
         if len(first.splitlines()) % 100:
             self.assertRegex(output, r"Stopped in epoch \d, after %d minibatches\.\n\Z" % (len(first.splitlines()) % 100))
         self.assertLess(len(first), len(whole))
@@ -190,8 +276,11 @@ class MnistCnn(unittest.TestCase):
 
     def test_wrong_command_lines_end_with_a_sentence_and_status_2(self):
         for arguments, sentence in (
-            (("--bogus",), "mnist_cnn: unknown option --bogus\n\nusage: mnist_cnn [OPTION]..."),
-            (("surplus",), 'what is "surplus" to mean?\n\nusage: '),
+            (("--bogus",), "mnist_cnn: unknown option --bogus (mnist_cnn --help lists the options)\n"),
+            (("--bogus=1",), "unknown option --bogus=1 "),
+            (("-qx",), "unknown option -q "),
+            (("--quiet=yes",), "--quiet=yes: this option takes no value"),
+            (("surplus",), 'what is "surplus" to mean?'),
             (("--epochs",), "--epochs wants a value"),
             (("--epochs", "x"), '--epochs wants a whole number, not "x"'),
             (("--epochs", "-1"), "--epochs must be 0 to 2147483647, not -1"),
@@ -203,23 +292,40 @@ class MnistCnn(unittest.TestCase):
             (("--dropout", "1.5"), "--dropout must be 0 to 1, not 1.5"),
             (("--dtype", "float16"), "--dtype must be float32 or float64"),
             (("--device", "tpu"), "'tpu' is not a device"),
-            (("--seed", "18446744073709551616"), "--seed must be -2^63 to 2^64 - 1"),
             (("--seed", "1.5"), "--seed wants a whole number"),
+            (("--seed", "18446744073709551616"), "--seed must be -2^63 to 2^64 - 1"),
+            (("--lr=0.1x",), '--lr wants a number, not "0.1x"'),
+            (("--lr=",), '--lr wants a number, not ""'),
+            (("--epochs", "99999999999999999999"), "--epochs must be 0 to"),
             (("--save", ""), "--save wants a path"),
+            (("--load=",), "--load wants a path"),
         ):
             with self.subTest(arguments):
-                self.assertIn(sentence, self.run_it(*arguments, status=2))
+                error = self.run_it(*arguments, status=2)
+                self.assertIn(sentence, error)
+                self.assertEqual(error.count("\n"), 1)
+
+    def test_every_option_takes_its_value_behind_an_equals_sign_too(self):
+        settings = {"epochs": 1, "batch-size": 50, "lr": 0.1, "seed": 5, "device": "cpu", "dtype": "float64", "dropout": 0.1,
+                    "limit": 100, "threads": 1}  # fmt: skip
+        apart = [word for name, value in settings.items() for word in (f"--{name}", value)]
+        joined = [f"--{name}={value}" for name, value in settings.items()]
+        self.assertEqual(self.log("--quiet", "--no-eval", *apart), self.log("--quiet", "--no-eval", *joined))
 
     def test_what_cannot_be_done_ends_with_a_sentence_and_status_1(self):
         with open(self.path("nonsense"), "wb") as file:
             file.write(b"nonsense")
         for arguments, sentence in (
-            (("--data", self.path("nowhere")), "train-images-idx3-ubyte is not there (tried"),
+            (("--data", self.path("nowhere")), "nowhere: No such file or directory"),
+            (("--data", self.path("nonsense")), "nonsense: Not a directory"),
             (("--device", "cuda"), "cuda:0 is not available"),
             (("--load", self.path("nowhere")), "No such file or directory"),
             (("--load", self.path("nonsense")), "nonsense: "),
             (("--epochs", 0, "--save", self.path("nowhere", "x")), "No such file or directory"),
+            (("--save", self.path("data")), "data: it is not a file"),
             (("--log", self.path("nowhere", "x")), "No such file or directory"),
+            (("--log", self.path("data")), "data: Is a directory"),
+            (("--epochs", 1, "--quiet", "--log", "/dev/full"), "not all of the log could be written to /dev/full"),
         ):
             with self.subTest(arguments):
                 error = self.run_it(*arguments, status=1)
@@ -227,6 +333,27 @@ class MnistCnn(unittest.TestCase):
                 self.assertIn(sentence, error)
                 self.assertEqual(error.count("\n"), 1)
         os.remove(self.path("nonsense"))
+
+    def test_what_cannot_be_saved_is_known_before_it_is_trained(self):
+        log = self.path("log of none")
+        self.run_it("--save", self.path("nowhere", "x"), "--log", log, status=1)
+        self.assertFalse(os.path.exists(log))
+
+    def test_output_that_goes_nowhere_is_an_error(self):
+        for arguments in (("--epochs", "0"), ("--help",)):
+            with open("/dev/full", "w") as full:
+                command = [PROGRAM, "--data", self.path("data"), *arguments]
+                done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, text=True)
+            self.assertEqual(done.returncode, 1)
+            self.assertEqual(done.stderr, "mnist_cnn: not everything could be written to the standard output\n")
+
+    def test_without_standard_streams_it_trains_all_the_same(self):
+        command = [PROGRAM, "--data", self.path("data"), "--epochs", "1", "--quiet", "--no-eval", "--log", self.path("log")]
+        expected = self.log(*command[3:-2])
+        for closed in ("<&- >&- 2>&-", ">&-", "2>&-"):
+            self.assertEqual(subprocess.run(["sh", "-c", f'"$@" {closed}', "sh", *command], stdout=subprocess.DEVNULL).returncode, 0)
+            with open(self.path("log")) as file:
+                self.assertEqual(file.read(), expected)
 
     def test_help_names_every_option(self):
         text = self.run_it("--help")

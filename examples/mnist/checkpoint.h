@@ -1,7 +1,7 @@
-/* checkpoint.h - a training in a file: parameters, optimiser, random state, and where it stands. */
+/* checkpoint.h - a training in a file: parameters, optimiser, random state, settings, and where it stands. */
 #ifndef MNIST_CHECKPOINT_H
 #define MNIST_CHECKPOINT_H
-#include <argent/argent.h>
+#include "options.h"
 
 /* Where a training stands, between two steps. */
 typedef struct {
@@ -11,12 +11,18 @@ typedef struct {
     unsigned char epoch_state[AG_RNG_STATE_BYTES]; /* of the default generator, when the epoch began */
 } Place;
 
-/* The file is a safetensors file: the network's state dict under PyTorch's names, and beside it "optimizer.",
- * "rng_state" and "epoch_rng_state". It appears whole or not at all. */
-bool checkpoint_save(const char *path, Module *net, Optimizer *optimizer, const Place *place);
+/* The file is a safetensors file: the network's state dict under PyTorch's names, beside it "optimizer.", "rng_state"
+ * and "epoch_rng_state", the rest as texts. It appears whole or not at all. options->limit: how many images an epoch
+ * has. */
+bool checkpoint_save(const char *path, const Options *options, Module *net, Optimizer *optimizer, const Place *place);
 
-/* The other way, and then the default generator and the loader go on where they were. A file with nothing but the
- * network's state dict will do: training then begins at its beginning. */
-bool checkpoint_load(const char *path, Module *net, Optimizer *optimizer, DataLoader *train_loader, Place *place);
+/* Reads such a file, or one with nothing but the network's state dict. Of the settings that the saved run had, those
+ * that the command line does not give go into the options. What does not go together ends the program. */
+StateDict *checkpoint_read(const char *path, Options *options);
+
+/* Puts what was read to use, and frees it; the default generator and the loader go on where they were. With nothing but
+ * a state dict the training begins at its beginning. */
+bool checkpoint_restore(StateDict *saved, const Options *options, Module *net, Optimizer *optimizer,
+                        DataLoader *train_loader, Place *place);
 
 #endif

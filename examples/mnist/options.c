@@ -1,6 +1,8 @@
 /* options.c - the command line of mnist_cnn. */
 #include "options.h"
 
+#include "files.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -28,14 +30,16 @@ static const char usage[] =
     "  --no-eval         do not evaluate after each epoch\n"
     "  --save FILE       after each epoch, and when stopped by Ctrl-C: parameters, optimiser, random state, as "
     "safetensors\n"
-    "  --load FILE       resume from such a file, or take the parameters of a state dict\n"
+    "  --load FILE       resume from such a file, with its settings where the command line says nothing else; or take "
+    "the\n"
+    "                    parameters of a state dict\n"
     "  --log FILE        a line for each step: its number from 0, and the loss\n"
     "  --quiet           only the epochs and their accuracy\n"
     "  --help            this text\n";
 
-static void print_usage(FILE *file, const Options *d)
+static void print_usage(const Options *d)
 {
-    fprintf(file, usage, d->epochs, d->batch_size, d->lr, d->dropout, d->seed, d->data);
+    printf(usage, d->epochs, d->batch_size, d->lr, d->dropout, d->seed, d->data);
 }
 
 __attribute__((noreturn, format(printf, 1, 2))) static void refuse(const char *format, ...)
@@ -141,19 +145,19 @@ Options options_parse(int argc, char **argv, Options o)
             o.epochs = whole_number("epochs", optarg, 0, INT32_MAX);
             break;
         case BATCH_SIZE:
-            o.batch_size = whole_number("batch-size", optarg, 1, INT32_MAX);
+            o.batch_size = whole_number("batch-size", optarg, 1, INT32_MAX), o.given.batch_size = true;
             break;
         case LR:
-            o.lr = number("lr", optarg, 0, 1e30), o.lr_given = true;
+            o.lr = number("lr", optarg, 0, 1e30), o.given.lr = true;
             break;
         case DROPOUT:
-            o.dropout = number("dropout", optarg, 0, 1);
+            o.dropout = number("dropout", optarg, 0, 1), o.given.dropout = true;
             break;
         case SEED:
-            o.seed = seed(optarg);
+            o.seed = seed(optarg), o.given.seed = true;
             break;
         case DTYPE:
-            o.dtype = dtype(optarg);
+            o.dtype = dtype(optarg), o.given.dtype = true;
             break;
         case DEVICE:
             if (!ag_device_parse(optarg, &o.device)) refuse("--device: %s", ag_error());
@@ -162,10 +166,10 @@ Options options_parse(int argc, char **argv, Options o)
             o.threads = (int)whole_number("threads", optarg, 1, 256);
             break;
         case DATA:
-            o.data = path("data", optarg);
+            o.data = path("data", optarg), o.given.data = true;
             break;
         case LIMIT:
-            o.limit = whole_number("limit", optarg, 1, INT32_MAX);
+            o.limit = whole_number("limit", optarg, 1, INT32_MAX), o.given.limit = true;
             break;
         case NO_EVAL:
             o.evaluate = false;
@@ -183,20 +187,17 @@ Options options_parse(int argc, char **argv, Options o)
             o.quiet = true;
             break;
         case HELP:
-            print_usage(stdout, &defaults);
+            print_usage(&defaults);
+            close_stdout();
             exit(0);
         case ':':
             refuse("%s wants a value", argv[optind - 1]);
-        default:
-            fprintf(stderr, "mnist_cnn: unknown option %s\n\n", argv[optind - 1]);
-            print_usage(stderr, &defaults);
-            exit(2);
+        default: /* optopt: of a known option that was given a value, its number; of an unknown letter, the letter */
+            if (optopt > 0 && optopt <= HELP) refuse("%s: this option takes no value", argv[optind - 1]);
+            if (optopt) refuse("unknown option -%c", optopt);
+            refuse("unknown option %s", argv[optind - 1]);
         }
     }
-    if (optind < argc) {
-        fprintf(stderr, "mnist_cnn: what is \"%s\" to mean?\n\n", argv[optind]);
-        print_usage(stderr, &defaults);
-        exit(2);
-    }
+    if (optind < argc) refuse("what is \"%s\" to mean?", argv[optind]);
     return o;
 }

@@ -6,13 +6,15 @@
 typedef struct {
     int64_t epochs, batch_size, limit; /* limit: training images at most */
     double lr, dropout;
-    bool lr_given;
     uint64_t seed;
     ag_device device;
     ag_dtype dtype;
     int threads; /* 0: the library's choice */
     bool evaluate, quiet;
     const char *data, *save, *load, *log; /* save, load, log: NULL where not wanted */
+    struct {
+        bool batch_size, limit, lr, dropout, seed, dtype, data;
+    } given; /* on the command line: what is not may come from a checkpoint */
 } Options;
 
 /* Fills in the defaults and what argv says. Anything wrong: a sentence on stderr, and the program ends with status 2;

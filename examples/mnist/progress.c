@@ -16,11 +16,7 @@ double timer(void)
 
 static volatile sig_atomic_t asked_to_stop;
 
-static void ask_to_stop(int signal_number)
-{
-    (void)signal_number;
-    asked_to_stop = 1;
-}
+static void ask_to_stop(int signal_number) { asked_to_stop = signal_number; }
 
 void catch_interrupts(void)
 {
@@ -30,7 +26,7 @@ void catch_interrupts(void)
     sigaction(SIGTERM, &action, NULL);
 }
 
-bool interrupted(void) { return asked_to_stop; }
+int interrupted(void) { return asked_to_stop; }
 
 enum { BAR = 40 };
 static bool shown;
