@@ -184,11 +184,11 @@ bool ag_data_next(ag_loader *loader, ag_batch *batch)
     if (!loader || !batch) return ag__fail(AG_EINVAL, "data_next: the %s is NULL", loader ? "batch" : "loader");
     ag__made_batch_drop(&loader->current);
     if (!ag__may_change(ag__thread())) return false;
-    if (!loader->begun && !begin(loader)) return false;
-    if (!fetch(loader)) {
-        ag_data_rewind(loader);
-        return false;
-    }
+    ag__handler_hold(); /* until the pass has ended as it should */
+    bool there = (loader->begun || begin(loader)) && fetch(loader);
+    if (!there) ag_data_rewind(loader);
+    ag__handler_release();
+    if (!there) return false;
     const ag__made_batch *made = &loader->current;
     for (int k = 0; k < made->n_parts; k++) batch->parts[k] = made->parts[k];
     batch->n_parts = made->n_parts;
@@ -206,11 +206,16 @@ bool ag_data_skip(ag_loader *loader, int64_t count)
     if (count < 0 || count > loader->n_batches - loader->next)
         return ag__fail(AG_EINVAL, "data_skip: %" PRId64 " batches cannot be passed over, %" PRId64 " are left", count,
                         loader->n_batches - loader->next);
+    if (count == 0) return true;
+    ag__handler_hold();
     ag__workers_cancel(loader);
     loader->next += count;
-    if (loader->next * loader->batch_size >= loader->n_items && loader->n_items % loader->batch_size && count &&
-        !order_exhaust(loader))
-        return false;
-    ag__workers_begin(loader);
-    return true;
+    bool partial = loader->next * loader->batch_size > loader->n_items; /* the last one passed over */
+    bool ok = !partial || order_exhaust(loader);
+    if (ok)
+        ag__workers_begin(loader);
+    else
+        ag_data_rewind(loader);
+    ag__handler_release();
+    return ok;
 }

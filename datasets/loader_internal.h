@@ -43,7 +43,7 @@ void ag__made_batch_drop(ag__made_batch *made);
 
 /* Begins the pass's work. Without threads (none wanted, none to be had, or the process has forked) it does nothing. */
 void ag__workers_begin(ag_loader *loader);
-/* Batch loader->next, once it is there; false with the error standing in this thread. */
+/* Batch loader->next, once it is there; false with the error standing in this thread, whose handler is to be held. */
 bool ag__workers_take(ag_loader *loader, ag__made_batch *made);
 /* Gives up what is under way: returns when no worker looks at the loader any more. */
 void ag__workers_cancel(ag_loader *loader);

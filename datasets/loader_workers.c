@@ -3,8 +3,8 @@
  * The batches of a pass are handed out by number: a worker takes the next number below `limit`, makes that batch, and
  * puts it into the slot of that number. The consumer takes them in order, and each one taken raises the limit, so a
  * slot is never wanted by two batches at once. An error lies in its slot until its turn comes, and then stands in the
- * consumer's thread. Workers take no signals. In a forked child they do not exist: there batches are made when they are
- * asked for.
+ * consumer's thread, where the handler hears of it. Workers take no signals. In a forked child they do not exist: there
+ * batches are made when they are asked for.
  */
 #include "datasets/loader_internal.h"
 
@@ -48,6 +48,7 @@ static void make_slot(const ag_loader *loader, int64_t k, ag__made_batch *made)
 static void *worker(void *user)
 {
     ag__workers *w = user;
+    ag__handler_hold();
     pthread_mutex_lock(&w->lock);
     while (!w->stop) {
         if (w->next >= w->limit) {
@@ -158,12 +159,7 @@ bool ag__workers_take(ag_loader *loader, ag__made_batch *made)
     slot->ready = false;
     memcpy(made, &slot->made, offsetof(ag__made_batch, kind));
     bool ok = slot->made.n_parts > 0;
-    if (!ok) { /* the handler has been told, in the worker's thread */
-        Thread *t = ag__thread();
-        t->kind = slot->made.kind;
-        memcpy(t->error, slot->made.error, sizeof t->error);
-        t->failed = true;
-    }
+    if (!ok) ag__fail(slot->made.kind, "%s", slot->made.error);
     slot->made.n_parts = 0;
     if (w->limit < loader->n_batches) {
         w->limit++;

@@ -6,6 +6,7 @@
 #include "autograd/node.h"
 #include "nn/safetensors_header.h"
 #include "nn/state_dict_internal.h"
+#include "tensor/new_file.h"
 
 #include <argent/factory.h>
 
@@ -25,32 +26,6 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 static bool fail_io(const char *what, const char *path)
 {
     return ag__fail(AG_EIO, "%s: %s: %s", path, what, strerror(errno));
-}
-
-/* ---- the whole of a buffer, to and from a file ---- */
-
-static bool write_all(int fd, const void *data, size_t n, const char *path)
-{
-    for (const char *at = data; n;) {
-        ssize_t done = write(fd, at, n < INT_MAX ? n : INT_MAX);
-        if (done < 0 && errno == EINTR) continue;
-        if (done <= 0) return fail_io("it cannot be written", path);
-        at += done;
-        n -= (size_t)done;
-    }
-    return true;
-}
-static bool read_all(int fd, void *data, size_t n, const char *path)
-{
-    for (char *at = data; n;) {
-        ssize_t done = read(fd, at, n < INT_MAX ? n : INT_MAX);
-        if (done < 0 && errno == EINTR) continue;
-        if (done < 0) return fail_io("it cannot be read", path);
-        if (done == 0) return ag__fail(AG_EIO, "%s: it became shorter while it was read", path);
-        at += done;
-        n -= (size_t)done;
-    }
-    return true;
 }
 
 /* ---- writing ---- */
@@ -134,123 +109,52 @@ static bool can_be_written(const ag_state_dict *d)
                     AG_SAFETENSORS_MAX_HEADER);
 }
 
-static bool write_tensor(int fd, const ag_variable *x, const char *path)
+static bool write_tensor(ag__new_file *file, const ag_variable *x)
 {
     size_t n = (size_t)bytes_of(x);
-    if (x->tensor.contiguous && ag__device(x).type == AG_DEVICE_CPU) return write_all(fd, x->tensor.data, n, path);
+    if (x->tensor.contiguous && ag__device(x).type == AG_DEVICE_CPU) return ag__new_file_write(file, x->tensor.data, n);
     void *plain = ag__scratch(n);
-    bool ok = plain && ag_copy_to(x, plain, (ag_dtype)x->tensor.dtype) && write_all(fd, plain, n, path);
+    bool ok = plain && ag_copy_to(x, plain, (ag_dtype)x->tensor.dtype) && ag__new_file_write(file, plain, n);
     ag__scratch_free(plain);
     return ok;
 }
 
-static bool write_file(int fd, const ag_state_dict *d, const char *path)
+static bool write_dict(ag__new_file *file, const ag_state_dict *d)
 {
     size_t n = write_header(d, NULL);
     char *head = ag__scratch(8 + n);
     if (!head) return false;
     for (int i = 0; i < 8; i++) head[i] = (char)(n >> 8 * i);
     write_header(d, head + 8);
-    bool ok = write_all(fd, head, 8 + n, path);
+    bool ok = ag__new_file_write(file, head, 8 + n);
     ag__scratch_free(head);
-    for (in_order o = { .itemsize = 8 }; ok && next_in_order(d, &o);) ok = write_tensor(fd, o.item.variable, path);
-    return ok && (fsync(fd) == 0 || fail_io("it cannot be flushed to the disk", path));
-}
-
-/* ---- into place ---- */
-
-/* Where a file is to go: the place itself, and a name beside it that nobody else has. */
-typedef struct place {
-    char path[PATH_MAX], temporary[PATH_MAX];
-    bool exists;
-    mode_t mode; /* of the file that is there */
-} place;
-
-static int directory_length(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? (int)(slash - path + 1) : 0;
-}
-
-/* As open() would have it: through symbolic links to where they lead, also where nothing is there yet. */
-static bool follow_links(char path[PATH_MAX], const char *from)
-{
-    char link[PATH_MAX];
-    if (strlen(from) >= PATH_MAX) return ag__fail(AG_EIO, "%.200s...: the path is too long", from);
-    strcpy(path, from);
-    for (int hops = 0; hops < 40; hops++) {
-        ssize_t n = readlink(path, link, sizeof link);
-        if (n < 0) return true;
-        int kept = n && link[0] == '/' ? 0 : directory_length(path);
-        if (kept + n >= PATH_MAX) break;
-        memcpy(path + kept, link, (size_t)n);
-        path[kept + n] = 0;
-    }
-    errno = ELOOP;
-    return fail_io("it cannot be followed", from);
-}
-
-/* Only a file is replaced, and only one that could be written to: not a device, nor what was made read-only. */
-static bool find_place(place *p, const char *path)
-{
-    if (!follow_links(p->path, path)) return false;
-    struct stat there;
-    p->exists = stat(p->path, &there) == 0;
-    if (!p->exists) return errno == ENOENT || fail_io("it cannot be looked at", path);
-    if (!S_ISREG(there.st_mode)) return ag__fail(AG_EIO, "%s: it is not a file", path);
-    p->mode = there.st_mode & 0777;
-    return faccessat(AT_FDCWD, p->path, W_OK, AT_EACCESS) == 0 || fail_io("it cannot be written", path);
-}
-
-/* Makes the file beside it; -1 with errno. Its mode is that of the file it replaces, or what the umask leaves. */
-static int open_beside(place *p)
-{
-    static unsigned files;
-    const mode_t mode = p->exists ? p->mode : 0666;
-    int fd = -1;
-    for (int attempt = 0; fd < 0 && attempt < 100; attempt++) {
-        unsigned number = __atomic_add_fetch(&files, 1, __ATOMIC_RELAXED);
-        int n = snprintf(p->temporary, sizeof p->temporary, "%.*s.argent-%ld-%u", directory_length(p->path), p->path,
-                         (long)getpid(), number);
-        if (n >= (int)sizeof p->temporary) return errno = ENAMETOOLONG, -1;
-        fd = open(p->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-        if (fd < 0 && errno != EEXIST) return -1; /* EEXIST: a process of that number left it behind */
-    }
-    if (fd >= 0 && p->exists) fchmod(fd, mode); /* without the umask; where there are no modes, none is needed */
-    return fd;
-}
-
-/* The name stands for the new file only once its directory is on the disk, too. */
-static void flush_directory(const char *path)
-{
-    char directory[PATH_MAX];
-    int n = directory_length(path);
-    snprintf(directory, sizeof directory, "%.*s", n ? n : 1, n ? path : ".");
-    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return;
-    fsync(fd); /* some file systems cannot: the rename itself has succeeded */
-    close(fd);
+    for (in_order o = { .itemsize = 8 }; ok && next_in_order(d, &o);) ok = write_tensor(file, o.item.variable);
+    return ok;
 }
 
 bool ag_save(const ag_state_dict *d, const char *path)
 {
     if (!d || !path) return ag__fail(AG_EINVAL, "save: %s is NULL", d ? "the path" : "the dictionary");
     if (!ag__may_change(ag__thread())) return false;
-    place p;
-    if (!can_be_written(d) || !find_place(&p, path)) return false;
-    int fd = open_beside(&p);
-    if (fd < 0) return fail_io("it cannot be made", path);
-    bool ok = write_file(fd, d, path);
-    if (close(fd) && ok) ok = fail_io("it cannot be closed", path);
-    if (ok && rename(p.temporary, p.path)) ok = fail_io("it cannot be put in its place", path);
-    if (ok)
-        flush_directory(p.path);
-    else
-        unlink(p.temporary);
-    return ok;
+    ag__new_file file;
+    if (!can_be_written(d) || !ag__new_file_open(&file, path)) return false;
+    return ag__new_file_close(&file, write_dict(&file, d));
 }
 
 /* ---- reading ---- */
+
+static bool read_all(int fd, void *data, size_t n, const char *path)
+{
+    for (char *at = data; n;) {
+        ssize_t done = read(fd, at, n < INT_MAX ? n : INT_MAX);
+        if (done < 0 && errno == EINTR) continue;
+        if (done < 0) return fail_io("it cannot be read", path);
+        if (done == 0) return ag__fail(AG_EIO, "%s: it became shorter while it was read", path);
+        at += done;
+        n -= (size_t)done;
+    }
+    return true;
+}
 
 static bool read_tensor(int fd, ag_state_dict *d, const ag_stored_tensor *s, const char *path)
 {

@@ -30,6 +30,30 @@ void ag_error_print(ag_error_kind kind, const char *sentence, void *user)
     fprintf(stderr, "argent: %s\n", sentence);
 }
 
+static void tell_handler(ag_thread *t)
+{
+    t->handler_due = t->handler_held > 0;
+    if (t->handler_due) return;
+    pthread_mutex_lock(&handler_lock);
+    ag_error_handler *function = handler.function;
+    void *user = handler.user;
+    pthread_mutex_unlock(&handler_lock);
+    if (function) function(t->kind, t->error, user);
+}
+
+void ag__handler_hold(void)
+{
+    ag_thread *t = ag__thread();
+    if (!t->stateless) t->handler_held++; /* that state is not one thread's alone, and its error stands already */
+}
+
+void ag__handler_release(void)
+{
+    ag_thread *t = ag__thread();
+    if (t->handler_held) t->handler_held--;
+    if (t->handler_due) tell_handler(t);
+}
+
 /* ---- setting and reading ---- */
 static pthread_once_t c_locale_once = PTHREAD_ONCE_INIT;
 static locale_t c_locale;
@@ -48,11 +72,7 @@ void *ag__fail(ag_error_kind kind, const char *format, ...)
     if (before) uselocale(before);
     t->kind = kind;
     t->failed = true;
-    pthread_mutex_lock(&handler_lock);
-    ag_error_handler *function = handler.function;
-    void *user = handler.user;
-    pthread_mutex_unlock(&handler_lock);
-    if (function) function(kind, t->error, user);
+    tell_handler(t);
     return NULL;
 }
 
@@ -77,5 +97,5 @@ void ag_clear_error(void)
     if (t->stateless)
         ag__thread_pointer = NULL; /* perhaps there is room for its state the next time */
     else
-        t->failed = false;
+        t->failed = t->handler_due = false;
 }

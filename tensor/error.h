@@ -32,8 +32,9 @@ AG_API ag_error_kind ag_error_code(void);
 /* Forget the standing error of this thread. */
 AG_API void ag_clear_error(void);
 
-/* Called once an error, in the thread where it happens, as soon as it stands. NULL (the default): nothing is called.
- * For the whole process. */
+/* Called once an error, in the thread where it stands, as soon as it does; an error in a loader's worker stands in the
+ * thread that asks for the batch, and one in a file that is being written only when its remains are gone. NULL (the
+ * default): nothing is called. For the whole process. */
 typedef void ag_error_handler(ag_error_kind kind, const char *sentence, void *user);
 AG_API void ag_set_error_handler(ag_error_handler *handler, void *user);
 /* A ready-made handler: prints "argent: <sentence>" on stderr. */

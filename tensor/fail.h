@@ -9,4 +9,9 @@
 void *ag__fail(ag_error_kind kind, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
 void *ag__fail_memory(const char *what, size_t bytes); /* "out of memory: what (bytes bytes)" */
 
+/* Between these two an error of this thread stands without the handler's being called, as a handler may leave by
+ * longjmp or exit: so it is while a file is half-written. The last release lets it know. They nest. */
+void ag__handler_hold(void);
+void ag__handler_release(void);
+
 #endif

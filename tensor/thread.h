@@ -28,8 +28,10 @@ typedef struct ag_thread {
 
     /* modes (autograd/grad_mode.c) */
     bool grad_off;
-    bool failed;    /* an error stands */
-    bool stateless; /* this is the state of threads for which there was no memory */
+    bool failed;      /* an error stands */
+    bool stateless;   /* this is the state of threads for which there was no memory */
+    bool handler_due; /* the handler has yet to hear of the standing error (tensor/error.c) */
+    int handler_held;
 
     /* letting go: the dead queue up and one loop buries them, however long the chain (autograd/variable.c) */
     bool burying;

@@ -5,6 +5,7 @@
 
 #include <dirent.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -303,6 +304,48 @@ START_TEST(an_error_in_get_surfaces_in_the_consumers_thread_and_ends_the_pass)
 }
 END_TEST
 
+static jmp_buf out_of_the_handler;
+static pthread_t handlers_thread;
+
+static void leave(ag_error_kind kind, const char *sentence, void *user)
+{
+    (void)kind, (void)sentence;
+    ++*(int *)user;
+    handlers_thread = pthread_self();
+    longjmp(out_of_the_handler, 1);
+}
+
+/* Reads a pass that ends with an error; how many batches it had. */
+static int64_t read_and_leave(DataLoader *loader, int *heard)
+{
+    static int64_t n; /* static: longjmp leaves it as it is */
+    n = 0;
+    ag_set_error_handler(leave, heard);
+    if (!setjmp(out_of_the_handler))
+        for (Batch batch; ag_data_next(loader, &batch);) n++;
+    ag_set_error_handler(NULL, NULL);
+    return n;
+}
+
+START_TEST(a_handler_may_leave_and_the_next_pass_is_as_it_should)
+{
+    for (int64_t workers = 0; workers < 3; workers++) {
+        Numbers numbers = { .n = 20, .bad = 9 };
+        Dataset *d = numbers_new(&numbers);
+        DataLoader *loader = ag_data_loader(d, .batch_size = 2, .num_workers = workers);
+        for (int epoch = 0; epoch < 3; epoch++) {
+            int heard = 0;
+            ck_assert_int_eq(read_and_leave(loader, &heard), 4);
+            ck_assert_int_eq(heard, 1);
+            ck_assert(pthread_equal(handlers_thread, pthread_self()));
+            REFUSED(ag_error() == NULL, "size of tensor a (2) must match the size of tensor b (3)");
+        }
+        ag_data_loader_free(loader);
+        ag_dataset_free(d);
+    }
+}
+END_TEST
+
 START_TEST(while_an_error_stands_there_is_no_next_batch)
 {
     Dataset *d = range_new(6);
@@ -460,6 +503,7 @@ SUPPORT_MAIN("loader", batches_come_in_pytorchs_order_pass_after_pass,
              a_loop_left_early_goes_on_unless_rewound, a_pass_that_was_skipped_into_draws_what_one_that_was_read_draws,
              an_empty_dataset_has_a_pass_of_no_batches, a_batch_lives_on_where_something_still_holds_it,
              batches_may_lie_batch_last, an_error_in_get_surfaces_in_the_consumers_thread_and_ends_the_pass,
-             while_an_error_stands_there_is_no_next_batch, wrong_options_give_pytorchs_sentences,
-             no_thread_outlives_its_loader, several_loaders_may_share_a_dataset_and_the_default_generator,
-             a_forked_child_reads_on_without_workers, signals_go_to_the_programs_own_threads)
+             a_handler_may_leave_and_the_next_pass_is_as_it_should, while_an_error_stands_there_is_no_next_batch,
+             wrong_options_give_pytorchs_sentences, no_thread_outlives_its_loader,
+             several_loaders_may_share_a_dataset_and_the_default_generator, a_forked_child_reads_on_without_workers,
+             signals_go_to_the_programs_own_threads)

@@ -3,6 +3,7 @@
 #include "interpose.h"
 #include "save_folder.h"
 
+#include <setjmp.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -226,6 +227,38 @@ START_TEST(a_save_that_fails_half_way_leaves_the_old_file_and_nothing_else)
 }
 END_TEST
 
+static jmp_buf out_of_the_handler;
+static int files_then; /* when the handler ran */
+
+static void leave(ag_error_kind kind, const char *sentence, void *user)
+{
+    (void)kind, (void)sentence, (void)user;
+    files_then = save_files();
+    longjmp(out_of_the_handler, 1);
+}
+
+START_TEST(the_handler_hears_of_it_when_the_remains_are_gone)
+{
+    StateDict *dict = small_dict(1);
+    struct rlimit before, few;
+    signal(SIGXFSZ, SIG_IGN);
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
+    few = (struct rlimit){ 300, before.rlim_max };
+    for (int round = 0; round < 3; round++) { /* it hears of each */
+        files_then = -1;
+        ag_set_error_handler(leave, NULL);
+        ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &few), 0);
+        if (!setjmp(out_of_the_handler)) ag_save(dict, save_path);
+        ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &before), 0);
+        ag_set_error_handler(NULL, NULL);
+        ck_assert_int_eq(files_then, 0);
+        REFUSED(ag_error() == NULL, "it cannot be written: File too large");
+    }
+    OK(ag_save(dict, save_path));
+    ag_state_dict_free(dict);
+}
+END_TEST
+
 START_TEST(names_that_a_file_cannot_have)
 {
     StateDict *dict = small_dict(1);
@@ -292,5 +325,6 @@ SAVE_MAIN("safetensors, saving", what_is_written_are_the_bytes_that_python_write
           every_type_shape_and_layout_comes_back, a_module_comes_back,
           a_new_file_has_the_mode_that_the_umask_leaves_and_a_replaced_one_keeps_its_own,
           links_are_followed_to_the_file, places_where_nothing_can_be_saved,
-          a_save_that_fails_half_way_leaves_the_old_file_and_nothing_else, names_that_a_file_cannot_have,
+          a_save_that_fails_half_way_leaves_the_old_file_and_nothing_else,
+          the_handler_hears_of_it_when_the_remains_are_gone, names_that_a_file_cannot_have,
           when_memory_is_out_nothing_is_loaded_and_the_old_file_stays)
