@@ -3,6 +3,7 @@
 
 #include "datasets/dataset_internal.h"
 #include "datasets/idx.h"
+#include "datasets/mnist_download.h"
 #include "datasets/transforms_internal.h"
 #include "tensor/parallel.h"
 
@@ -26,22 +27,48 @@ typedef struct {
 static const char *const places[] = { "MNIST/raw/", "raw/", "" };
 static const char *const endings[] = { "", ".gz" };
 
-/* The first of the places where `name` is readable, in path; else false with a sentence that names them all. */
-static bool find_file(const char *root, const char *name, bool download, char *path, size_t room)
+/* The first of the places where `name` is readable, in path[PATH_MAX]. */
+static bool find_file(const char *root, const char *name, char *path)
+{
+    for (size_t p = 0; p < sizeof places / sizeof *places; p++)
+        for (size_t e = 0; e < sizeof endings / sizeof *endings; e++)
+            if (snprintf(path, PATH_MAX, "%s/%s%s%s", root, places[p], name, endings[e]) < PATH_MAX &&
+                access(path, R_OK) == 0)
+                return true;
+    return false;
+}
+
+static bool fail_missing(const char *root, const char *name)
 {
     char tried[512];
     size_t length = 0;
     for (size_t p = 0; p < sizeof places / sizeof *places; p++)
-        for (size_t e = 0; e < sizeof endings / sizeof *endings; e++) {
-            if ((size_t)snprintf(path, room, "%s/%s%s%s", root, places[p], name, endings[e]) >= room)
-                return ag__fail(AG_EINVAL, "mnist: the path %.60s... is too long", root);
-            if (access(path, R_OK) == 0) return true;
-            if (length < sizeof tried)
-                length += (size_t)snprintf(tried + length, sizeof tried - length, "%s%s", length ? ", " : "", path);
-        }
-    return ag__fail(AG_EIO, "mnist: %s is not there (tried %s%s); %stools/fetch-mnist %s brings it", name, tried,
-                    length >= sizeof tried ? "..." : "", download ? "the library downloads nothing itself, but " : "",
-                    root);
+        for (size_t e = 0; e < sizeof endings / sizeof *endings && length < sizeof tried; e++)
+            length += (size_t)snprintf(tried + length, sizeof tried - length, "%s%s/%s%s%s", length ? ", " : "", root,
+                                       places[p], name, endings[e]);
+    return ag__fail(AG_EIO,
+                    "mnist: %s is not there (tried %s%s); .download = true or tools/fetch-mnist %s/MNIST/raw brings it",
+                    name, tried, length >= sizeof tried ? "..." : "", root);
+}
+
+static bool there(void *root, const char *name)
+{
+    char path[PATH_MAX];
+    return find_file(root, name, path);
+}
+
+/* Both files of the set, if need be from the web. */
+static bool find_files(const struct ag_datasets_mnist_args *a, const char *images, char *images_path,
+                       const char *labels, char *labels_path)
+{
+    const char *root = *a->root ? a->root : ".";
+    if (strlen(root) > PATH_MAX - 64) return ag__fail(AG_EINVAL, "mnist: the path %.60s... is too long", root);
+    for (int tries = 0;; tries++) {
+        bool has_images = find_file(root, images, images_path);
+        if (has_images && find_file(root, labels, labels_path)) return true;
+        if (!a->download || tries) return fail_missing(root, has_images ? labels : images);
+        if (!ag__mnist_download(root, there, (void *)(uintptr_t)root)) return false;
+    }
 }
 
 /* ---- reading them ---- */
@@ -78,9 +105,7 @@ static bool load(Mnist *m, const struct ag_datasets_mnist_args *a)
     char images_path[PATH_MAX], labels_path[PATH_MAX];
     const char *images_name = a->train ? "train-images-idx3-ubyte" : "t10k-images-idx3-ubyte";
     const char *labels_name = a->train ? "train-labels-idx1-ubyte" : "t10k-labels-idx1-ubyte";
-    if (!find_file(a->root, images_name, a->download, images_path, sizeof images_path) ||
-        !find_file(a->root, labels_name, a->download, labels_path, sizeof labels_path))
-        return false;
+    if (!find_files(a, images_name, images_path, labels_name, labels_path)) return false;
     ag_variable *images = read_file(images_path, 3, "images");
     ag_variable *bytes = images ? read_file(labels_path, 1, "labels") : NULL;
     if (!bytes) return false;

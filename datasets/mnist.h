@@ -12,10 +12,11 @@ AG_BEGIN_DECLS
  *     ag_datasets_mnist("./data", .train = false, .transform = transform)
  *
  * The two files are looked for in root/MNIST/raw (torchvision's place), in root/raw and in root, as
- * train-images-idx3-ubyte or with .gz; they are read at once and checked. Nothing is ever downloaded: where they are
- * missing, the error (AG_EIO) names the places and says that tools/fetch-mnist brings them; `download` is there so that
- * PyTorch's call reads the same. A transform that is ToTensor, with or without Normalize after it, is applied to whole
- * batches by a table. */
+ * train-images-idx3-ubyte or with .gz; they are read at once and checked. Where one is missing, .download = true puts
+ * all four that are missing into root/MNIST/raw: by libcurl, which is looked for only then, from torchvision's mirrors,
+ * unpacked, and only with the right checksum. When they are there nothing is asked of the network. Errors: AG_EIO with
+ * the places that were tried, AG_ENOTSUP without libcurl, AG_ENOMEM. A transform that is ToTensor, with or without
+ * Normalize after it, is applied to whole batches by a table. */
 #define AG_ARGS_datasets_mnist(must, may) \
     must(Str, root) may(Bool, train, true) may(Transform, transform, AG_NO_TRANSFORM) may(Bool, download, false)
 #define ag_datasets_mnist(...) AG_CALL(datasets_mnist, __VA_ARGS__)

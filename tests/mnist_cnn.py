@@ -105,10 +105,11 @@ class MnistCnn(unittest.TestCase):
     def path(cls, *parts):
         return os.path.join(cls.folder.name, *parts)
 
-    def run_it(self, *arguments, status=0, data="data"):
+    def run_it(self, *arguments, status=0, data="data", **environment):
         """What it prints on standard output, or, where it is to fail, on standard error."""
         command = [PROGRAM, "--data", self.path(data), *map(str, arguments)]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        environment = {**os.environ, **environment}
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment)
         self.assertEqual(done.returncode, status, done.stdout + done.stderr)
         if status == 0:
             self.assertEqual(done.stderr, "")
@@ -333,6 +334,14 @@ class MnistCnn(unittest.TestCase):
                 self.assertIn(sentence, error)
                 self.assertEqual(error.count("\n"), 1)
         os.remove(self.path("nonsense"))
+
+    def test_a_folder_without_the_files_and_no_network(self):
+        os.mkdir(self.path("empty"))
+        nowhere = {name: "http://127.0.0.1:1" for name in ("http_proxy", "https_proxy", "all_proxy")}
+        error = self.run_it(data="empty", status=1, **nowhere)
+        self.assertRegex(error, r"\Amnist_cnn: .*(could not be downloaded|takes libcurl).*\n\Z")
+        self.assertEqual(os.listdir(self.path("empty")), [])
+        os.rmdir(self.path("empty"))
 
     def test_what_cannot_be_saved_is_known_before_it_is_trained(self):
         log = self.path("log of none")
