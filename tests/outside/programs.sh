@@ -1,33 +1,32 @@
 #!/bin/sh
-# Programs outside the tree, compiled as C11 and C++17 by every compiler there is with `pkg-config --cflags --libs argent`, and linked
-# once more with the static library. Each prints "fine".
+# Programs outside the tree, compiled as C11 and C++17 by every compiler there is with `pkg-config --cflags --libs argent`,
+# and linked with the shared library and with the static one. Each prints "fine".
 . "$SOURCE_ROOT/tests/outside/lib.sh"
 install_library
 warnings="-Wall -Wextra -Wpedantic -Wshadow -Werror"
 
-# check NAME COMMAND...: compiles, runs, looks at what it prints.
+flags=$(staged --libs)
+static_flags="$library_folder/libargent.a $(staged --static --libs | sed 's/-largent//')"
+
+# check SOURCE COMPILER STANDARD: both ways.
 check() {
-    name=$1
-    shift
+    name="$(basename "$1") by $2"
     echo "$name"
-    "$@" -o "$work/program" || fail "$name does not build: $*"
-    [ "$("$work/program")" = fine ] || fail "$name does not run"
+    # shellcheck disable=SC2046,SC2086 # flags are words
+    {
+        "$2" "-std=$3" $warnings $(sanitize) $(staged --cflags) -c "$1" -o "$work/program.o" || fail "$name does not compile"
+        "$2" $(sanitize) "$work/program.o" -o "$work/program" $flags || fail "$name does not link"
+        [ "$("$work/program")" = fine ] || fail "$name does not run"
+        "$2" $(sanitize) "$work/program.o" -o "$work/program" $static_flags || fail "$name does not link, static"
+        [ "$(LD_LIBRARY_PATH='' "$work/program")" = fine ] || fail "$name does not run, static"
+    }
 }
 
-flags=$(staged --cflags --libs)
-static_flags="$(staged --cflags) $library_folder/libargent.a $(staged --static --libs | sed 's/-largent//')"
-# shellcheck disable=SC2086 # flags are words
 for compiler in $(c_compilers); do
     own_compiler "$compiler" || continue
-    for source in "$here"/*.c; do
-        check "$(basename "$source") by $compiler" "$compiler" -std=c11 $warnings $(sanitize) "$source" $flags
-    done
-    check "train.c by $compiler, static" "$compiler" -std=c11 $warnings $(sanitize) "$here/train.c" $static_flags
+    for source in "$here"/*.c; do check "$source" "$compiler" c11; done
 done
-# shellcheck disable=SC2086
 for compiler in $(cxx_compilers); do
     own_compiler "$compiler" || continue
-    for source in "$here"/*.cc; do
-        check "$(basename "$source") by $compiler" "$compiler" -std=c++17 $warnings $(sanitize) "$source" $flags
-    done
+    for source in "$here"/*.cc; do check "$source" "$compiler" c++17; done
 done

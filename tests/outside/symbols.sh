@@ -15,7 +15,17 @@ internal=$(nm -D --defined-only "$library" | awk '{ print $3 }' | grep '^ag__' |
 exported=$(nm -D --defined-only "$library" | grep -c ' ag_')
 [ "$exported" -gt 200 ] || fail "only $exported symbols are exported"
 
-forbidden='abort|exit|_exit|_Exit|quick_exit|__assert_fail|__assert_perror_fail|printf|__printf_chk|vprintf|__vprintf_chk|puts|putchar|perror|__stack_chk_fail_local|system'
-found=$(nm -D --undefined-only "$library" | awk '{ print $2 }' | sed 's/@.*//' | grep -xE "$forbidden" || :)
-[ -z "$found" ] || fail "the library refers to $found"
+forbidden='stdout|abort|exit|_exit|_Exit|quick_exit|__assert_fail|__assert_perror_fail|printf|__printf_chk|vprintf|__vprintf_chk|puts|putchar|perror|system'
+archive=$BUILD_ROOT/libargent.a
+strange=$(nm -g --defined-only "$archive" 2>/dev/null | awk 'NF == 3 { print $3 }' | grep -v '^ag_' | sort -u || :)
+[ -z "$strange" ] || fail "global in $archive, but not ag_...: $strange"
+for file in "$library" "$archive"; do
+    case $file in
+    *.so) found=$(nm -D --undefined-only "$file") ;;
+    *) found=$(nm --undefined-only "$file" 2>/dev/null) ;;
+    esac
+    [ -n "$found" ] || fail "nm says nothing of $file"
+    found=$(echo "$found" | awk '{ print $NF }' | sed 's/@.*//' | grep -xE "$forbidden" | sort -u || :)
+    [ -z "$found" ] || fail "$file refers to $found"
+done
 echo "$exported symbols"
