@@ -60,5 +60,33 @@ START_TEST(with_workers_it_ends_when_as_many_batches_as_may_be_have_been_there_a
 }
 END_TEST
 
-SUPPORT_MAIN("loader, steady", a_pass_calls_malloc_no_more,
+START_TEST(a_skip_for_which_memory_is_out_gives_up_the_pass)
+{
+    if (getenv("AG_TEST_VALGRIND")) return; /* which has a malloc of its own */
+    enum { ITEMS = 100000, BATCH = 30000 };
+    Dataset *d = ag_data_tensor_dataset(AG_LIST(ag_arange(ITEMS)));
+    Generator *own = ag_generator_new(); /* whose sampler asks for one more order at the end */
+    for (int64_t workers = 0; workers < 3; workers++) {
+        DataLoader *loader = ag_data_loader(d, .batch_size = BATCH, .shuffle = true, .num_workers = workers,
+                                            .generator = own);
+        Batch batch;
+        OK(ag_data_next(loader, &batch));
+        ag_empty_cache();
+        interpose_start(1, true);
+        bool skipped = ag_data_skip(loader, 3);
+        interpose_stop();
+        ck_assert(!skipped);
+        ck_assert_int_eq(ag_error_code(), AG_ENOMEM);
+        ag_clear_error();
+        int64_t n = 0;
+        while (ag_data_next(loader, &batch)) n++;
+        OK(n == 4);
+        ag_data_loader_free(loader);
+    }
+    ag_generator_free(own);
+    ag_dataset_free(d);
+}
+END_TEST
+
+SUPPORT_MAIN("loader, steady", a_pass_calls_malloc_no_more, a_skip_for_which_memory_is_out_gives_up_the_pass,
              with_workers_it_ends_when_as_many_batches_as_may_be_have_been_there_at_once)

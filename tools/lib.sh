@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the programs in tools/: installs what is missing, and only then spends time on it.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

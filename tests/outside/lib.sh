@@ -1,9 +1,11 @@
-# Sourced by the scripts here, which meson runs with SOURCE_ROOT, BUILD_ROOT, MESON, SANITIZE (b_sanitize) and PREFIX set: puts the library
-# as `meson install` would have it into $stage, and says how programs are compiled against it.
+# shellcheck shell=sh
+# Sourced by the scripts here, which meson runs with SOURCE_ROOT, BUILD_ROOT, MESON, SANITIZE (b_sanitize) and PREFIX set:
+# puts the library as `meson install` would have it into $stage, and says how programs are compiled against it.
 
 set -eu
 work=$(mktemp -d "$BUILD_ROOT/outside-XXXXXX")
 trap 'rm -rf "$work"' EXIT
+# shellcheck disable=SC2034 # for the scripts
 here=$SOURCE_ROOT/tests/outside
 
 fail() {
@@ -22,11 +24,11 @@ install_library() {
     pc=$(find "$root" -name argent.pc)
     [ -n "$pc" ] || fail "there is no argent.pc"
     library_folder=$(dirname "$(dirname "$pc")")
-    export PKG_CONFIG_PATH=${pc%/*}${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
-    export LD_LIBRARY_PATH=$library_folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+    export PKG_CONFIG_PATH="${pc%/*}${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}"
+    export LD_LIBRARY_PATH="$library_folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 }
 
-# pkg-config, of the library where it has been staged.
+# pkg-config, of the library where it has been staged: words for eval, as there may be blanks in its path.
 staged() { pkg-config --define-variable=prefix="$root" "$@" argent; }
 
 sanitize() { [ "$SANITIZE" = none ] || echo "-fsanitize=$SANITIZE"; }

@@ -3,23 +3,22 @@
 # and linked with the shared library and with the static one. Each prints "fine".
 . "$SOURCE_ROOT/tests/outside/lib.sh"
 install_library
+# shellcheck disable=SC2034 # in an eval
 warnings="-Wall -Wextra -Wpedantic -Wshadow -Werror"
 
 flags=$(staged --libs)
-static_flags="$library_folder/libargent.a $(staged --static --libs | sed 's/-largent//')"
+static_flags="'$library_folder/libargent.a' $(staged --static --libs | sed 's/-largent//')"
 
 # check SOURCE COMPILER STANDARD: both ways.
 check() {
     name="$(basename "$1") by $2"
     echo "$name"
-    # shellcheck disable=SC2046,SC2086 # flags are words
-    {
-        "$2" "-std=$3" $warnings $(sanitize) $(staged --cflags) -c "$1" -o "$work/program.o" || fail "$name does not compile"
-        "$2" $(sanitize) "$work/program.o" -o "$work/program" $flags || fail "$name does not link"
-        [ "$("$work/program")" = fine ] || fail "$name does not run"
-        "$2" $(sanitize) "$work/program.o" -o "$work/program" $static_flags || fail "$name does not link, static"
-        [ "$(LD_LIBRARY_PATH='' "$work/program")" = fine ] || fail "$name does not run, static"
-    }
+    eval '"$2" "-std=$3" $warnings $(sanitize)' "$(staged --cflags)" '-c "$1" -o "$work/program.o"' ||
+        fail "$name does not compile"
+    eval '"$2" $(sanitize) "$work/program.o" -o "$work/program"' "$flags" || fail "$name does not link"
+    [ "$("$work/program")" = fine ] || fail "$name does not run"
+    eval '"$2" $(sanitize) "$work/program.o" -o "$work/program"' "$static_flags" || fail "$name does not link, static"
+    [ "$(LD_LIBRARY_PATH='' "$work/program")" = fine ] || fail "$name does not run, static"
 }
 
 for compiler in $(c_compilers); do

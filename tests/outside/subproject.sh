@@ -10,8 +10,8 @@ mkdir -p "$project/subprojects"
 cp "$here/subproject/meson.build" "$here/train.c" "$project"
 ln -s "$SOURCE_ROOT" "$project/subprojects/argent"
 # shellcheck disable=SC2086 # a command and its words
-$MESON setup "$project/build" "$project" --buildtype=debug >"$work/log" 2>&1 &&
-    $MESON test -C "$project/build" >>"$work/log" 2>&1 || {
+build_and_test() { $MESON setup "$project/build" "$project" --buildtype=debug && $MESON test -C "$project/build"; }
+build_and_test >"$work/log" 2>&1 || {
     tail -n 40 "$work/log" >&2
     fail "a project with Argent as its subproject"
 }
