@@ -49,20 +49,30 @@ static const char *bare(const char *name)
     return name;
 }
 
-/* The op answers to its own name, to PyTorch's with the overload ("max.dim"), and without ("max"). */
-static bool answers_to(const ag_op *op, const char *name, size_t length)
+/* A step of other ops: it trusts its caller, so no call by name reaches it. */
+static bool is_internal(const ag_op *op) { return op->name[0] == '_'; }
+
+/* PyTorch's name with the overload ("max.dim"), and without ("max"). */
+static bool is_overload(const ag_op *op, const char *name, size_t length)
 {
-    if (strlen(op->name) == length && !memcmp(op->name, name, length)) return true;
     if (!op->torch) return false;
     size_t base = strcspn(op->torch, "."), whole = strlen(op->torch);
     return (base == length || whole == length) && !memcmp(op->torch, name, length);
 }
-/* The next record from *index on that answers to the name. */
-static const ag_op *next_of(int *index, const char *name, size_t length)
+static bool is_called(const ag_op *op, const char *name, size_t length)
 {
-    for (const ag_op *op; (op = ag_op_at(*index));) {
-        ++*index;
-        if (answers_to(op, name, length)) return op;
+    return strlen(op->name) == length && !memcmp(op->name, name, length);
+}
+
+/* The overloads of a name: first what is called so, then what PyTorch calls so. *next is where to go on, from 0. */
+static const ag_op *next_of(int *next, const char *name, size_t length)
+{
+    for (; *next < 2 * N_RECORDS; ++*next) {
+        const ag_op *op = ag_op_at(*next % N_RECORDS);
+        bool own = !is_internal(op) && is_called(op, name, length);
+        if (*next < N_RECORDS ? !own : own || !is_overload(op, name, length)) continue;
+        ++*next;
+        return op;
     }
     return NULL;
 }
@@ -71,11 +81,11 @@ const ag_op *ag_op_find(const char *name)
 {
     if (!name) return NULL;
     name = bare(name);
-    int index = 0;
-    for (const ag_op *op; (op = ag_op_at(index)); index++)
+    int next = 0;
+    for (const ag_op *op; (op = ag_op_at(next)); next++)
         if (!strcmp(op->name, name)) return op;
-    index = 0;
-    return next_of(&index, name, strlen(name));
+    next = 0;
+    return next_of(&next, name, strlen(name));
 }
 
 /* ---- the schema ---- */
@@ -166,7 +176,7 @@ static const char *kind_of(const ag_value *v)
     return names[v->kind];
 }
 
-/* Tensor-valued numbers count as numbers where they have one element and no gradient. */
+/* A Variable without dimensions counts as a number where it wants no gradient. */
 static bool as_number(const ag_value *v, bool whole, double *f, int64_t *i)
 {
     switch (v->kind) {
@@ -183,8 +193,7 @@ static bool as_number(const ag_value *v, bool whole, double *f, int64_t *i)
         *i = 0;
         return !whole;
     case AG_VALUE_TENSOR:
-        if (!v->tensor || v->tensor == AG_NONE || v->tensor->tensor.numel != 1 || v->tensor->requires_grad)
-            return false;
+        if (!v->tensor || v->tensor == AG_NONE || v->tensor->tensor.ndim || v->tensor->requires_grad) return false;
         if (whole && ag__is_floating((ag_dtype)v->tensor->tensor.dtype)) return false;
         *f = ag_item(v->tensor);
         *i = whole ? ag_item_int64(v->tensor) : 0;
@@ -228,6 +237,8 @@ static bool bind(binding *b, int k, const ag_value *v)
         ok = true;
         if (v->kind == AG_VALUE_TENSOR)
             *(ag_variable **)field = v->tensor;
+        else if (!(b->op->numbers >> k & 1))
+            ok = false;
         else if (v->kind == AG_VALUE_INT)
             *(ag_variable **)field = ag_scalar_int64(v->i);
         else if (v->kind == AG_VALUE_FLOAT)
@@ -238,7 +249,8 @@ static bool bind(binding *b, int k, const ag_value *v)
             ok = false;
         break;
     case AG_KIND_Tensors:
-        if ((ok = v->kind == AG_VALUE_TENSORS)) *(ag_list *)field = v->tensors;
+        ok = v->kind == AG_VALUE_TENSORS || (v->kind == AG_VALUE_INTS && v->ints.n == 0); /* [] is of either kind */
+        if (ok) *(ag_list *)field = v->kind == AG_VALUE_TENSORS ? v->tensors : ag_list_from(0, NULL);
         break;
     case AG_KIND_Int:
         if ((ok = as_number(v, true, &f, &i))) *(int64_t *)field = i;
@@ -353,8 +365,8 @@ int ag_call(const char *name, int n, const ag_value *positional, int n_named, co
     for (int inplace = 0; inplace < 2;
          inplace++) { /* by its whole name; then as the in-place form of what stands before the _ */
         if (inplace && (length < 2 || short_name[--length] != '_')) break;
-        int index = 0;
-        for (const ag_op *op; (op = next_of(&index, short_name, length));) {
+        int next = 0;
+        for (const ag_op *op; (op = next_of(&next, short_name, length));) {
             if (inplace && !op->inplace) continue;
             known = true;
             b.op = op;
@@ -364,14 +376,14 @@ int ag_call(const char *name, int n, const ag_value *positional, int n_named, co
                 continue;
             }
             ag_variable *results[AG_MAX_OUTPUTS];
-            if (op->n_out > room)
-                return ag__fail(AG_EINVAL, "%s: it has %d results, and there is room for %d", op->name, op->n_out,
-                                room),
-                       0;
             const void *caller = __builtin_return_address(0);
             bool ok = inplace ? ag__apply_inplace(op, b.args, results, caller) : ag__apply(op, b.args, results, caller);
-            for (int k = 0; k < op->n_out && ok; k++) out[k] = results[k];
-            return ok ? op->n_out : 0;
+            int n_out = ok ? op->n_out : 0;
+            while (n_out && !results[n_out - 1]) n_out--; /* max_pool2d(return_indices=False) has one */
+            if (n_out > room)
+                return ag__fail(AG_EINVAL, "%s: it has %d results, and there is room for %d", op->name, n_out, room), 0;
+            for (int k = 0; k < n_out; k++) out[k] = results[k];
+            return n_out;
         }
     }
     if (!known)

@@ -47,15 +47,16 @@ typedef struct ag_named_value {
 
 /* ag_call("conv2d", 2, (ag_value[]){ ag_of(x), ag_of(w) }, 1, (ag_named_value[]){ { "stride", ag_of(2) } }, &y, 1)
  *
- * name: as PyTorch spells it after torch. or torch.nn.functional., with its overloads ("max" takes one argument, or two
- * for max.dim), or ours ("max_dim"); an ending _ is the in-place form. Values bind as Python binds: in order, then by
- * name, the rest by default; a number stands for a 0-dim Variable where one is wanted, one int for a list of them, None
- * for a default of None.
+ * name: as PyTorch spells it after torch. or torch.nn.functional., with its overloads ("max" takes one argument, two
+ * Variables for max.other, or a dimension for max.dim), or ours ("max_dim"); an ending _ is the in-place form. Values
+ * bind as Python binds: in order, then by name, the rest by default; a number stands for a Variable where PyTorch takes
+ * one (mul(x, 2)), a Variable without dimensions for a number, one int for a list of them, None for a default of None.
  * out: room for `room` results, filled in order. Returns how many results there are; 0 on failure, with an error. */
 AG_API int ag_call(const char *name, int n, const ag_value *positional, int n_named, const ag_named_value *named,
                    ag_variable **out, int room);
 
-/* The records, in order of their names; NULL past the last. */
+/* The records, in order of their names; NULL past the last. Names that begin with _ are steps of other ops, and
+ * overloads that go by PyTorch's names: they cannot be called by that name. */
 AG_API const ag_op *ag_op_at(int index);
 /* The record of that name (the first overload); NULL without an error if there is none. */
 AG_API const ag_op *ag_op_find(const char *name);

@@ -106,8 +106,8 @@ static inline ag_shape_list ag__in_shape(const ag_gradients *b, int i)
 #define AG_KEEP_ALL_IN 255u
 
 struct ag_op {
-    const char *name;  /* "max_dim": ag_max_dim */
-    const char *torch; /* "max.dim": PyTorch's name with its overload; NULL: the same as name */
+    const char *name;  /* "max_dim": ag_max_dim. "_softmax_grad": a step of others, not to be called by that name */
+    const char *torch; /* "max.dim": PyTorch's name with its overload, by which it is called, too; NULL: name only */
     const char *node;  /* "MaxBackward0": grad_fn's name; NULL: no derivative */
     const ag_arg *args;
     const void *defaults; /* a struct ag_<op>_args */
@@ -115,6 +115,7 @@ struct ag_op {
     uint8_t n_out;              /* results */
     uint8_t n_hidden;           /* further outputs that only backward reads */
     uint8_t non_differentiable; /* bit k: output k never wants a gradient (indices) */
+    uint8_t numbers;            /* bit i: called by name, a plain number may stand for argument i, a Variable */
     bool inplace;               /* op_ is there, too: the kernel may find out[0] to be in[0] */
     bool inplace_only;          /* the name ends in _: changes input 0 and returns it; shape() only checks */
     bool moves;                 /* inputs may be on several devices (copy_) */

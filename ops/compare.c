@@ -3,6 +3,7 @@
 #include "ops/check.h"
 
 #include <argent/compare.h>
+#include <argent/factory.h>
 
 #include <math.h>
 
@@ -62,6 +63,22 @@ bool ag_equal(const ag_variable *input, const ag_variable *other)
     return !e.differ;
 }
 
+/* By name the answer is a Variable: bool, without dimensions. */
+static bool answer(bool yes, ag_variable **out)
+{
+    if (ag__thread()->failed) return false;
+    return (out[0] = ag_full(AG_SCALAR_SHAPE, yes, .dtype = AG_BOOL)) != NULL;
+}
+
+#define AG_ARGS_equal(must, may) must(Tensor, input) must(Tensor, other)
+AG_STRUCT(equal, AG_ARGS_equal)
+static bool equal_compose(const void *args, ag_variable **out)
+{
+    const struct ag_equal_args *a = args;
+    return answer(ag_equal(a->input, a->other), out);
+}
+AG_RECORD(equal, AG_ARGS_equal, .compose = equal_compose)
+
 /* ---- allclose ---- */
 
 typedef struct closeness {
@@ -114,3 +131,6 @@ bool ag_allclose_call(const struct ag_allclose_args *args)
     ag__walk_rows(&w, 1 << 15, close_row, &c);
     return !c.apart;
 }
+
+static bool allclose_compose(const void *args, ag_variable **out) { return answer(ag_allclose_call(args), out); }
+AG_RECORD(allclose, AG_ARGS_allclose, .compose = allclose_compose)

@@ -6,6 +6,8 @@
 
 #include <argent/copy.h>
 #include <argent/factory.h>
+#include <argent/pointwise.h>
+#include <argent/reduce.h>
 
 #include <string.h>
 
@@ -94,23 +96,57 @@ static bool to_compose(const void *args, ag_variable **out)
     return ag__apply(ag__op__to_copy(), &copy, out, __builtin_return_address(0));
 }
 
-static bool convert(const void *args, ag_variable **out, ag_dtype dtype)
+static bool float_compose(const void *args, ag_variable **out)
 {
-    ag_variable *const *input = args; /* the only argument */
-    return (out[0] = ag_to(*input, .dtype = dtype)) != NULL;
+    const struct ag_float_args *a = args;
+    return (out[0] = ag_to(a->input, .dtype = AG_FLOAT32, .memory_format = a->memory_format)) != NULL;
 }
-#define AG_ARGS_float(must, may) must(Tensor, input)
-static bool float_compose(const void *args, ag_variable **out) { return convert(args, out, AG_FLOAT32); }
-AG_OP_PLAIN(float, .compose = float_compose)
-#define AG_ARGS_double(must, may) must(Tensor, input)
-static bool double_compose(const void *args, ag_variable **out) { return convert(args, out, AG_FLOAT64); }
-AG_OP_PLAIN(double, .compose = double_compose)
-#define AG_ARGS_long(must, may) must(Tensor, input)
-static bool long_compose(const void *args, ag_variable **out) { return convert(args, out, AG_INT64); }
-AG_OP_PLAIN(long, .compose = long_compose)
-#define AG_ARGS_int(must, may) must(Tensor, input)
-static bool int_compose(const void *args, ag_variable **out) { return convert(args, out, AG_INT32); }
-AG_OP_PLAIN(int, .compose = int_compose)
+static bool double_compose(const void *args, ag_variable **out)
+{
+    const struct ag_double_args *a = args;
+    return (out[0] = ag_to(a->input, .dtype = AG_FLOAT64, .memory_format = a->memory_format)) != NULL;
+}
+static bool long_compose(const void *args, ag_variable **out)
+{
+    const struct ag_long_args *a = args;
+    return (out[0] = ag_to(a->input, .dtype = AG_INT64, .memory_format = a->memory_format)) != NULL;
+}
+static bool int_compose(const void *args, ag_variable **out)
+{
+    const struct ag_int_args *a = args;
+    return (out[0] = ag_to(a->input, .dtype = AG_INT32, .memory_format = a->memory_format)) != NULL;
+}
+AG_OP(float, .compose = float_compose)
+AG_OP(double, .compose = double_compose)
+AG_OP(long, .compose = long_compose)
+AG_OP(int, .compose = int_compose)
+
+/* PyTorch's other overloads, by name. */
+#define AG_ARGS__to_dtype(must, may)                                                             \
+    must(Tensor, input) must(Dtype, dtype) may(Bool, non_blocking, false) may(Bool, copy, false) \
+        may(Format, memory_format, AG_PRESERVE_FORMAT)
+#define AG_ARGS__to_other(must, may)                                                              \
+    must(Tensor, input) must(Tensor, other) may(Bool, non_blocking, false) may(Bool, copy, false) \
+        may(Format, memory_format, AG_PRESERVE_FORMAT)
+AG_STRUCT(_to_dtype, AG_ARGS__to_dtype)
+AG_STRUCT(_to_other, AG_ARGS__to_other)
+static bool to_dtype_compose(const void *args, ag_variable **out)
+{
+    const struct ag__to_dtype_args *a = args;
+    out[0] = ag_to(a->input, .dtype = a->dtype, .copy = a->copy, .memory_format = a->memory_format);
+    return out[0] != NULL;
+}
+static bool to_other_compose(const void *args, ag_variable **out)
+{
+    const struct ag__to_other_args *a = args;
+    out[0] = ag_to(a->input, .device = ag__device(a->other), .dtype = ag_dtype_of(a->other), .copy = a->copy,
+                   .memory_format = a->memory_format);
+    return out[0] != NULL;
+}
+AG_OVERRIDING
+AG_RECORD(_to_dtype, AG_ARGS__to_dtype, .torch = "to.dtype", .compose = to_dtype_compose)
+AG_RECORD(_to_other, AG_ARGS__to_other, .torch = "to.other", .compose = to_other_compose)
+AG_OVERRIDDEN
 
 /* ---- in place ---- */
 
@@ -145,7 +181,7 @@ static void copy__backward(ag_gradients *b)
     if (b->wanted[0]) b->grad[0] = ag_zeros_like(b->g[0]);
     if (b->wanted[1]) b->grad[1] = ag_to(b->g[0], .device = b->edge[1].device);
 }
-AG_OP_PLAIN(copy_, .node = "CopyBackwards", .inplace_only = true, .moves = true, .shape = copy__shape,
+AG_OP_PLAIN(copy_, .node = "CopyBackwards", .numbers = 2, .inplace_only = true, .moves = true, .shape = copy__shape,
             .kernel = { copy__cpu }, .backward = copy__backward)
 
 static void zeros_backward(ag_gradients *b) { b->grad[0] = ag_zeros_like(b->g[0]); }
@@ -231,3 +267,45 @@ static void masked_fill_backward(ag_gradients *b)
     const struct ag_masked_fill_args *a = b->args;
     b->grad[0] = ag_masked_fill(b->g[0], a->mask, 0);
 }
+
+/* The overload whose value is a Variable without dimensions, by name. */
+#define AG_ARGS__masked_fill_tensor(must, may) must(Tensor, input) must(Tensor, mask) must(Tensor, value)
+AG_STRUCT(_masked_fill_tensor, AG_ARGS__masked_fill_tensor)
+static struct ag_masked_fill_args with_number(const struct ag__masked_fill_tensor_args *a)
+{
+    double value = ag__load(a->value->tensor.data, ag_dtype_of(a->value));
+    return (struct ag_masked_fill_args){ .input = a->input, .mask = a->mask, .value = value };
+}
+static bool masked_fill_tensor_shape(ag_run *r)
+{
+    const struct ag__masked_fill_tensor_args *a = r->args;
+    if (a->value->tensor.ndim)
+        return ag__fail_call(r->op, a,
+                             "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with %d "
+                             "dimension(s).",
+                             a->value->tensor.ndim);
+    struct ag_masked_fill_args number = with_number(a);
+    ag_run same = *r;
+    same.args = &number;
+    same.op = ag__op_masked_fill();
+    if (!masked_fill_shape(&same)) return false;
+    r->out[0] = same.out[0];
+    return true;
+}
+static bool masked_fill_tensor_cpu(ag_run *r)
+{
+    struct ag_masked_fill_args number = with_number(r->args);
+    ag_run same = *r;
+    same.args = &number;
+    return masked_fill_cpu(&same);
+}
+static void masked_fill_tensor_backward(ag_gradients *b)
+{
+    const struct ag__masked_fill_tensor_args *a = b->args;
+    if (b->wanted[0]) b->grad[0] = ag_masked_fill(b->g[0], a->mask, 0);
+    if (b->wanted[2]) b->grad[2] = ag_sum(ag_where(a->mask, b->g[0], ag_zeros_like(b->g[0])));
+}
+AG_RECORD(_masked_fill_tensor, AG_ARGS__masked_fill_tensor, .torch = "masked_fill.Tensor",
+          .node = "MaskedFillBackward1", .inplace = true, .shape = masked_fill_tensor_shape,
+          .kernel = { masked_fill_tensor_cpu }, .backward = masked_fill_tensor_backward,
+          .keeps = { AG_KEEP_IN(1), 0, AG_KEEP_IN(1) })

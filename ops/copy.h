@@ -25,17 +25,25 @@ AG_API ag_variable *ag_copy_(ag_variable *input, ag_variable *src);
  *
  *     ag_to(x, AG_CUDA)      ag_to(x, .dtype = AG_FLOAT64)      ag_to(x, .memory_format = AG_BATCH_LAST)
  *
- * A type or a layout goes by its name. */
-#define AG_ARGS_to(must, may)                                                                                         \
-    must(Tensor, input) may(Device, device, AG_ANY_DEVICE) may(Dtype, dtype, AG_DTYPE_DEFAULT) may(Bool, copy, false) \
-        may(Format, memory_format, AG_PRESERVE_FORMAT)
+ * A type or a layout goes by its name. non_blocking changes nothing on the CPU. */
+#define AG_ARGS_to(must, may)                                                                  \
+    must(Tensor, input) may(Device, device, AG_ANY_DEVICE) may(Dtype, dtype, AG_DTYPE_DEFAULT) \
+        may(Bool, non_blocking, false) may(Bool, copy, false) may(Format, memory_format, AG_PRESERVE_FORMAT)
 #define ag_to(...) AG_CALL(to, __VA_ARGS__)
 AG_DECLARE(to)
 /* ag_to(x, .dtype = ...): float32, float64, int64, int32. */
-AG_API ag_variable *ag_float(ag_variable *input);
-AG_API ag_variable *ag_double(ag_variable *input);
-AG_API ag_variable *ag_long(ag_variable *input);
-AG_API ag_variable *ag_int(ag_variable *input);
+#define AG_ARGS_float(must, may)  must(Tensor, input) may(Format, memory_format, AG_PRESERVE_FORMAT)
+#define AG_ARGS_double(must, may) AG_ARGS_float(must, may)
+#define AG_ARGS_long(must, may)   AG_ARGS_float(must, may)
+#define AG_ARGS_int(must, may)    AG_ARGS_float(must, may)
+#define ag_float(...)             AG_CALL(float, __VA_ARGS__)
+#define ag_double(...)            AG_CALL(double, __VA_ARGS__)
+#define ag_long(...)              AG_CALL(long, __VA_ARGS__)
+#define ag_int(...)               AG_CALL(int, __VA_ARGS__)
+AG_DECLARE(float)
+AG_DECLARE(double)
+AG_DECLARE(long)
+AG_DECLARE(int)
 /* x.cuda(), x.cpu(): input itself where it is there already. AG_EDEVICE where there is no such device. */
 #define ag_cuda(input) ag_to(input, AG_CUDA)
 #define ag_cpu(input)  ag_to(input, AG_CPU)

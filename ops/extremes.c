@@ -75,6 +75,24 @@ static bool min_cpu(ag_run *r) { return ag__reduce(AG_FOLD_MIN, &r->in[0]->tenso
 AG_OP_PLAIN(min, .node = "MinBackward1", .shape = min_shape, .kernel = { min_cpu }, .backward = whole_backward,
             .keeps = { AG_KEEP_IN(0) | AG_KEEP_OUT(0) })
 
+/* The overload of two Variables, by name: the greater (smaller) of each pair. */
+#define AG_ARGS__max_other(must, may) must(Tensor, input) must(Tensor, other)
+#define AG_ARGS__min_other(must, may) AG_ARGS__max_other(must, may)
+AG_STRUCT(_max_other, AG_ARGS__max_other)
+AG_STRUCT(_min_other, AG_ARGS__min_other)
+static bool max_other_compose(const void *args, ag_variable **out)
+{
+    const struct ag__max_other_args *a = args;
+    return (out[0] = ag_maximum(a->input, a->other)) != NULL;
+}
+static bool min_other_compose(const void *args, ag_variable **out)
+{
+    const struct ag__min_other_args *a = args;
+    return (out[0] = ag_minimum(a->input, a->other)) != NULL;
+}
+AG_RECORD(_max_other, AG_ARGS__max_other, .torch = "max.other", .compose = max_other_compose)
+AG_RECORD(_min_other, AG_ARGS__min_other, .torch = "min.other", .compose = min_other_compose)
+
 /* ---- any dimensions ---- */
 
 static bool some_shape(ag_run *r, const ag_variable *input, ag_dims dim, bool keepdim)

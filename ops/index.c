@@ -69,7 +69,7 @@ static bool gather_shape(ag_run *r)
     char is[AG_TEXT], wants[AG_TEXT];
     int dim = ag__wrap_dim("gather", a->dim, x->ndim);
     if (dim < 0) return false;
-    if (!is_index(a->index)) return ag__fail_call(r->op, a, "Expected dtype int32/int64 for index");
+    if (!is_index(a->index) && index->numel) return ag__fail_call(r->op, a, "Expected dtype int32/int64 for index");
     if ((index->ndim ? index->ndim : 1) != (x->ndim ? x->ndim : 1))
         return ag__fail_call(r->op, a, "Index tensor must have the same number of dimensions as input tensor");
     for (int d = 0; d < x->ndim && d < index->ndim; d++)

@@ -42,6 +42,20 @@
 #define HAS_fresh           false
 #define AG_OPTION(name)     +1
 
+/* The Variables for which a plain number may stand in a call by name: bit i, input i. */
+#define NUMBERS_1           0
+#define NUMBERS_2           0
+#define NUMBERS_3           0
+#define NUMBERS_compare     2
+#define NUMBERS_test        0
+#define NUMBERS_where       6
+#define NUMBERS_OF_add      0, 3
+#define NUMBERS_OF_sub      0, 3
+#define NUMBERS_OF_mul      0, 3
+#define NUMBERS_OF_div      0, 3
+#define NUMBERS_OF_pow      0, 3
+#define NUMBERS_OF_lerp     0, 4
+
 /* Variables first, then the options, and nothing else: apply takes the struct for two arrays. */
 #define ROW(op_, node_, integers_, inplace_, shape_, LIST)                                                           \
     static const ag_pointwise op_##_row = {                                                                          \
@@ -52,7 +66,8 @@
     _Static_assert(sizeof(struct ag_##op_##_args) == N_IN_##shape_ * sizeof(ag_variable *) +                         \
                    sizeof(double) * (size_t)(0 LIST(AG_ONLY_OPTIONS, AG_ONLY_OPTIONS_MAY)), "arguments of " #op_);   \
     AG_OVERRIDING                                                                                                    \
-    AG_RECORD(op_, LIST, .row = &op_##_row, .inplace = HAS_##inplace_, NODE_##shape_(node_))                         \
+    AG_RECORD(op_, LIST, .row = &op_##_row, .inplace = HAS_##inplace_, NODE_##shape_(node_),                         \
+              .numbers = AG_ROW_PICK_(NUMBERS_OF_##op_, NUMBERS_##shape_, 0))                                        \
     AG_OVERRIDDEN
 #define HIDDEN_ROW ROW
 #include "ops/pointwise.def"

@@ -129,6 +129,25 @@ static bool max_pool2d_compose(const void *args, ag_variable **out)
 }
 AG_OP(max_pool2d, .compose = max_pool2d_compose)
 
+/* PyTorch's one function for both, by name: return_indices says how many results there are. */
+#define AG_ARGS__max_pool2d_or_indices(must, may)                                                                 \
+    must(Tensor, input) must(Size, kernel_size) may(Size, stride, 0) may(Size, padding, 0) may(Size, dilation, 1) \
+        may(Bool, ceil_mode, false) may(Bool, return_indices, false)
+AG_STRUCT(_max_pool2d_or_indices, AG_ARGS__max_pool2d_or_indices)
+static bool max_pool2d_or_indices_compose(const void *args, ag_variable **out)
+{
+    const struct ag__max_pool2d_or_indices_args *a = args;
+    ag_max_pool2d_with_indices_result y = ag_max_pool2d_with_indices(a->input, a->kernel_size, a->stride, a->padding,
+                                                                     a->dilation, a->ceil_mode);
+    out[0] = y.values;
+    if (a->return_indices) out[1] = y.indices;
+    return y.values != NULL;
+}
+AG_OVERRIDING
+AG_RECORD(_max_pool2d_or_indices, AG_ARGS__max_pool2d_or_indices, .torch = "max_pool2d.return_indices", .n_out = 2,
+          .out_names = values_indices, .compose = max_pool2d_or_indices_compose)
+AG_OVERRIDDEN
+
 /* ---- the gradient ---- */
 
 static bool pool_back_shape(ag_run *r)

@@ -268,6 +268,57 @@ static bool movedim_compose(const void *args, ag_variable **out)
     return (out[0] = ag_permute(a->input, ag_sizes_of(ndim, dims))) != NULL;
 }
 
+/* The overload that moves several, by name. */
+#define AG_ARGS__movedim_intlist(must, may) must(Tensor, input) must(Shape, source) must(Shape, destination)
+AG_STRUCT(_movedim_intlist, AG_ARGS__movedim_intlist)
+static bool movedim_intlist_compose(const void *args, ag_variable **out);
+AG_RECORD(_movedim_intlist, AG_ARGS__movedim_intlist, .torch = "movedim.intlist", .compose = movedim_intlist_compose)
+
+/* Wraps the dimensions of a list, of which none may come twice. */
+static bool wrap_each(const struct ag__movedim_intlist_args *a, const char *name, ag_shape_list list, int *out)
+{
+    const int ndim = a->input->tensor.ndim;
+    char text[AG_TEXT];
+    unsigned seen = 0;
+    for (int64_t k = 0; k < list.n; k++) {
+        int d = out[k] = ag__wrap_dim("movedim", list.at[k], ndim);
+        if (d < 0) return false;
+        if (seen >> d & 1)
+            return ag__fail_call(ag__op__movedim_intlist(), a, "movedim: repeated dim in `%s` (%s)", name,
+                                 ag__shape_text((int)list.n, list.at, text, sizeof text));
+        seen |= 1u << d;
+    }
+    return true;
+}
+static bool movedim_intlist_compose(const void *args, ag_variable **out)
+{
+    const struct ag__movedim_intlist_args *a = args;
+    const int ndim = a->input->tensor.ndim;
+    int from[AG_MAX_DIMS + 1], to[AG_MAX_DIMS + 1], most = (ndim ? ndim : 1) + 1; /* so many repeat one */
+    int64_t dims[AG_MAX_DIMS], n = a->source.n;
+    if (n != a->destination.n)
+        return ag__fail_call(ag__op__movedim_intlist(), a,
+                             "movedim: Invalid source or destination dims: source (%" PRId64
+                             " dims) should contain the same number of dims as destination (%" PRId64 " dims)",
+                             n, a->destination.n);
+    if (n > most) n = most;
+    if (!wrap_each(a, "source", ag_sizes_of(n, a->source.at), from) ||
+        !wrap_each(a, "destination", ag_sizes_of(n, a->destination.at), to))
+        return false;
+    unsigned moved = 0;
+    for (int d = 0; d < ndim; d++) dims[d] = -1;
+    for (int64_t k = 0; k < n && ndim; k++) {
+        dims[to[k]] = from[k];
+        moved |= 1u << from[k];
+    }
+    for (int k = 0, d = 0; k < ndim; k++) { /* the others keep their order */
+        if (dims[k] >= 0) continue;
+        while (moved >> d & 1) d++;
+        dims[k] = d++;
+    }
+    return (out[0] = ag_permute(a->input, ag_sizes_of(ndim, dims))) != NULL;
+}
+
 /* ---- dimensions of size 1 ---- */
 
 /* One record for each of PyTorch's overloads, whose nodes bear different names. */

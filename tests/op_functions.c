@@ -64,7 +64,7 @@ static int one(Variable *result, Variable **out) { return (out[0] = result) != N
     X(rand) X(rand_like) X(randn) X(randn_like) X(randint) X(randperm) X(bernoulli) X(uniform_) X(normal_)       \
     X(bernoulli_) X(random_) X(exponential_) X(addmm) X(linear) X(conv2d) X(nn_grad_conv2d_input)                \
     X(nn_grad_conv2d_weight) X(max_pool2d) X(softmax) X(log_softmax) X(nll_loss) X(cross_entropy) X(mse_loss)    \
-    X(l1_loss) X(dropout) X(dropout2d)
+    X(l1_loss) X(dropout) X(dropout2d) X(float) X(double) X(long) X(int)
 #define DECLARED_INPLACE(X) \
     X(add) X(sub) X(addcmul) X(addcdiv) X(clamp) X(threshold) X(hardtanh) X(leaky_relu) X(elu) X(celu) X(addmm)
 
@@ -82,6 +82,18 @@ static int one(Variable *result, Variable **out) { return (out[0] = result) != N
     static int inplace_##op(const op_call *c, Variable **out) { ARGUMENTS(op) return one(ag_##op##__call(&a), out); }
 DECLARED(DECLARED_FUNCTION)
 DECLARED_INPLACE(DECLARED_FUNCTION_INPLACE)
+
+/* answers that are not Variables */
+static int answer(bool yes, Variable **out)
+{
+    return ag_error() ? 0 : one(ag_full(AG_SCALAR_SHAPE, yes, .dtype = AG_BOOL), out);
+}
+static int call_equal(const op_call *c, Variable **out)
+{
+    return answer(ag_equal(get_Tensor(nth(c, 0)), get_Tensor(nth(c, 1))), out);
+}
+static int call_allclose(const op_call *c, Variable **out) { ARGUMENTS(allclose) return answer(ag_allclose_call(&a), out); }
+#define ANSWER(X) X(equal) X(allclose)
 
 /* two results */
 #define PAIR(X)                                                 \
@@ -109,7 +121,7 @@ PAIR(PAIR_FUNCTION)
     X(expm1) X(log) X(log1p) X(log2) X(log10) X(sin) X(cos) X(tan) X(asin) X(acos) X(atan) X(sinh) X(cosh) X(tanh) \
     X(erf) X(sigmoid) X(relu) X(relu6) X(silu) X(selu) X(hardsigmoid) X(hardswish) X(logical_not)
 #define UNARY_FRESH(X) \
-    X(gelu) X(softsign) X(logsigmoid) X(t) X(float) X(double) X(long) X(int) X(max) X(min) X(detach) X(zero_)
+    X(gelu) X(softsign) X(logsigmoid) X(t) X(max) X(min) X(detach) X(zero_)
 #define BINARY_PLAIN(X) X(mul) X(div) X(pow) X(atan2) X(eq) X(ne) X(lt) X(le) X(gt) X(ge)
 #define BINARY_FRESH(X) \
     X(maximum) X(minimum) X(copy_) X(mm) X(bmm) X(mv) X(dot) X(matmul) X(view_as) X(reshape_as) X(expand_as)
@@ -145,7 +157,7 @@ OTHERS_INPLACE(FUNCTION_INPLACE)
 #define ROW(op, ...) { #op, call_##op, NULL },
 #define ROW_INPLACE(op, ...) { #op, NULL, inplace_##op },
 static const op_function functions[] = {
-    DECLARED(ROW) DECLARED_INPLACE(ROW_INPLACE) PAIR(ROW) UNARY_PLAIN(ROW) UNARY_PLAIN(ROW_INPLACE) UNARY_FRESH(ROW)
+    DECLARED(ROW) DECLARED_INPLACE(ROW_INPLACE) ANSWER(ROW) PAIR(ROW) UNARY_PLAIN(ROW) UNARY_PLAIN(ROW_INPLACE) UNARY_FRESH(ROW)
     BINARY_PLAIN(ROW) BINARY_PLAIN(ROW_INPLACE) BINARY_FRESH(ROW)
     OTHERS(ROW) OTHERS_INPLACE(ROW) OTHERS_INPLACE(ROW_INPLACE)
 };

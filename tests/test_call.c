@@ -127,14 +127,38 @@ START_TEST(a_number_stands_for_a_variable_and_does_not_promote)
 }
 END_TEST
 
-START_TEST(a_variable_of_one_element_stands_for_a_number)
+START_TEST(a_number_stands_only_where_pytorch_takes_one)
 {
-    Variable *x = matrix(), *half = ag_tensor(((float[]){ 0.5f }), AG_SHAPE(1));
+    Variable *x = matrix();
+    REFUSED(POSITIONAL("maximum", ag_of(x), ag_of(2)),
+            "maximum(): argument 'other' (position 2) must be Tensor, not int");
+    REFUSED(POSITIONAL("eq", ag_of(2), ag_of(x)), "eq(): argument 'input' (position 1) must be Tensor, not int");
+    REFUSED(POSITIONAL("mm", ag_of(x), ag_of(0.5)), "mm(): argument 'mat2' (position 2) must be Tensor, not float");
+    REFUSED(POSITIONAL("cat", ag_of(ag_sizes_of(0, NULL))), "expected a non-empty list of Tensors");
+}
+END_TEST
+
+START_TEST(a_step_of_another_op_is_not_to_be_called)
+{
+    int64_t sizes[] = { 4, 3 };
+    REFUSED(POSITIONAL("_select_backward", ag_of(matrix()), ag_of(ag_sizes_of(2, sizes)), ag_of(0), ag_of(9)),
+            "there is no op '_select_backward'");
+    for (int i = 0; ag_op_at(i); i++) {
+        const char *name = ag_op_name(ag_op_at(i));
+        if (name[0] == '_') REFUSED(POSITIONAL(name, ag_of(matrix())), "there is no op '_");
+    }
+}
+END_TEST
+
+START_TEST(a_variable_without_dimensions_stands_for_a_number)
+{
+    Variable *x = matrix(), *half = ag_tensor(((float[]){ 0.5f }), AG_SCALAR_SHAPE);
     VALUES(POSITIONAL("select", ag_of(x), ag_of(0), ag_of(ag_scalar(1))), 4, 3, 6);
     VALUES(POSITIONAL("fill_", ag_of(x), ag_of(half)), 0.5, 0.5, 0.5, 0.5, 0.5, 0.5);
     REFUSED(POSITIONAL("select", ag_of(x), ag_of(0), ag_of(ag_scalar(1.5))),
             "argument 'index' (position 3) must be int, not Tensor");
     REFUSED(POSITIONAL("select", ag_of(x), ag_of(0), ag_of(x)), "must be int, not Tensor");
+    REFUSED(POSITIONAL("fill_", ag_of(x), ag_of(ag_ones(AG_SHAPE(1)))), "must be float, not Tensor");
 }
 END_TEST
 
@@ -293,7 +317,8 @@ SUPPORT_MAIN("call", an_op_answers_to_pytorchs_names_with_and_without_their_pref
              an_overload_is_chosen_by_its_arguments_or_its_whole_name,
              values_bind_in_order_then_by_name_the_rest_by_default,
              the_names_that_methods_and_old_spellings_give_arguments_are_taken_too,
-             a_number_stands_for_a_variable_and_does_not_promote, a_variable_of_one_element_stands_for_a_number,
+             a_number_stands_for_a_variable_and_does_not_promote, a_variable_without_dimensions_stands_for_a_number,
+             a_number_stands_only_where_pytorch_takes_one, a_step_of_another_op_is_not_to_be_called,
              sizes_come_as_a_tuple_or_one_by_one, types_and_devices_bind_by_what_they_are,
              none_stands_for_a_default_of_none_only, a_call_that_does_not_bind_is_answered_as_python_answers,
              a_call_that_binds_and_fails_leaves_the_ops_own_sentence, a_call_by_name_is_recorded_like_any_other,

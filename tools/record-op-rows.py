@@ -329,16 +329,17 @@ def cases_of(row, first):
 # ---- what PyTorch says ----
 
 aten = torch.ops.aten
+FORMATS = [torch.preserve_format, torch.contiguous_format]
 OWN_NAMES = {
     "max_dim": torch.max,
     "min_dim": torch.min,
     "slice": aten.slice,
-    "float": torch.Tensor.float,
-    "double": torch.Tensor.double,
-    "int": torch.Tensor.int,
-    "long": torch.Tensor.long,
+    "float": lambda x, memory_format=0: x.float(memory_format=FORMATS[memory_format]),
+    "double": lambda x, memory_format=0: x.double(memory_format=FORMATS[memory_format]),
+    "int": lambda x, memory_format=0: x.int(memory_format=FORMATS[memory_format]),
+    "long": lambda x, memory_format=0: x.long(memory_format=FORMATS[memory_format]),
     "contiguous": lambda x, memory_format=1: x.contiguous(),
-    "clone": lambda x, memory_format=0: x.clone(memory_format=torch.contiguous_format if memory_format == 1 else torch.preserve_format),
+    "clone": lambda x, memory_format=0: x.clone(memory_format=FORMATS[memory_format]),
     "max_pool2d_with_indices": lambda *a, **k: F.max_pool2d(*a, **k, return_indices=True),
     "max_pool2d": F.max_pool2d,
     "nll_loss": F.nll_loss,
@@ -347,17 +348,14 @@ OWN_NAMES = {
     "nn_grad_conv2d_input": torch.nn.grad.conv2d_input,
     "nn_grad_conv2d_weight": torch.nn.grad.conv2d_weight,
     "as_strided": lambda x, size, stride, storage_offset=-1: torch.as_strided(x, size, stride, None if storage_offset == -1 else storage_offset),
-    "_select_backward": aten.select_backward,
-    "_slice_backward": aten.slice_backward,
-    "_diagonal_backward": aten.diagonal_backward,
-    "_gather_backward": lambda grad, sizes, dim, index: grad.new_zeros(sizes).scatter_add(dim, index, grad),
-    "_index_select_backward": lambda grad, sizes, dim, index: grad.new_zeros(sizes).index_add(dim, index, grad),
+    "max_pool2d.return_indices": F.max_pool2d,
 }
 
 
 def function_of(name):
     if name in OWN_NAMES:
         return OWN_NAMES[name]
+    name = name.split(".")[0]  # PyTorch finds the overload by the arguments
     for home in torch, F, torch.Tensor:
         if hasattr(home, name):
             return getattr(home, name)
@@ -444,6 +442,7 @@ def run(row, before):
     except (RuntimeError, ValueError, IndexError, TypeError, NotImplementedError):
         return [] if "more_types" in row.flags else lines + ["!"]
     results = list(results) if isinstance(results, (tuple, list)) else [results]
+    results = [torch.tensor(result) if isinstance(result, bool) else result for result in results]
     any_elements = "shape_only" in row.flags
     for i, result in enumerate(results):
         strides = ",".join(map(str, result.stride()))
