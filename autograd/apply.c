@@ -161,8 +161,9 @@ static bool run(const ag_op *op, const void *args, bool inplace, ag_variable **o
     for (int k = 0; k < op->n_out; k++) out[k] = NULL;
     ag_scope scope = ag_scope_begin();
     bool ok = gather_inputs(op, args, in);
-    if (ok && op->compose) {
-        ok = op->compose(args, out) && !t->failed;
+    bool (*compose)(const void *, ag_variable **) = inplace ? op->compose_inplace : op->compose;
+    if (ok && compose) {
+        ok = compose(args, out) && !t->failed;
     } else if (ok) {
         ag_run r = { .t = t, .op = op, .args = args, .n_in = (int)n_in, .in = in, .inplace = inplace };
         ok = run_kernel(&r, caller);
@@ -185,6 +186,6 @@ bool ag__apply(const ag_op *op, const void *args, ag_variable **out, const void 
 bool ag__apply_inplace(const ag_op *op, const void *args, ag_variable **out, const void *caller)
 {
     if (op->row) return ag__pointwise_apply(op, args, true, out, caller);
-    if (!op->inplace || op->compose) return ag__fail(AG_ENOTSUP, "%s has no in-place form", op->name);
+    if (!op->inplace) return ag__fail(AG_ENOTSUP, "%s has no in-place form", op->name);
     return run(op, args, true, out, caller);
 }

@@ -108,6 +108,7 @@ static inline ag_shape_list ag__in_shape(const ag_gradients *b, int i)
 struct ag_op {
     const char *name;  /* "max_dim": ag_max_dim. "_softmax_grad": a step of others, not to be called by that name */
     const char *torch; /* "max.dim": PyTorch's name with its overload, by which it is called, too; NULL: name only */
+    const char *of;    /* "softmax": the op it is a step of, in whose name its errors speak; NULL: its own */
     const char *node;  /* "MaxBackward0": grad_fn's name; NULL: no derivative */
     const ag_arg *args;
     const void *defaults; /* a struct ag_<op>_args */
@@ -116,13 +117,14 @@ struct ag_op {
     uint8_t n_hidden;           /* further outputs that only backward reads */
     uint8_t non_differentiable; /* bit k: output k never wants a gradient (indices) */
     uint8_t numbers;            /* bit i: called by name, a plain number may stand for argument i, a Variable */
-    bool inplace;               /* op_ is there, too: the kernel may find out[0] to be in[0] */
+    bool inplace;               /* op_ is there, too: compose_inplace, or the kernel may find out[0] to be in[0] */
     bool inplace_only;          /* the name ends in _: changes input 0 and returns it; shape() only checks */
     bool moves;                 /* inputs may be on several devices (copy_) */
     const char *const *out_names;
     bool (*shape)(ag_run *r);
     bool (*kernel[AG_N_DEVICES])(ag_run *r);
     bool (*compose)(const void *args, ag_variable **out);
+    bool (*compose_inplace)(const void *args, ag_variable **out); /* of op_: changes input 0, which is the result */
     void (*backward)(ag_gradients *b);
     uint32_t keeps[AG_MAX_KEEPS];   /* for each input's gradient; of a list op, keeps[0] for all its elements */
     const struct ag_pointwise *row; /* of a pointwise row */

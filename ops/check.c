@@ -32,7 +32,7 @@ void *ag__fail_call(const ag_op *op, const void *args, const char *format, ...)
         used += (size_t)n;
         before = ", ";
     }
-    const char *name = op->name[0] == '_' ? op->name + 1 : op->name;
+    const char *name = op->of ? op->of : op->name[0] == '_' ? op->name + 1 : op->name;
     return ag__fail(AG_EINVAL, "%s: %s%s", name, text, *before == ',' ? ")" : "");
 }
 

@@ -7,7 +7,7 @@
 const char *ag__scalar_type(ag_dtype dtype);
 
 /* Fails with "<op>: <sentence> (input: [64, 3, 28, 28] float32 cpu, weight: ...)": every Variable among the arguments
- * is named. An internal op (_softmax) speaks under the name without its underscore. */
+ * is named. A step of another op speaks in that one's name. */
 void *ag__fail_call(const ag_op *op, const void *args, const char *format, ...)
     __attribute__((format(printf, 3, 4), cold));
 

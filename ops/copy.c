@@ -74,8 +74,8 @@ static void to_copy_backward(ag_gradients *b)
 {
     b->grad[0] = ag_to(b->g[0], .device = b->edge[0].device, .dtype = (ag_dtype)b->edge[0].dtype);
 }
-AG_RECORD(_to_copy, AG_ARGS__to_copy, .node = "ToCopyBackward0", .shape = to_copy_shape, .kernel = { copy_cpu },
-          .backward = to_copy_backward)
+AG_RECORD(_to_copy, AG_ARGS__to_copy, .of = "to", .node = "ToCopyBackward0", .shape = to_copy_shape,
+          .kernel = { copy_cpu }, .backward = to_copy_backward)
 
 static bool to_compose(const void *args, ag_variable **out);
 AG_OP(to, .compose = to_compose)
@@ -305,7 +305,7 @@ static void masked_fill_tensor_backward(ag_gradients *b)
     if (b->wanted[0]) b->grad[0] = ag_masked_fill(b->g[0], a->mask, 0);
     if (b->wanted[2]) b->grad[2] = ag_sum(ag_where(a->mask, b->g[0], ag_zeros_like(b->g[0])));
 }
-AG_RECORD(_masked_fill_tensor, AG_ARGS__masked_fill_tensor, .torch = "masked_fill.Tensor",
+AG_RECORD(_masked_fill_tensor, AG_ARGS__masked_fill_tensor, .of = "masked_fill", .torch = "masked_fill.Tensor",
           .node = "MaskedFillBackward1", .inplace = true, .shape = masked_fill_tensor_shape,
           .kernel = { masked_fill_tensor_cpu }, .backward = masked_fill_tensor_backward,
           .keeps = { AG_KEEP_IN(1), 0, AG_KEEP_IN(1) })

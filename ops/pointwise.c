@@ -56,6 +56,14 @@
 #define NUMBERS_OF_pow      0, 3
 #define NUMBERS_OF_lerp     0, 4
 
+/* What a row without a public form calls itself in errors and reports. */
+#define NAME_OF_pow_number    0, "pow"
+#define NAME_OF_pow_base      0, "pow"
+#define NAME_OF_lerp_number   0, "lerp"
+#define NAME_OF_clamp_between 0, "clamp"
+#define NAME_OF_clamp_above   0, "clamp"
+#define NAME_OF_clamp_below   0, "clamp"
+
 /* Variables first, then the options, and nothing else: apply takes the struct for two arrays. */
 #define ROW(op_, node_, integers_, inplace_, shape_, LIST)                                                           \
     static const ag_pointwise op_##_row = {                                                                          \
@@ -67,7 +75,8 @@
                    sizeof(double) * (size_t)(0 LIST(AG_ONLY_OPTIONS, AG_ONLY_OPTIONS_MAY)), "arguments of " #op_);   \
     AG_OVERRIDING                                                                                                    \
     AG_RECORD(op_, LIST, .row = &op_##_row, .inplace = HAS_##inplace_, NODE_##shape_(node_),                         \
-              .numbers = AG_ROW_PICK_(NUMBERS_OF_##op_, NUMBERS_##shape_, 0))                                        \
+              .numbers = AG_ROW_PICK_(NUMBERS_OF_##op_, NUMBERS_##shape_, 0),                                        \
+              .name = AG_ROW_PICK_(NAME_OF_##op_, #op_, 0))                                                          \
     AG_OVERRIDDEN
 #define HIDDEN_ROW ROW
 #include "ops/pointwise.def"
@@ -83,7 +92,7 @@ const int ag__n_row_records = (int)(sizeof ag__row_records / sizeof *ag__row_rec
     ag_variable *out;                                                                                                \
     return ag__pointwise_apply(ag__op_##op(), args, inplace, &out, __builtin_return_address(0)) ? out : NULL;
 #define FUNCTION(op, name, LIST, inplace)                                                                            \
-    ag_variable *name(AG_TAIL(LIST(AG_PARAM_MUST, AG_PARAM_MAY)))                                                    \
+    ag_variable *(name)(AG_TAIL(LIST(AG_PARAM_MUST, AG_PARAM_MAY))) /* ag_div is a macro, too */                     \
     {                                                                                                                \
         const struct ag_##op##_args args = { LIST(AG_SET_MUST, AG_SET_MAY) };                                        \
         APPLY(op, &args, inplace)                                                                                    \

@@ -30,8 +30,16 @@ AG_DECLARE(sub) AG_DECLARE_INPLACE(sub)
 #define ag_sub_(...)  AG_CALL_INPLACE(sub, __VA_ARGS__)
 AG_API ag_variable *ag_mul(ag_variable *input, ag_variable *other);     /* a b; on bool "and" */
 AG_API ag_variable *ag_mul_(ag_variable *input, ag_variable *other);
-AG_API ag_variable *ag_div(ag_variable *input, ag_variable *other);     /* a / b, floating also for integers */
+/* a / b, floating also for integers; with .rounding_mode "trunc" (towards zero) or "floor" rounded, and integers stay
+ * integers, for which a zero in b is an error; the gradient is then zero: ag_div(a, b), ag_div(a, b, .rounding_mode = "floor") */
+AG_API ag_variable *ag_div(ag_variable *input, ag_variable *other);
 AG_API ag_variable *ag_div_(ag_variable *input, ag_variable *other);
+#define AG_ARGS_div_mode(must, may)  must(Tensor, input) must(Tensor, other) may(Str, rounding_mode, NULL)
+AG_DECLARE(div_mode) AG_DECLARE_INPLACE(div_mode)
+#define ag_div_mode(...)     AG_CALL(div_mode, __VA_ARGS__)
+#define ag_div_mode_(...)    AG_CALL_INPLACE(div_mode, __VA_ARGS__)
+#define ag_div(...)          AG_PICK4_(__VA_ARGS__, ag_div_mode, ag_div_mode, (ag_div), (ag_div), 0)(__VA_ARGS__)
+#define ag_div_(...)         AG_PICK4_(__VA_ARGS__, ag_div_mode_, ag_div_mode_, (ag_div_), (ag_div_), 0)(__VA_ARGS__)
 /* a^b: ag_pow(x, ag_scalar(2)). Integers to a negative power: an error for a number, rounded to zero for a Variable. */
 AG_API ag_variable *ag_pow(ag_variable *input, ag_variable *exponent);
 AG_API ag_variable *ag_pow_(ag_variable *input, ag_variable *exponent);
@@ -57,6 +65,11 @@ AG_API ag_variable *ag_minimum(ag_variable *input, ag_variable *other);
 AG_DECLARE(clamp) AG_DECLARE_INPLACE(clamp)
 #define ag_clamp(...)   AG_CALL(clamp, __VA_ARGS__)
 #define ag_clamp_(...)  AG_CALL_INPLACE(clamp, __VA_ARGS__)
+/* The same between Variables, which broadcast; one of them may be left out. Where min > max the result is max. */
+#define AG_ARGS_clamp_tensor(must, may)  must(Tensor, input) may(Tensor, min, AG_NONE) may(Tensor, max, AG_NONE)
+AG_DECLARE(clamp_tensor) AG_DECLARE_INPLACE(clamp_tensor)
+#define ag_clamp_tensor(...)   AG_CALL(clamp_tensor, __VA_ARGS__)
+#define ag_clamp_tensor_(...)  AG_CALL_INPLACE(clamp_tensor, __VA_ARGS__)
 /* input where condition (bool) holds, other elsewhere */
 AG_API ag_variable *ag_where(ag_variable *condition, ag_variable *input, ag_variable *other);
 

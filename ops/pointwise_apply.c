@@ -61,9 +61,8 @@ static bool find_device(const call *c, ag_device *device)
     return true;
 }
 
-/* A Variable for an expression of these tensors, of their common shape: laid out as PyTorch lays it out. */
-static ag_variable *new_result(Thread *t, const char *op, int n, const ag_tensor *const *in, ag_dtype dtype,
-                               ag_device device)
+ag_variable *ag__pointwise_result(Thread *t, const char *op, int n, const ag_tensor *const *in, ag_dtype dtype,
+                                  ag_device device)
 {
     int ndim;
     int64_t size[AG_MAX_DIMS], stride[AG_MAX_DIMS];
@@ -141,7 +140,7 @@ static __attribute__((noinline)) bool apply_fresh(call *c, ag_variable **out)
     ag_device device;
     for (int i = 0; i < c->row->n_in; i++) in[i] = &c->in[i]->tensor;
     if (!find_device(c, &device)) return false;
-    ag_variable *y = new_result(c->t, c->op->name, c->row->n_in, in, result_of(c), device);
+    ag_variable *y = ag__pointwise_result(c->t, c->op->name, c->row->n_in, in, result_of(c), device);
     return y && finish(c, y, evaluate_value(c, y), out);
 }
 
@@ -200,28 +199,43 @@ static __attribute__((noinline)) bool apply_inplace(call *c, ag_variable **out)
 
 /* ---- both ---- */
 
-/* pow of a plain number has a row of its own: x * x is no logarithm. */
-static bool apply_pow_number(const call *c, ag_variable **out)
+/* With a plain number in place of a Variable some rows are others, with nodes of their own: x * x is no logarithm.
+ * *number: which input it is. NULL: this one is none of them. */
+static const ag_op *number_form(const call *c, int *number)
 {
-    const ag_tensor *exponent = &c->in[1]->tensor;
-    const struct {
-        ag_variable *input;
-        double exponent;
-    } args = { c->in[0], ag__load(exponent->data, (ag_dtype)exponent->dtype) };
-    call number = { .t = c->t,
-                    .op = ag__op_pow_number(),
-                    .row = ag__op_pow_number()->row,
-                    .args = &args,
-                    .in = &args.input,
-                    .caller = c->caller,
-                    .options = { args.exponent },
-                    .dtype = c->dtype,
-                    .wants = ag__wants(c->t, c->in[0]) };
-    return apply_fresh(&number, out);
+    switch (c->row->value) {
+    case AG_EXPRESSION_pow_value:
+        *number = c->in[1]->tensor.wrapped ? 1 : 0;
+        return *number ? ag__op_pow_number() : c->in[0]->tensor.wrapped ? ag__op_pow_base() : NULL;
+    case AG_EXPRESSION_lerp_value:
+        *number = 2;
+        return c->in[2]->tensor.wrapped ? ag__op_lerp_number() : NULL;
+    default:
+        return NULL;
+    }
 }
-static bool is_pow_of_number(const call *c)
+static __attribute__((noinline)) bool apply_number_form(call *c, const ag_op *op, int number, bool inplace,
+                                                        ag_variable **out)
 {
-    return c->row->value == AG_EXPRESSION_pow_value && c->in[1]->tensor.wrapped;
+    struct {
+        ag_variable *in[2]; /* the row's Variables are the last of them */
+        double number;
+    } args;
+    const int n = op->row->n_in;
+    ag_variable **in = args.in + 2 - n;
+    const ag_tensor *value = &c->in[number]->tensor;
+    c->options[0] = args.number = ag__load(value->data, (ag_dtype)value->dtype);
+    c->wants = 0;
+    for (int i = 0, k = 0; k < n; i++) {
+        if (i == number) continue;
+        in[k] = c->in[i];
+        c->wants |= (unsigned)ag__wants(c->t, in[k]) << k;
+        k++;
+    }
+    c->op = op;
+    c->row = op->row;
+    c->args = c->in = in;
+    return inplace ? apply_inplace(c, out) : apply_fresh(c, out);
 }
 
 bool ag__pointwise_apply(const ag_op *op, const void *args, bool inplace, ag_variable **out, const void *caller)
@@ -243,10 +257,11 @@ bool ag__pointwise_apply(const ag_op *op, const void *args, bool inplace, ag_var
     }
     for (int k = 0; k < row->n_options; k++) c.options[k] = ((const double *)(const void *)(c.in + row->n_in))[k];
     if (!plain && !ag__row_type(op, args, c.in, c.options, &c.dtype)) return false;
-    if (inplace) return apply_inplace(&c, out);
-    if (plain) return apply_plain(&c, a, out);
-    if (is_pow_of_number(&c) && ag__is_floating(c.dtype)) return apply_pow_number(&c, out);
-    return apply_fresh(&c, out);
+    if (plain && !inplace) return apply_plain(&c, a, out);
+    int number;
+    const ag_op *form = plain || !ag__is_floating(c.dtype) ? NULL : number_form(&c, &number);
+    if (form && !(inplace && number == 0)) return apply_number_form(&c, form, number, inplace, out);
+    return inplace ? apply_inplace(&c, out) : apply_fresh(&c, out);
 }
 
 /* ---- derivatives ---- */
@@ -255,7 +270,7 @@ bool ag__pointwise_apply(const ag_op *op, const void *args, bool inplace, ag_var
 static ag_variable *constant_like(Thread *t, const ag_variable *g, double value)
 {
     const ag_tensor *in = &g->tensor;
-    ag_variable *d = new_result(t, "backward", 1, &in, (ag_dtype)in->dtype, ag__device(g));
+    ag_variable *d = ag__pointwise_result(t, "backward", 1, &in, (ag_dtype)in->dtype, ag__device(g));
     if (d) ag__fill_elements(&d->tensor, value);
     return d;
 }
@@ -277,7 +292,7 @@ static ag_variable *fused(const ag_gradients *b, int expression, ag_variable *co
         plain = plain && x->contiguous && x->dtype == (k == IN_M ? AG_BOOL : g->dtype) && ag__same_sizes(x, g);
     }
     ag_variable *d = plain ? ag__new(b->t, g->ndim, g->size, e.dtype, AG_CPU)
-                           : new_result(b->t, b->op->name, n, in, e.dtype, ag__device(operand[IN_G]));
+                           : ag__pointwise_result(b->t, b->op->name, n, in, e.dtype, ag__device(operand[IN_G]));
     if (!d) return NULL;
     d->made_by = b->op->node;
     e.out = &d->tensor;

@@ -1,11 +1,14 @@
+// clang-format off
 /* pointwise_parts.h - from a row of pointwise.def to its parts. A reading of the rows defines the parts it wants and
  * includes pointwise.def; the other parts mean nothing, and afterwards none is defined any more:
  *
- *     VALUE(op, integers, LIST, expression)        the value                          (VALUE_IS: of a comparison, whose
- * result is bool) DERIVATIVE(op, part, LIST, expression)       dA, dB or dC ROW(op, node, integers, inplace, shape,
- * LIST)  the op; shape is one of 1 2 3 compare test where PLAIN(op, LIST)  OPTIONS(op, LIST)           the public
- * function: of Variables only, or with options PLAIN_inplace, OPTIONS_inplace; PLAIN_fresh, OPTIONS_fresh    its
- * in-place form, or that there is none
+ *     VALUE(op, integers, LIST, expression)             the value; VALUE_IS: of a comparison, whose result is bool
+ *     DERIVATIVE(op, part, LIST, expression)            dA, dB or dC
+ *     ROW(op, node, integers, inplace, shape, LIST)     the op; shape is one of 1 2 3 compare test where
+ *     HIDDEN_ROW(...)                                   the same of one without a public function
+ *     PLAIN(op, LIST)  OPTIONS(op, LIST)                the public function: of Variables only, or with options
+ *     PLAIN_inplace, OPTIONS_inplace                    its in-place form;
+ *     PLAIN_fresh, OPTIONS_fresh                        that there is none
  *
  * LIST is the op's argument list (args.h). In a row's list the Variables come first, and every option is a Float.
  *
@@ -14,7 +17,6 @@
 #ifndef AG_POINTWISE_PARTS_H
 #define AG_POINTWISE_PARTS_H
 
-// clang-format off
 #define AG_ROW_INPUT(must, may)        must(Tensor, input)
 #define AG_ROW_INPUT_OTHER(must, may)  must(Tensor, input) must(Tensor, other)
 #define AG_ROW_LERP(must, may)         must(Tensor, input) must(Tensor, end) must(Tensor, weight)
@@ -40,6 +42,12 @@
 #define BINARY(op, node, integers, inplace, v, da, db)                                                               \
     BINARY_(op, node, integers, inplace, AG_ROW_LIST(op, AG_ROW_INPUT_OTHER), v, da, db)                             \
     PLAIN(op, AG_ROW_LIST(op, AG_ROW_INPUT_OTHER)) PLAIN_##inplace(op, AG_ROW_LIST(op, AG_ROW_INPUT_OTHER))
+#define BINARY_HIDDEN(op, node, integers, inplace, v, da, db)                                                        \
+    VALUE(op, integers, AG_ARGS_##op, v) DERIVATIVE(op, dA, AG_ARGS_##op, da) DERIVATIVE(op, dB, AG_ARGS_##op, db)   \
+    HIDDEN_ROW(op, node, integers, inplace, 2, AG_ARGS_##op)
+#define TERNARY_HIDDEN(op, node, integers, inplace, v, da, db, dc)                                                   \
+    VALUE(op, integers, AG_ARGS_##op, v) DERIVATIVE(op, dA, AG_ARGS_##op, da) DERIVATIVE(op, dB, AG_ARGS_##op, db)   \
+    DERIVATIVE(op, dC, AG_ARGS_##op, dc) HIDDEN_ROW(op, node, integers, inplace, 3, AG_ARGS_##op)
 #define BINARY_WITH(op, node, integers, inplace, v, da, db)                                                          \
     BINARY_(op, node, integers, inplace, AG_ARGS_##op, v, da, db) OPTIONS(op, AG_ARGS_##op) OPTIONS_##inplace(op, AG_ARGS_##op)
 #define TERNARY_(op, node, integers, inplace, LIST, v, da, db, dc)                                                   \

@@ -28,13 +28,19 @@ struct ag_pointwise {
 };
 typedef struct ag_pointwise ag_pointwise;
 
-/* The records of the rows, in their order; the hidden row is not among them. */
+/* The records of the rows, in their order; the hidden rows are not among them. */
 typedef const ag_op *ag__row_record(void);
 extern ag__row_record *const ag__row_records[];
 extern const int ag__n_row_records;
-const ag_op *ag__op_pow_number(void);
+#define HIDDEN_ROW(op, node, integers, inplace, shape, LIST) const ag_op *ag__op_##op(void);
+#include "ops/pointwise.def"
 /* The backward of all of them (pointwise_apply.c). */
 void ag__pointwise_backward(ag_gradients *b);
+
+/* A Variable for what is computed of these tensors, element by element: of their common shape, laid out as PyTorch lays
+ * it out. NULL with an error. */
+ag_variable *ag__pointwise_result(Thread *t, const char *op, int n, const ag_tensor *const *in, ag_dtype dtype,
+                                  ag_device device);
 
 /* ---- evaluating an expression (pointwise_evaluate.c) ---- */
 

@@ -144,8 +144,9 @@ static bool max_pool2d_or_indices_compose(const void *args, ag_variable **out)
     return y.values != NULL;
 }
 AG_OVERRIDING
-AG_RECORD(_max_pool2d_or_indices, AG_ARGS__max_pool2d_or_indices, .torch = "max_pool2d.return_indices", .n_out = 2,
-          .out_names = values_indices, .compose = max_pool2d_or_indices_compose)
+AG_RECORD(_max_pool2d_or_indices, AG_ARGS__max_pool2d_or_indices, .of = "max_pool2d",
+          .torch = "max_pool2d.return_indices", .n_out = 2, .out_names = values_indices,
+          .compose = max_pool2d_or_indices_compose)
 AG_OVERRIDDEN
 
 /* ---- the gradient ---- */

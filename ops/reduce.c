@@ -141,8 +141,8 @@ static int64_t count(const ag_tensor *x, uint32_t mask)
 static bool sum_all_shape(ag_run *r) { return reduce_shape(r, "sum", sum_all(r->args)); }
 static bool sum_all_cpu(ag_run *r) { return reduce_cpu(r, AG_FOLD_SUM, sum_all(r->args)); }
 static void sum_all_backward(ag_gradients *b) { b->grad[0] = ag_expand(b->g[0], ag__in_shape(b, 0)); }
-AG_RECORD(_sum_all, AG_ARGS__sum_all, .node = "SumBackward0", .shape = sum_all_shape, .kernel = { sum_all_cpu },
-          .backward = sum_all_backward)
+AG_RECORD(_sum_all, AG_ARGS__sum_all, .of = "sum", .node = "SumBackward0", .shape = sum_all_shape,
+          .kernel = { sum_all_cpu }, .backward = sum_all_backward)
 
 static bool sum_dim_shape(ag_run *r) { return reduce_shape(r, "sum", sum_dim(r->args)); }
 static bool sum_dim_cpu(ag_run *r) { return reduce_cpu(r, AG_FOLD_SUM, sum_dim(r->args)); }
@@ -152,8 +152,8 @@ static void sum_dim_backward(ag_gradients *b)
     ag_shape_list shape = ag__in_shape(b, 0);
     b->grad[0] = ag_expand(ag__unreduce(b->g[0], shape, a->dim, a->keepdim), shape);
 }
-AG_RECORD(_sum_dim, AG_ARGS__sum_dim, .node = "SumBackward1", .shape = sum_dim_shape, .kernel = { sum_dim_cpu },
-          .backward = sum_dim_backward)
+AG_RECORD(_sum_dim, AG_ARGS__sum_dim, .of = "sum", .node = "SumBackward1", .shape = sum_dim_shape,
+          .kernel = { sum_dim_cpu }, .backward = sum_dim_backward)
 
 static bool sum_compose(const void *args, ag_variable **out)
 {
@@ -242,8 +242,8 @@ static ag_variable *share(ag_variable *g, ag_shape_list shape, ag_dims dim)
 static bool mean_all_shape(ag_run *r) { return mean_shape(r, mean_all(r->args)); }
 static bool mean_all_cpu(ag_run *r) { return mean_cpu(r, mean_all(r->args)); }
 static void mean_all_backward(ag_gradients *b) { b->grad[0] = share(b->g[0], ag__in_shape(b, 0), AG_ALL); }
-AG_RECORD(_mean_all, AG_ARGS__mean_all, .node = "MeanBackward0", .shape = mean_all_shape, .kernel = { mean_all_cpu },
-          .backward = mean_all_backward)
+AG_RECORD(_mean_all, AG_ARGS__mean_all, .of = "mean", .node = "MeanBackward0", .shape = mean_all_shape,
+          .kernel = { mean_all_cpu }, .backward = mean_all_backward)
 
 static bool mean_dim_shape(ag_run *r) { return mean_shape(r, mean_dim(r->args)); }
 static bool mean_dim_cpu(ag_run *r) { return mean_cpu(r, mean_dim(r->args)); }
@@ -253,8 +253,8 @@ static void mean_dim_backward(ag_gradients *b)
     ag_shape_list shape = ag__in_shape(b, 0);
     b->grad[0] = share(ag__unreduce(b->g[0], shape, a->dim, a->keepdim), shape, a->dim);
 }
-AG_RECORD(_mean_dim, AG_ARGS__mean_dim, .node = "MeanBackward1", .shape = mean_dim_shape, .kernel = { mean_dim_cpu },
-          .backward = mean_dim_backward)
+AG_RECORD(_mean_dim, AG_ARGS__mean_dim, .of = "mean", .node = "MeanBackward1", .shape = mean_dim_shape,
+          .kernel = { mean_dim_cpu }, .backward = mean_dim_backward)
 
 static bool mean_compose(const void *args, ag_variable **out)
 {
@@ -313,8 +313,8 @@ static void prod_all_backward(ag_gradients *b)
     ag_variable *flat = ag_reshape(in_product_type(a->input, a->dtype), AG_SHAPE(-1));
     b->grad[0] = ag_mul(b->g[0], ag_reshape(products_of_others(flat, 0), ag__in_shape(b, 0)));
 }
-AG_RECORD(_prod_all, AG_ARGS__prod_all, .node = "ProdBackward0", .shape = prod_all_shape, .kernel = { prod_all_cpu },
-          .backward = prod_all_backward, .keeps = { AG_KEEP_IN(0) })
+AG_RECORD(_prod_all, AG_ARGS__prod_all, .of = "prod", .node = "ProdBackward0", .shape = prod_all_shape,
+          .kernel = { prod_all_cpu }, .backward = prod_all_backward, .keeps = { AG_KEEP_IN(0) })
 
 static bool prod_dim_shape(ag_run *r)
 {
@@ -338,8 +338,8 @@ static void prod_dim_backward(ag_gradients *b)
     else
         b->grad[0] = ag_mul(g, products_of_others(x, dims[0] < 0 ? dims[0] + shape.n : dims[0]));
 }
-AG_RECORD(_prod_dim, AG_ARGS__prod_dim, .node = "ProdBackward1", .shape = prod_dim_shape, .kernel = { prod_dim_cpu },
-          .backward = prod_dim_backward, .keeps = { AG_KEEP_IN(0) })
+AG_RECORD(_prod_dim, AG_ARGS__prod_dim, .of = "prod", .node = "ProdBackward1", .shape = prod_dim_shape,
+          .kernel = { prod_dim_cpu }, .backward = prod_dim_backward, .keeps = { AG_KEEP_IN(0) })
 
 static bool prod_compose(const void *args, ag_variable **out)
 {

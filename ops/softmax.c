@@ -93,8 +93,8 @@ ag_variable *ag__softmax_data(ag_variable *input, int64_t dim);
 static bool softmax_shape(ag_run *r);
 static bool softmax_cpu(ag_run *r);
 static void softmax_backward(ag_gradients *b);
-AG_OP_PLAIN(_softmax_data, .node = "SoftmaxBackward0", .shape = softmax_shape, .kernel = { softmax_cpu },
-            .backward = softmax_backward, .keeps = { AG_KEEP_OUT(0) })
+AG_OP_PLAIN(_softmax_data, .of = "softmax", .node = "SoftmaxBackward0", .shape = softmax_shape,
+            .kernel = { softmax_cpu }, .backward = softmax_backward, .keeps = { AG_KEEP_OUT(0) })
 
 static bool softmax_shape(ag_run *r) { return like_input(r, ((const struct ag__softmax_data_args *)r->args)->dim); }
 static bool softmax_cpu(ag_run *r) { return values(r, false, ((const struct ag__softmax_data_args *)r->args)->dim); }
@@ -126,8 +126,8 @@ ag_variable *ag__log_softmax_data(ag_variable *input, int64_t dim);
 static bool log_softmax_shape(ag_run *r);
 static bool log_softmax_cpu(ag_run *r);
 static void log_softmax_backward(ag_gradients *b);
-AG_OP_PLAIN(_log_softmax_data, .node = "LogSoftmaxBackward0", .shape = log_softmax_shape, .kernel = { log_softmax_cpu },
-            .backward = log_softmax_backward, .keeps = { AG_KEEP_OUT(0) })
+AG_OP_PLAIN(_log_softmax_data, .of = "log_softmax", .node = "LogSoftmaxBackward0", .shape = log_softmax_shape,
+            .kernel = { log_softmax_cpu }, .backward = log_softmax_backward, .keeps = { AG_KEEP_OUT(0) })
 
 static bool log_softmax_shape(ag_run *r)
 {

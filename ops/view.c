@@ -272,7 +272,8 @@ static bool movedim_compose(const void *args, ag_variable **out)
 #define AG_ARGS__movedim_intlist(must, may) must(Tensor, input) must(Shape, source) must(Shape, destination)
 AG_STRUCT(_movedim_intlist, AG_ARGS__movedim_intlist)
 static bool movedim_intlist_compose(const void *args, ag_variable **out);
-AG_RECORD(_movedim_intlist, AG_ARGS__movedim_intlist, .torch = "movedim.intlist", .compose = movedim_intlist_compose)
+AG_RECORD(_movedim_intlist, AG_ARGS__movedim_intlist, .of = "movedim", .torch = "movedim.intlist",
+          .compose = movedim_intlist_compose)
 
 /* Wraps the dimensions of a list, of which none may come twice. */
 static bool wrap_each(const struct ag__movedim_intlist_args *a, const char *name, ag_shape_list list, int *out)

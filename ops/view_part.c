@@ -291,7 +291,7 @@ static void as_strided_backward(ag_gradients *b)
     b->grad[0] = ag__as_strided_backward(b->g[0], a->stride, a->storage_offset, sizes, a->in_stride, a->in_offset,
                                          ag__overlaps_itself(&x) ? 1 : 0);
 }
-AG_RECORD(_as_strided, AG_ARGS__as_strided, .node = "AsStridedBackward0", .shape = as_strided_shape,
+AG_RECORD(_as_strided, AG_ARGS__as_strided, .of = "as_strided", .node = "AsStridedBackward0", .shape = as_strided_shape,
           .backward = as_strided_backward)
 
 static bool as_strided_compose(const void *args, ag_variable **out);

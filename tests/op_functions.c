@@ -64,9 +64,10 @@ static int one(Variable *result, Variable **out) { return (out[0] = result) != N
     X(rand) X(rand_like) X(randn) X(randn_like) X(randint) X(randperm) X(bernoulli) X(uniform_) X(normal_)       \
     X(bernoulli_) X(random_) X(exponential_) X(addmm) X(linear) X(conv2d) X(nn_grad_conv2d_input)                \
     X(nn_grad_conv2d_weight) X(max_pool2d) X(softmax) X(log_softmax) X(nll_loss) X(cross_entropy) X(mse_loss)    \
-    X(l1_loss) X(dropout) X(dropout2d) X(float) X(double) X(long) X(int)
+    X(l1_loss) X(dropout) X(dropout2d) X(div_mode) X(clamp_tensor) X(float) X(double) X(long) X(int)
 #define DECLARED_INPLACE(X) \
-    X(add) X(sub) X(addcmul) X(addcdiv) X(clamp) X(threshold) X(hardtanh) X(leaky_relu) X(elu) X(celu) X(addmm)
+    X(add) X(sub) X(addcmul) X(addcdiv) X(clamp) X(threshold) X(hardtanh) X(leaky_relu) X(elu) X(celu) X(addmm) \
+    X(div_mode) X(clamp_tensor)
 
 #define TAKE_MUST(type, field) if ((v = op_call_value(c, k++, #field))) a.field = get_##type(v);
 #define TAKE_MAY(type, field, ...) \

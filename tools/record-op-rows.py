@@ -332,6 +332,8 @@ aten = torch.ops.aten
 FORMATS = [torch.preserve_format, torch.contiguous_format]
 OWN_NAMES = {
     "max_dim": torch.max,
+    "div_mode": torch.div,
+    "clamp_tensor": torch.clamp,
     "min_dim": torch.min,
     "slice": aten.slice,
     "float": lambda x, memory_format=0: x.float(memory_format=FORMATS[memory_format]),

@@ -18,8 +18,13 @@ enum {
 };
 enum { AG_ROW_MAX_OPTIONS = 3 };
 
-/* pow of a plain number: the arguments of a row that has no public form. */
-#define AG_ARGS_pow_number(must, may) must(Tensor, input) must(Float, exponent)
+/* The arguments of the rows that have no public form. */
+#define AG_ARGS_pow_number(must, may)    must(Tensor, input) must(Float, exponent)
+#define AG_ARGS_pow_base(must, may)      must(Tensor, input) must(Float, base)
+#define AG_ARGS_lerp_number(must, may)   must(Tensor, input) must(Tensor, end) must(Float, weight)
+#define AG_ARGS_clamp_between(must, may) must(Tensor, input) must(Tensor, min) must(Tensor, max)
+#define AG_ARGS_clamp_above(must, may)   must(Tensor, input) must(Tensor, min)
+#define AG_ARGS_clamp_below(must, may)   must(Tensor, input) must(Tensor, max)
 
 /* out[i] = expression(in[IN_A][i], ..., options): arrays of one type, of bool where m stands; of bool, too, what a
  * comparison gives. For what the expression does not read any array of that length will do. out may be one of the

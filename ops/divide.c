@@ -1,0 +1,175 @@
+/* divide.c - division that rounds, and clamp between Variables: what is more than a row of pointwise.def. See
+ * pointwise.h. */
+#include "ops/check.h"
+#include "ops/pointwise_rows.h"
+
+#include <argent/factory.h>
+#include <argent/pointwise.h>
+
+#include <math.h>
+#include <string.h>
+
+/* ---- rounded division ---- */
+
+#define AG_ARGS__div_rounded(must, may) must(Tensor, input) must(Tensor, other) must(Bool, floor)
+AG_STRUCT(_div_rounded, AG_ARGS__div_rounded)
+
+/* Towards zero; of integers, or of floating numbers. The least integer by -1 wraps round. */
+static int64_t quotient(int64_t a, int64_t b) { return b == -1 ? (int64_t)(0 - (uint64_t)a) : a / b; }
+/* Towards minus infinity. */
+static int64_t floor_quotient(int64_t a, int64_t b)
+{
+    int64_t q = quotient(a, b);
+    return b != -1 && a % b != 0 && (a < 0) != (b < 0) ? q - 1 : q;
+}
+/* As Python's //: from the exact remainder, for a / b may have been rounded up to a whole number. */
+#define FLOOR_DIVISION(name, real, F)                     \
+    static real name(real a, real b)                      \
+    {                                                     \
+        if (b == 0) return a / b;                         \
+        real rest = F(fmod)(a, b), q = (a - rest) / b;    \
+        if (rest != 0 && (b < 0) != (rest < 0)) q -= 1;   \
+        if (q == 0) return F(copysign)(0, a / b);         \
+        real whole = F(floor)(q);                         \
+        return q - whole > (real)0.5 ? whole + 1 : whole; \
+    }
+#define F32(function) function##f
+#define F64(function) function
+FLOOR_DIVISION(floor_division_f32, float, F32)
+FLOOR_DIVISION(floor_division_f64, double, F64)
+
+typedef struct division {
+    ag_dtype dtype;
+    bool floor;
+} division;
+
+/* data: a, b, their quotient, all of one type */
+static void divide_row(void *user, char *const *data, const int64_t *stride, int64_t count)
+{
+    const division *d = user;
+    for (int64_t i = 0; i < count; i++) {
+        const char *a = data[1] + i * stride[1], *b = data[2] + i * stride[2];
+        char *y = data[0] + i * stride[0];
+        if (d->dtype == AG_FLOAT32) {
+            float p = *(const float *)(const void *)a, q = *(const float *)(const void *)b;
+            *(float *)(void *)y = d->floor ? floor_division_f32(p, q) : truncf(p / q);
+        } else if (d->dtype == AG_FLOAT64) {
+            double p = *(const double *)(const void *)a, q = *(const double *)(const void *)b;
+            *(double *)(void *)y = d->floor ? floor_division_f64(p, q) : trunc(p / q);
+        } else {
+            int64_t p = ag__load_int64(a, d->dtype), q = ag__load_int64(b, d->dtype);
+            ag__store_int64(y, d->dtype, d->floor ? floor_quotient(p, q) : quotient(p, q));
+        }
+    }
+}
+
+static ag_dtype type_of(const ag_run *r)
+{
+    return ag__result_type(2, (const ag_tensor *const[]){ &r->in[0]->tensor, &r->in[1]->tensor });
+}
+static bool div_rounded_shape(ag_run *r)
+{
+    const struct ag__div_rounded_args *a = r->args;
+    const ag_tensor *in[] = { &r->in[0]->tensor, &r->in[1]->tensor };
+    ag_dtype dtype = type_of(r);
+    int ndim;
+    int64_t size[AG_MAX_DIMS];
+    if (dtype == AG_BOOL)
+        return ag__fail_call(r->op, a, "\"div_%s_cpu\" not implemented for 'Bool'", a->floor ? "floor" : "trunc");
+    if (!r->inplace) return (r->out[0] = ag__pointwise_result(r->t, "div", 2, in, dtype, r->device)) != NULL;
+    if (!ag__broadcast("div_", 2, in, &ndim, size)) return false;
+    if (!ag__can_cast(dtype, (ag_dtype)in[0]->dtype))
+        return ag__fail(AG_EINVAL, "div_: result type %s can't be cast to the desired output type %s",
+                        ag__scalar_type(dtype), ag__scalar_type((ag_dtype)in[0]->dtype));
+    if (in[1]->storage == in[0]->storage && ag__overlap(in[0], in[1]) == 2)
+        return ag__fail(
+            AG_EINVAL,
+            "div_: unsupported operation: some elements of the input tensor and the written-to tensor refer to a "
+            "single memory location. Please clone() the tensor before performing the operation.");
+    return ag__output(r, 0, ndim, size, (ag_dtype)in[0]->dtype) != NULL;
+}
+static bool div_rounded_cpu(ag_run *r)
+{
+    const struct ag__div_rounded_args *a = r->args;
+    const ag_tensor *y = &r->out[0]->tensor;
+    division d = { type_of(r), a->floor };
+    const ag_tensor *p = ag__plain(r->t, r->in[0], y->ndim, y->size, d.dtype);
+    const ag_tensor *q = p ? ag__plain(r->t, r->in[1], y->ndim, y->size, d.dtype) : NULL;
+    if (!q) return false;
+    for (int64_t i = 0; i < q->numel && !ag__is_floating(d.dtype); i++)
+        if (!ag__load_int64(q->data + i * (int64_t)ag__itemsize(q), d.dtype))
+            return ag__fail_call(r->op, a, "ZeroDivisionError");
+    ag_variable *wide = NULL; /* where y's type is another, which is possible in place */
+    if ((ag_dtype)y->dtype != d.dtype && !(wide = ag__new(r->t, y->ndim, y->size, d.dtype, AG_CPU))) return false;
+    const ag_tensor *to = wide ? &wide->tensor : y;
+    if (y->numel == 0) return true;
+    ag_walk w;
+    ag__walk(&w, 3, (const ag_tensor *const[]){ to, p, q });
+    ag__walk_rows(&w, 1 << 14, divide_row, &d);
+    if (wide) ag__copy_elements(y, to);
+    return true;
+}
+static void div_rounded_backward(ag_gradients *b)
+{
+    for (int i = 0; i < 2; i++)
+        if (b->wanted[i]) b->grad[i] = ag_zeros_like(b->g[0]);
+}
+AG_RECORD(_div_rounded, AG_ARGS__div_rounded, .of = "div", .node = "DivBackward2", .inplace = true,
+          .shape = div_rounded_shape, .kernel = { div_rounded_cpu }, .backward = div_rounded_backward)
+
+static bool div_with(const void *args, bool inplace, ag_variable **out)
+{
+    const struct ag_div_mode_args *a = args;
+    const char *mode = a->rounding_mode;
+    if (!mode) return (out[0] = inplace ? ag_div_(a->input, a->other) : ag_div(a->input, a->other)) != NULL;
+    const struct ag__div_rounded_args rounded = { .input = a->input, .other = a->other, .floor = *mode == 'f' };
+    const void *caller = __builtin_return_address(0);
+    if (strcmp(mode, "floor") != 0 && strcmp(mode, "trunc") != 0)
+        return ag__fail_call(ag__op__div_rounded(), &rounded,
+                             "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '%s'", mode);
+    return inplace ? ag__apply_inplace(ag__op__div_rounded(), &rounded, out, caller)
+                   : ag__apply(ag__op__div_rounded(), &rounded, out, caller);
+}
+static bool div_mode_compose(const void *args, ag_variable **out) { return div_with(args, false, out); }
+static bool div_mode_compose_inplace(const void *args, ag_variable **out) { return div_with(args, true, out); }
+AG_OP(div_mode, .torch = "div.Tensor_mode", .numbers = 3, .inplace = true, .compose = div_mode_compose,
+      .compose_inplace = div_mode_compose_inplace)
+AG_INPLACE(div_mode)
+
+#define AG_ARGS__true_divide(must, may) must(Tensor, input) must(Tensor, other)
+AG_STRUCT(_true_divide, AG_ARGS__true_divide)
+static bool true_divide_compose(const void *args, ag_variable **out)
+{
+    const struct ag__true_divide_args *a = args;
+    return (out[0] = ag_div(a->input, a->other)) != NULL;
+}
+static bool true_divide_compose_inplace(const void *args, ag_variable **out)
+{
+    const struct ag__true_divide_args *a = args;
+    return (out[0] = ag_div_(a->input, a->other)) != NULL;
+}
+AG_RECORD(_true_divide, AG_ARGS__true_divide, .torch = "true_divide", .numbers = 3, .inplace = true,
+          .compose = true_divide_compose, .compose_inplace = true_divide_compose_inplace)
+
+/* ---- clamp between Variables: rows that go by no name of their own ---- */
+
+static bool clamp_tensor_compose(const void *args, ag_variable **out);
+static bool clamp_tensor_compose_inplace(const void *args, ag_variable **out);
+AG_OP(clamp_tensor, .torch = "clamp.Tensor", .inplace = true, .compose = clamp_tensor_compose,
+      .compose_inplace = clamp_tensor_compose_inplace)
+AG_INPLACE(clamp_tensor)
+
+static bool clamp_with(const void *args, bool inplace, ag_variable **out)
+{
+    const struct ag_clamp_tensor_args *a = args;
+    bool above = a->min != AG_NONE, below = a->max != AG_NONE;
+    const struct {
+        ag_variable *input, *bound[2];
+    } row = { a->input, { above ? a->min : a->max, a->max } };
+    if (!above && !below)
+        return ag__fail_call(ag__op_clamp_tensor(), a, "torch.clamp: At least one of 'min' or 'max' must not be None");
+    const ag_op *op = !below ? ag__op_clamp_above() : above ? ag__op_clamp_between() : ag__op_clamp_below();
+    return ag__pointwise_apply(op, &row, inplace, out, __builtin_return_address(0));
+}
+static bool clamp_tensor_compose(const void *args, ag_variable **out) { return clamp_with(args, false, out); }
+static bool clamp_tensor_compose_inplace(const void *args, ag_variable **out) { return clamp_with(args, true, out); }
