@@ -4,8 +4,6 @@
 #include <argent/copy.h>
 #include <argent/pointwise.h>
 
-#include <string.h>
-
 /* Nobody else sees these numbers. */
 static bool is_private(const ag_variable *x)
 {
@@ -38,10 +36,20 @@ bool ag__add_up(ag_pass *w, ag_variable **slot, ag_variable *g)
     return true;
 }
 
-/* g's numbers in memory of their own, laid out as the leaf's. */
+/* PyTorch's contract on layout: a gradient lies as its leaf does where that has no gaps, else row-major. */
+static bool lies_as_it_should(const ag_variable *leaf, const ag_variable *g)
+{
+    const ag_tensor *x = &leaf->tensor, *y = &g->tensor;
+    if (!ag__is_dense(x->ndim, x->size, x->stride)) return y->contiguous;
+    for (int d = 0; d < x->ndim; d++)
+        if (x->size[d] != 1 ? y->stride[d] != x->stride[d] : !y->stride[d]) return false;
+    return true;
+}
+/* g's numbers in memory of their own, laid out so; recorded for create_graph. */
 static ag_variable *copy_for(ag_pass *w, const ag_variable *leaf, ag_variable *g)
 {
-    if (w->create_graph || !ag__is_dense(leaf->tensor.ndim, leaf->tensor.size, leaf->tensor.stride)) return ag_clone(g);
+    if (!ag__is_dense(leaf->tensor.ndim, leaf->tensor.size, leaf->tensor.stride))
+        return ag_clone(g, .memory_format = AG_CONTIGUOUS_FORMAT);
     ag_variable *copy = ag__new_strided(w->t, leaf->tensor.ndim, leaf->tensor.size, leaf->tensor.stride,
                                         (ag_dtype)g->tensor.dtype, ag__device(g));
     return copy ? ag_copy_(copy, g) : NULL;
@@ -56,8 +64,7 @@ bool ag__add_to_leaf(ag_pass *w, ag_variable *leaf, ag_variable *g)
     ag_variable *old = leaf->grad, *dropped = NULL;
     if (!old) {
         ag_variable *mine = take(w, g);
-        bool as_it_is = !w->create_graph && is_private(mine) &&
-                        !memcmp(mine->tensor.stride, leaf->tensor.stride, sizeof(int64_t) * leaf->tensor.ndim);
+        bool as_it_is = !w->create_graph && is_private(mine) && lies_as_it_should(leaf, mine);
         dropped = as_it_is ? NULL : mine;
         if (as_it_is) {
             ag__ref(mine, AG_OWNER - AG_REFERENCE);
@@ -70,8 +77,8 @@ bool ag__add_to_leaf(ag_pass *w, ag_variable *leaf, ag_variable *g)
                 leaf->grad = copy;
             }
         }
-    } else if (!w->create_graph && ag__same_sizes(&old->tensor, &g->tensor)) {
-        ok = ag__add_into(t, old, g);
+    } else if (!w->create_graph) {
+        ok = (!ag__overlaps_itself(&old->tensor) || ag__fail_overlap("backward")) && ag__add_into(t, old, g);
     } else {
         ag_variable *sum = ag_add(old, g);
         ok = sum != NULL;

@@ -86,7 +86,7 @@ ag_variable *ag__output_strided(ag_run *r, int k, int ndim, const int64_t *size,
                         ag__shape_text(ndim, size, wants, sizeof wants));
     if (!ag__can_cast(dtype, (ag_dtype)x->dtype) || dtype != (ag_dtype)x->dtype)
         return ag__fail(AG_EINVAL, "%s_: result type %s can't be cast to the desired output type %s", r->op->name,
-                        ag_dtype_name(dtype), ag_dtype_name((ag_dtype)x->dtype));
+                        ag__scalar_type(dtype), ag__scalar_type((ag_dtype)x->dtype));
     return r->out[0] = r->in[0];
 }
 ag_variable *ag__output(ag_run *r, int k, int ndim, const int64_t *size, ag_dtype dtype)
@@ -98,10 +98,7 @@ bool ag__output_view(ag_run *r, int ndim, const int64_t *size, const int64_t *st
 {
     ag_variable *x = r->in[0], *y = ag__view_of(r->t, x, ndim, size, stride, offset);
     if (!y) return false;
-    ag_variable *base = x->base ? x->base : x;
-    ag__ref(base, AG_REFERENCE);
-    y->base = base;
-    y->base_seq = base->grad_fn ? base->grad_fn->seq : 0;
+    ag__view_made(y, x, r->t->grad_off);
     r->is_view = true;
     r->out[0] = y;
     return true;

@@ -27,9 +27,14 @@ AG_DECLARE_AS(backward, bool)
  *     Variable *g[2];
  *     ag_autograd_grad(AG_LIST(y), AG_LIST(x, w), g, .create_graph = true);
  *
- * grad_outputs: a factor an output; AG_NONE for the implicit 1 of a one-element output.
- * allow_unused: an input that no output depends on gives NULL instead of an error.
- * materialize_grads: it gives zeros. */
+ * grad_outputs: a factor for each element of an output, one Variable an output; AG_NONE in it, or the whole list left
+ * out: the outputs have one element, the factor is 1.
+ * retain_graph, create_graph: as for ag_backward.
+ * allow_unused: an input that no output depends on gives NULL instead of an error; default: as materialize_grads.
+ * is_grads_batched: the first dimension of each grad_outputs counts calls: as many results as there are factors,
+ * stacked along a new first dimension.
+ * materialize_grads: an unused input's gradient is zeros.
+ * Errors: as ag_backward's; AG_EGRAPH (an input that wants no gradient, or is not used). All of grads is NULL then. */
 #define AG_ARGS_autograd_grad(must, may)    \
     must(Tensors, outputs)                  \
     must(Tensors, inputs)                   \
@@ -37,7 +42,8 @@ AG_DECLARE_AS(backward, bool)
     may(Tensors, grad_outputs, { 0, NULL }) \
     may(Int, retain_graph, -1)              \
     may(Bool, create_graph, false)          \
-    may(Bool, allow_unused, false)          \
+    may(Int, allow_unused, -1)              \
+    may(Bool, is_grads_batched, false)      \
     may(Bool, materialize_grads, false)
 /* clang-format on */
 #define AG_TYPE_Variables     ag_variable **

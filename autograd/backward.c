@@ -2,6 +2,8 @@
 #include "autograd/pass.h"
 
 #include <argent/factory.h>
+#include <argent/join.h>
+#include <argent/view.h>
 
 bool ag_backward_call(const struct ag_backward_args *a)
 {
@@ -31,23 +33,111 @@ static bool hand_over(Thread *t, int64_t n, ag_variable **grads, bool ok)
     return ok;
 }
 
-bool ag_autograd_grad_call(const struct ag_autograd_grad_args *a)
+/* What autograd.grad checks before it walks. */
+static bool check_grad_call(const struct ag_autograd_grad_args *a)
 {
-    Thread *t = ag__thread();
-    if (!a->grads || a->inputs.n < 1)
-        return ag__fail(AG_EINVAL, "autograd.grad: %s", a->grads ? "grad requires non-empty inputs." : "grads is NULL");
-    for (int64_t i = 0; i < a->inputs.n; i++) a->grads[i] = NULL;
-    if (!ag__may_change(t)) return false;
+    if (a->materialize_grads && a->allow_unused == false)
+        return ag__fail(AG_EINVAL, "Expected allow_unused to be True or not passed when materialize_grads=True, but "
+                                   "got: allow_unused=False.");
+    if (a->inputs.n < 1) return ag__fail(AG_EINVAL, "`inputs` argument to `grad()` cannot be empty.");
     if (a->grad_outputs.n && a->grad_outputs.n != a->outputs.n)
         return ag__fail(AG_EINVAL, "got %lld tensors and %lld gradients", (long long)a->outputs.n,
                         (long long)a->grad_outputs.n);
     for (int64_t i = 0; i < a->inputs.n; i++) {
-        if (!a->inputs.at[i] || a->inputs.at[i] == AG_NONE)
-            return ag__fail(AG_EINVAL, "autograd.grad: input %lld is NULL", (long long)i);
-        if (!a->inputs.at[i]->requires_grad)
+        const ag_variable *x = a->inputs.at[i];
+        if (!x || x == AG_NONE)
+            return ag__fail(AG_EINVAL, "autograd.grad: input %lld is %s", (long long)i, x ? "None" : "NULL");
+        if (!ag__requires_grad(x))
             return ag__fail(AG_EGRAPH, "One of the differentiated Tensors does not require grad");
+        if (ag__view_is_stale(x)) return ag__fail_stale("autograd.grad", x);
     }
+    return true;
+}
+
+/* How many factors for each output there are; -1 with a sentence. */
+static int64_t check_batch(const struct ag_autograd_grad_args *a)
+{
+    char is[AG_TEXT], wants[AG_TEXT];
+    int64_t batch = -1;
+    if (!a->grad_outputs.n)
+        return ag__fail(AG_EINVAL, "autograd.grad: is_grads_batched wants grad_outputs, a batch of factors an output"),
+               -1;
+    for (int64_t i = 0; i < a->outputs.n; i++) {
+        const ag_variable *g = a->grad_outputs.at[i], *y = a->outputs.at[i];
+        if (!g || g == AG_NONE || !y || y == AG_NONE)
+            return ag__fail(AG_EINVAL, "autograd.grad: %s %lld is %s", !y || y == AG_NONE ? "output" : "grad_output",
+                            (long long)i, (y && !g) || !y ? "NULL" : "None"),
+                   -1;
+        if (!g->tensor.ndim || !g->tensor.size[0])
+            return ag__fail(AG_EINVAL, "autograd.grad: grad_output[%lld] has no batch: its shape is torch.Size(%s)",
+                            (long long)i, ag__shape_text(g->tensor.ndim, g->tensor.size, is, sizeof is)),
+                   -1;
+        bool same = g->tensor.ndim == y->tensor.ndim + 1;
+        for (int d = 0; d < y->tensor.ndim && same; d++) same = g->tensor.size[d + 1] == y->tensor.size[d];
+        if (!same)
+            return ag__fail(AG_EINVAL,
+                            "If `is_grads_batched=True`, we interpret the first dimension of each grad_output as the "
+                            "batch dimension. The sizes of the remaining dimensions are expected to match the shape of "
+                            "corresponding output, but a mismatch was detected: grad_output[%lld] has a shape of "
+                            "torch.Size(%s) and output[%lld] has a shape of torch.Size(%s). If you only want some "
+                            "tensors in `grad_output` to be considered batched, consider using vmap.",
+                            (long long)i, ag__shape_text(g->tensor.ndim - 1, g->tensor.size + 1, is, sizeof is),
+                            (long long)i, ag__shape_text(y->tensor.ndim, y->tensor.size, wants, sizeof wants)),
+                   -1;
+        if (batch >= 0 && g->tensor.size[0] != batch)
+            return ag__fail(AG_EINVAL,
+                            "vmap: Expected all tensors to have the same size in the mapped dimension, got sizes "
+                            "[%lld, %lld] for the mapped dimension",
+                            (long long)batch, (long long)g->tensor.size[0]),
+                   -1;
+        batch = g->tensor.size[0];
+    }
+    return batch;
+}
+
+/* A call for each factor, in turn; what they give is stacked. */
+static bool grad_batched(const struct ag_autograd_grad_args *a, bool retain)
+{
+    int64_t batch = check_batch(a), n = a->inputs.n, n_out = a->outputs.n;
+    if (batch < 0) return false;
+    /* the factors of one call, then its gradients for each call, then those of one input */
+    ag_variable **factor = ag__scratch((size_t)(n_out + batch * n + batch) * sizeof *factor);
+    if (!factor) return false;
+    ag_variable **rows = factor + n_out, **column = rows + batch * n;
+    ag_scope scope = ag_scope_begin();
+    ag_mode mode = ag_grad_mode_begin(a->create_graph);
+    struct ag_autograd_grad_args one = *a;
+    bool ok = true;
+    one.is_grads_batched = false;
+    one.grad_outputs = ag_list_from(n_out, factor);
+    for (int64_t b = 0; b < batch && ok; b++) {
+        for (int64_t i = 0; i < n_out && ok; i++) ok = (factor[i] = ag_select(a->grad_outputs.at[i], 0, b)) != NULL;
+        one.grads = rows + b * n;
+        one.retain_graph = retain || b + 1 < batch;
+        ok = ok && ag_autograd_grad_call(&one);
+    }
+    for (int64_t i = 0; i < n && ok; i++) {
+        if (!rows[i]) continue;
+        for (int64_t b = 0; b < batch; b++) column[b] = rows[b * n + i];
+        a->grads[i] = ag_keep(ag_stack(ag_list_from(batch, column)));
+        ok = a->grads[i] != NULL;
+    }
+    ag_grad_mode_end(&mode);
+    ag_scope_end(&scope);
+    ag__scratch_free(factor);
+    for (int64_t i = 0; i < n && !ok; i++) a->grads[i] = NULL;
+    return ok;
+}
+
+bool ag_autograd_grad_call(const struct ag_autograd_grad_args *a)
+{
+    Thread *t = ag__thread();
+    if (!a->grads) return ag__fail(AG_EINVAL, "autograd.grad: grads is NULL");
+    for (int64_t i = 0; i < a->inputs.n; i++) a->grads[i] = NULL;
+    if (!ag__may_change(t) || !check_grad_call(a)) return false;
     bool retain = a->retain_graph < 0 ? a->create_graph : a->retain_graph != 0;
+    bool allow_unused = a->allow_unused < 0 ? a->materialize_grads : a->allow_unused != 0;
+    if (a->is_grads_batched) return grad_batched(a, retain);
     ag_pass w = { .t = t,
                   .create_graph = a->create_graph,
                   .retain_graph = retain,
@@ -57,18 +147,16 @@ bool ag_autograd_grad_call(const struct ag_autograd_grad_args *a)
     bool ok = ag__pass_run(&w, a->outputs.at, a->outputs.n, a->grad_outputs.n ? a->grad_outputs.at : NULL);
     for (int64_t i = 0; i < a->inputs.n && ok; i++) {
         if (a->grads[i]) continue;
-        if (a->materialize_grads) {
-            ag_variable *zeros = ag_zeros_like(a->inputs.at[i]);
-            ok = zeros != NULL;
-            if (ok) {
-                ag__ref(zeros, AG_REFERENCE);
-                a->grads[i] = zeros;
-            }
-        } else if (!a->allow_unused) {
-            ok = ag__fail(AG_EGRAPH, "One of the differentiated Tensors appears to not have been used in the graph. "
-                                     "Set allow_unused=True if this is the "
-                                     "desired behavior.");
-        }
+        if (!allow_unused)
+            ok = ag__fail(AG_EGRAPH,
+                          "The differentiated Tensor at index %lld appears to not have been used in the graph. Set "
+                          "allow_unused=True if this is the desired behavior.",
+                          (long long)i);
+        if (!a->materialize_grads || !ok) continue;
+        ag_variable *zeros = ag_zeros_like(a->inputs.at[i], .requires_grad = a->create_graph);
+        ok = zeros != NULL;
+        if (ok) ag__ref(zeros, AG_REFERENCE);
+        a->grads[i] = zeros;
     }
     return hand_over(t, a->inputs.n, a->grads, ok);
 }

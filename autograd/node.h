@@ -23,14 +23,16 @@ typedef ag_thread Thread;
 struct ag_variable {
     ag_tensor tensor; /* first: a Variable is a tensor */
     int64_t refs;
-    bool requires_grad;
+    bool requires_grad; /* ag__requires_grad asks the base of a view, too */
     bool retains_grad;
+    bool no_grad_view;  /* a view that was made while nothing was recorded */
     uint32_t output_nr; /* which of grad_fn's outputs */
     ag_node *grad_fn;
     ag_variable *grad;
     ag_variable *base; /* of a differentiable view: the Variable it looks into, itself no view */
-    /* the seq of base's grad_fn when the view was made (0: none): another one since means base was changed in place */
-    uint64_t base_seq;
+    /* the seq of base's grad_fn when the view was made (0: none): another one since means base was changed in place. Of
+     * a no_grad_view: the version */
+    uint64_t base_state;
     union {
         const char *made_by; /* the op's name, for ag_leaks */
         ag_variable *link;   /* in the list of the dead, until they are buried */
@@ -129,18 +131,31 @@ static inline int32_t ag__refs(const ag_variable *x)
     return (int32_t)(__atomic_load_n(&x->refs, __ATOMIC_RELAXED) & 0x7fffffff);
 }
 
+/* A view wants a gradient where its base does, even one that was made in no_grad mode: then as a leaf, as in PyTorch.
+ */
+static inline bool ag__requires_grad(const ag_variable *x)
+{
+    return x->requires_grad || (x->base && x->base->requires_grad);
+}
 static inline ag_device ag__device(const ag_variable *x) { return x->tensor.storage->device; }
 static inline bool ag__is_floating(ag_dtype d) { return d == AG_FLOAT32 || d == AG_FLOAT64; }
 
 /* ---- nodes (record.c) ---- */
 void ag__node_bury(Thread *t, ag_node *n);
 void ag__node_unsave(Thread *t, ag_node *n); /* what was saved has been used */
-void ag__retain_forget(ag_variable *x);      /* x's node no longer gives its gradient to x.grad */
-void ag__leaf_lock(ag_variable *leaf);       /* round every change of .grad */
+/* What PyTorch's sentences call the op of a node: "Mul" for MulBackward0. Returns text. */
+const char *ag__forward_name(const ag_node *node, char *text, size_t room);
+void ag__retain_forget(ag_variable *x); /* x's node no longer gives its gradient to x.grad */
+void ag__leaf_lock(ag_variable *leaf);  /* round every change of .grad */
 void ag__leaf_unlock(ag_variable *leaf);
 ag_variable *ag__take_grad(ag_variable *x); /* x.grad, which x no longer has; the caller owns it */
-/* x is a view, and its base has got another history since. */
+/* x is a view, and its base has been changed in place since (of a no_grad_view: even where that was not recorded). */
 bool ag__view_is_stale(const ag_variable *x);
+bool ag__fail_stale(const char *op, const ag_variable *view);          /* says so: false */
+void ag__view_made(ag_variable *view, ag_variable *of, bool grad_off); /* view becomes a view to autograd */
+
+/* PyTorch's sentence on a change in place of a Variable that repeats elements: false. */
+bool ag__fail_overlap(const char *op);
 
 /* While an error stands, what changes state refuses: false. */
 static inline bool ag__may_change(const Thread *t) { return !t->failed; }

@@ -159,10 +159,10 @@ bool ag__check_input(const ag_op *op, const char *argument, const ag_variable *x
 
 /* ---- recording (record.c) ---- */
 
-/* Whether x's gradient is wanted in the current mode. A stale view's may be: ag__record then says what is wrong. */
+/* Whether x's gradient is wanted in the current mode. */
 static inline bool ag__wants(const Thread *t, const ag_variable *x)
 {
-    return x && !t->grad_off && (x->requires_grad || (x->base && ag__view_is_stale(x) && x->base->requires_grad));
+    return x && !t->grad_off && ag__requires_grad(x);
 }
 /* A node for out[0..n_out) = op(in[0..n_in)), keeping `keeps` (a bit mask as in ag_op's). args may be NULL. */
 bool ag__record(Thread *t, const ag_op *op, int n_in, ag_variable *const *in, int n_out, ag_variable *const *out,
@@ -170,7 +170,8 @@ bool ag__record(Thread *t, const ag_op *op, int n_in, ag_variable *const *in, in
 /* x as it is now, for an in-place op whose backward reads what it overwrites: a copy of its numbers, with its history.
  * Stands in for x among the inputs of ag__record. */
 ag_variable *ag__snapshot(Thread *t, ag_variable *x);
-/* For an in-place op, before it runs: whether it may (leaf, view, overlapping elements). Afterwards the op raises the
+/* For an in-place op, before it runs: whether it may (leaf, view, overlapping elements). wants_grad: of any input.
+ * Afterwards the op raises the
  * storage's version, and ag__record with x among its outputs gives x its new history. */
 bool ag__check_inplace(Thread *t, const char *op, ag_variable *x, bool wants_grad);
 

@@ -14,6 +14,7 @@
 #include <argent/reduce.h>
 #include <argent/view.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,19 +74,20 @@ static ag_variable *fit(const ag_node *n, const ag_edge *e, ag_variable *g)
 
 /* ---- running a node ---- */
 
-static bool fail_modified(const ag_node *n, const ag_variable *x, uint32_t output_nr, uint32_t version,
-                          const char *made_by)
+/* x, which n keeps, is not what it was. made_by: the node that it is an output of, NULL: of none. */
+static bool fail_modified(const ag_node *n, const ag_variable *x, uint32_t version, const ag_node *made_by,
+                          uint32_t output_nr)
 {
-    char shape[AG_TEXT];
-    return ag__fail(
-        AG_EGRAPH,
-        "one of the variables needed for gradient computation has been modified by an inplace operation: [%s %s], "
-        "which is output %u of %s, "
-        "is at version %u; expected version %u instead. Hint: the backtrace further above shows the operation that "
-        "failed to compute its "
-        "gradient. The variable in question was changed in there or anywhere later. Good luck! (%s needs it)",
-        ag_dtype_name((ag_dtype)x->tensor.dtype), ag__shape_text(x->tensor.ndim, x->tensor.size, shape, sizeof shape),
-        output_nr, made_by, x->tensor.storage->version, version, n->op->node);
+    char shape[AG_TEXT], name[AG_TEXT], made[2 * AG_TEXT] = "";
+    if (made_by)
+        snprintf(made, sizeof made, ", which is output %u of %s,", output_nr,
+                 ag__forward_name(made_by, name, sizeof name));
+    return ag__fail(AG_EGRAPH,
+                    "one of the variables needed for gradient computation has been modified by an inplace operation: "
+                    "[torch.%sTensor %s]%s is at version %u; expected version %u instead. Hint: %s needs it as it was.",
+                    ag__scalar_type((ag_dtype)x->tensor.dtype),
+                    ag__shape_text(x->tensor.ndim, x->tensor.size, shape, sizeof shape), made,
+                    x->tensor.storage->version, version, n->op->node);
 }
 
 /* What was saved, with the history that it had; NULL with an error. */
@@ -93,7 +95,7 @@ static ag_variable *unsave_input(ag_pass *w, ag_node *n, const ag_edge *e)
 {
     ag_variable *x = e->saved;
     if (x->tensor.storage->version != e->version) {
-        fail_modified(n, x, x->output_nr, e->version, x->grad_fn ? x->grad_fn->op->node : "AccumulateGrad");
+        fail_modified(n, x, e->version, x->grad_fn, x->output_nr);
         return NULL;
     }
     if (!w->create_graph) return x;
@@ -111,11 +113,12 @@ static ag_variable *unsave_input(ag_pass *w, ag_node *n, const ag_edge *e)
 static ag_variable *unsave_output(ag_pass *w, ag_node *n, uint32_t k)
 {
     const ag_result *r = &ag__node_results(n)[k];
+    bool has_history = k < n->op->n_out && !(n->op->non_differentiable >> k & 1);
     if (r->saved->tensor.storage->version != r->version) {
-        fail_modified(n, r->saved, k, r->version, n->op->node);
+        fail_modified(n, r->saved, r->version, has_history ? n : NULL, k);
         return NULL;
     }
-    if (!w->create_graph || k >= n->op->n_out || n->op->non_differentiable >> k & 1) return r->saved;
+    if (!w->create_graph || !has_history) return r->saved;
     ag_variable *y = ag__alias(w->t, r->saved); /* the twin has no history: lend one that has this node's */
     if (y) {
         y->grad_fn = n;
@@ -231,7 +234,7 @@ static bool node_run(ag_pass *w, ag_node *n)
         ok = ag__hold(t, g[k]) && ok;
         if (ok && results[k].retained) {
             ag_variable *x = results[k].retained;
-            ag_variable *sum = x->grad ? ag_add(x->grad, g[k]) : g[k];
+            ag_variable *sum = x->grad ? ag_add(x->grad, g[k]) : ag_clone(g[k], .memory_format = AG_CONTIGUOUS_FORMAT);
             ok = sum && ag_set_grad(x, sum);
         }
         if (ok && w->n_inputs) ok = ag__capture(w, (uintptr_t)n, k, g[k]);
@@ -247,44 +250,55 @@ static bool node_run(ag_pass *w, ag_node *n)
 
 /* ---- the walk ---- */
 
-/* The factor for a root: what was given, checked, or 1. */
-static ag_variable *root_gradient(int64_t i, const ag_variable *root, ag_variable *given)
+/* Whether what was given, or the implicit 1, is a factor for a root. */
+static bool check_factor(int64_t i, const ag_variable *root, const ag_variable *given)
 {
     if (!given) return ag__fail(AG_EINVAL, "backward: gradient is NULL");
     if (given == AG_NONE) {
-        if (root->tensor.numel != 1)
-            return ag__fail(AG_EGRAPH, "grad can be implicitly created only for scalar outputs");
+        if (root->tensor.numel == 1 || !ag__requires_grad(root)) return true;
+        return ag__fail(AG_EGRAPH, "grad can be implicitly created only for scalar outputs");
+    }
+    if (ag__same_sizes(&given->tensor, &root->tensor)) return true;
+    char a[AG_TEXT], b[AG_TEXT];
+    return ag__fail(AG_EINVAL,
+                    "Mismatch in shape: grad_output[%lld] has a shape of torch.Size(%s) and output[%lld] has a shape "
+                    "of torch.Size(%s).",
+                    (long long)i, ag__shape_text(given->tensor.ndim, given->tensor.size, a, sizeof a), (long long)i,
+                    ag__shape_text(root->tensor.ndim, root->tensor.size, b, sizeof b));
+}
+static bool check_roots(ag_variable *const *roots, int64_t n_roots, ag_variable *const *gradients)
+{
+    for (int64_t i = 0; i < n_roots; i++) {
+        if (!roots[i] || roots[i] == AG_NONE)
+            return ag__fail(AG_EINVAL, "backward: output %lld is %s", (long long)i, roots[i] ? "None" : "NULL");
+        if (!check_factor(i, roots[i], gradients ? gradients[i] : AG_NONE)) return false;
+    }
+    for (int64_t i = 0; i < n_roots; i++) {
+        if (!roots[i]->requires_grad)
+            return ag__fail(AG_EGRAPH, "element %lld of tensors does not require grad and does not have a grad_fn",
+                            (long long)i);
+        if (ag__view_is_stale(roots[i])) return ag__fail_stale("backward", roots[i]);
+    }
+    return true;
+}
+/* The factor itself, in the root's type. */
+static ag_variable *root_factor(const ag_variable *root, ag_variable *given)
+{
+    if (given == AG_NONE)
         return ag_full(ag_shape(root), 1, .dtype = (ag_dtype)root->tensor.dtype, .device = ag__device(root));
-    }
-    if (!ag__same_sizes(&given->tensor, &root->tensor)) {
-        char a[AG_TEXT], b[AG_TEXT];
-        return ag__fail(AG_EINVAL,
-                        "Mismatch in shape: grad_output[%lld] has a shape of torch.Size(%s) and output[%lld] has a "
-                        "shape of torch.Size(%s).",
-                        (long long)i, ag__shape_text(given->tensor.ndim, given->tensor.size, a, sizeof a), (long long)i,
-                        ag__shape_text(root->tensor.ndim, root->tensor.size, b, sizeof b));
-    }
     return given->tensor.dtype == root->tensor.dtype ? given : ag_to(given, .dtype = (ag_dtype)root->tensor.dtype);
 }
 
 static bool walk_back(ag_pass *w, ag_variable *const *roots, int64_t n_roots, ag_variable *const *gradients)
 {
     Thread *t = w->t;
-    for (int64_t i = 0; i < n_roots; i++) {
-        if (!roots[i] || roots[i] == AG_NONE) return ag__fail(AG_EINVAL, "backward: output %lld is NULL", (long long)i);
-        if (!roots[i]->requires_grad)
-            return ag__fail(AG_EGRAPH, "element %lld of tensors does not require grad and does not have a grad_fn",
-                            (long long)i);
-        if (ag__view_is_stale(roots[i]))
-            return ag__fail(AG_ENOTSUP, "backward: output %lld is a view whose base has since been changed in place",
-                            (long long)i);
-    }
+    if (!check_roots(roots, n_roots, gradients)) return false;
     if (w->n_inputs && !ag__pass_mark_needed(w, roots, n_roots)) return false;
     ag_scope scope = ag_scope_begin();
     ag_mode mode = ag_grad_mode_begin(w->create_graph);
     bool ok = true;
     for (int64_t i = 0; i < n_roots && ok; i++) {
-        ag_variable *g = root_gradient(i, roots[i], gradients ? gradients[i] : AG_NONE);
+        ag_variable *g = root_factor(roots[i], gradients ? gradients[i] : AG_NONE);
         if (roots[i]->grad_fn)
             ag__count_up(&roots[i]->grad_fn->refs); /* the graph outlives hooks and in-place ops on the root */
         ok = g && give(w, ag__place_of(roots[i]), roots[i]->output_nr, g);

@@ -4,6 +4,7 @@
 #include <argent/copy.h>
 
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 /* ---- locks for .grad: leaves may be shared by threads that run backward at once ---- */
@@ -70,17 +71,51 @@ static char *copy_args(const ag_op *op, const void *args, char *to)
     return tail;
 }
 
-static inline uint64_t history(const ag_variable *x) { return x->grad_fn ? x->grad_fn->seq : 0; }
-bool ag__view_is_stale(const ag_variable *x) { return x->base && history(x->base) != x->base_seq; }
+/* ---- views ---- */
 
-static bool fail_stale(const ag_op *op)
+static inline uint64_t state_of_base(const ag_variable *view)
 {
+    if (view->no_grad_view) return view->tensor.storage->version;
+    return view->base->grad_fn ? view->base->grad_fn->seq : 0;
+}
+bool ag__view_is_stale(const ag_variable *x)
+{
+    return x->base && x->base->requires_grad && state_of_base(x) != x->base_state;
+}
+void ag__view_made(ag_variable *view, ag_variable *of, bool grad_off)
+{
+    view->base = of->base ? of->base : of;
+    ag__ref(view->base, AG_REFERENCE);
+    view->no_grad_view = grad_off || of->no_grad_view;
+    view->base_state = state_of_base(view);
+}
+
+/* PyTorch's sentence on a view that was made in no_grad mode; what: what has been done to it or its base. */
+static bool fail_no_grad_view(const ag_variable *view, const char *what)
+{
+    char first[2 * AG_TEXT] = "A view was", op[AG_TEXT];
+    if (view->grad_fn)
+        snprintf(first, sizeof first, "Output %u of %s is a view of a view which was", view->output_nr,
+                 ag__forward_name(view->grad_fn, op, sizeof op));
+    return ag__fail(AG_EGRAPH,
+                    "%s created in no_grad mode and %s modified inplace with grad mode enabled. Given that this use "
+                    "case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the "
+                    "view and the inplace either both inside the no_grad block (if you don't want the inplace to be "
+                    "tracked) or both outside (if you want the inplace to be tracked).",
+                    first, what);
+}
+
+bool ag__fail_stale(const char *op, const ag_variable *view)
+{
+    if (view->no_grad_view) return fail_no_grad_view(view, "its base or another view of its base has been");
     return ag__fail(
         AG_ENOTSUP,
         "%s: an input is a view whose base has since been changed in place by an operation that is differentiated; "
         "make the view again after the change, or change a clone()",
-        op->name);
+        op);
 }
+
+/* ---- recording ---- */
 
 bool ag__record(Thread *t, const ag_op *op, int n_in, ag_variable *const *in, int n_out, ag_variable *const *out,
                 uint32_t keeps, const void *args, const void *caller)
@@ -90,7 +125,7 @@ bool ag__record(Thread *t, const ag_op *op, int n_in, ag_variable *const *in, in
     size_t sizes = 0;
     for (int i = 0; i < n_in; i++) {
         if (!in[i]) continue;
-        if (ag__view_is_stale(in[i])) return fail_stale(op);
+        if (ag__view_is_stale(in[i])) return ag__fail_stale(op->name, in[i]);
         if (!ag__same_sizes(&in[i]->tensor, y)) sizes += in[i]->tensor.ndim;
     }
     bytes += sizes * sizeof(int64_t) + (args ? args_bytes(op, args) : 0);
@@ -235,6 +270,17 @@ void ag__node_bury(Thread *t, ag_node *n)
     ag__block_put(t, n, n->size_class);
 }
 
+const char *ag__forward_name(const ag_node *node, char *text, size_t room)
+{
+    const char *name = node->op->node;
+    size_t n = strlen(name), end = n;
+    while (end && name[end - 1] >= '0' && name[end - 1] <= '9') end--;
+    const char *word = "Backward";
+    if (end > strlen(word) && !strncmp(name + end - strlen(word), word, strlen(word))) n = end - strlen(word);
+    snprintf(text, room, "%.*s", (int)n, name);
+    return text;
+}
+
 bool ag_next_function(const ag_node *node, int i, ag_next *next)
 {
     *next = (ag_next){ NULL, NULL, 0, NULL };
@@ -273,24 +319,28 @@ bool ag_retain_grad(ag_variable *x)
 
 /* ---- in-place ---- */
 
+bool ag__fail_overlap(const char *op)
+{
+    return ag__fail(AG_EINVAL,
+                    "%s: unsupported operation: more than one element of the written-to tensor refers to a single "
+                    "memory location. Please clone() the tensor before performing the operation.",
+                    op);
+}
+
 bool ag__check_inplace(Thread *t, const char *op, ag_variable *x, bool wants_grad)
 {
     if (!ag__may_change(t)) return false;
     if (x->tensor.wrapped)
         return ag__fail(AG_EINVAL, "%s: a number from ag_scalar is shared, so it cannot change; use ag_full", op);
-    if (ag__overlaps_itself(&x->tensor))
-        return ag__fail(AG_EINVAL,
-                        "%s: unsupported operation: more than one element of the written-to tensor refers to a single "
-                        "memory location. "
-                        "Please clone() the tensor before performing the operation.",
-                        op);
-    if (t->grad_off) return true;
-    if (x->requires_grad && !x->grad_fn)
-        return ag__fail(AG_EGRAPH, "a leaf Variable that requires grad is being used in an in-place operation.");
-    if (!x->base || !(wants_grad || x->base->requires_grad || x->requires_grad)) return true;
-    if (x->base->requires_grad && !x->base->grad_fn)
+    if (ag__overlaps_itself(&x->tensor)) return ag__fail_overlap(op);
+    if (t->grad_off || !(wants_grad || ag__requires_grad(x))) return true;
+    if (x->no_grad_view) return fail_no_grad_view(x, "is being");
+    if (x->base && !x->base->grad_fn && ag__requires_grad(x))
         return ag__fail(AG_EGRAPH,
                         "a view of a leaf Variable that requires grad is being used in an in-place operation.");
+    if (x->requires_grad && !x->grad_fn)
+        return ag__fail(AG_EGRAPH, "a leaf Variable that requires grad is being used in an in-place operation.");
+    if (!x->base) return true;
     return ag__fail(
         AG_ENOTSUP,
         "%s: changing a view in place is not differentiated yet; change a clone(), or the Variable it is a view of",

@@ -49,12 +49,12 @@ static ag_variable *variable_new(Thread *t, int ndim, const int64_t *size, const
         v->tensor.contiguous = true;
     }
     v->refs = AG_OWNER;
-    v->requires_grad = v->retains_grad = false;
+    v->requires_grad = v->retains_grad = v->no_grad_view = false;
     v->output_nr = 0;
     v->grad_fn = NULL;
     v->grad = NULL;
     v->base = NULL;
-    v->base_seq = 0;
+    v->base_state = 0;
     v->made_by = NULL;
     v->caller = NULL;
     return ag__hold(t, v);
@@ -78,12 +78,12 @@ ag_variable *ag__alias_owned(Thread *t, const ag_variable *x, int64_t refs)
     v->tensor.wrapped = false;
     ag__count_up(&v->tensor.storage->refs);
     v->refs = refs;
-    v->requires_grad = v->retains_grad = false;
+    v->requires_grad = v->retains_grad = v->no_grad_view = false;
     v->output_nr = 0;
     v->grad_fn = NULL;
     v->grad = NULL;
     v->base = NULL;
-    v->base_seq = 0;
+    v->base_state = 0;
     v->made_by = x->made_by;
     v->caller = x->caller;
     return v;
@@ -198,7 +198,7 @@ bool ag_shares_storage(const ag_variable *a, const ag_variable *b)
     return is_there(a) && is_there(b) && a->tensor.storage == b->tensor.storage;
 }
 
-bool ag_requires_grad(const ag_variable *x) { return x && x->requires_grad; }
+bool ag_requires_grad(const ag_variable *x) { return x && ag__requires_grad(x); }
 bool ag_is_leaf(const ag_variable *x) { return is_there(x) && !x->grad_fn; }
 ag_node *ag_grad_fn(const ag_variable *x) { return x ? x->grad_fn : NULL; }
 int ag_output_nr(const ag_variable *x) { return x ? (int)x->output_nr : 0; }
@@ -226,25 +226,45 @@ ag_variable *ag_requires_grad_set(ag_variable *x, bool on)
 }
 ag_variable *ag_requires_grad_on(ag_variable *x) { return ag_requires_grad_set(x, true); }
 
+/* Whether g may become x.grad. */
+static bool check_grad(const ag_variable *x, const ag_variable *g)
+{
+    const ag_tensor *is = &g->tensor, *wants = &x->tensor;
+    char a[AG_TEXT], b[AG_TEXT];
+    if (g == x) return ag__fail(AG_EINVAL, "can't assign Variable as its own grad");
+    if (is->wrapped)
+        return ag__fail(AG_EINVAL, "grad: a number from ag_scalar is shared, so it cannot change; use ag_full");
+    if (is->dtype != wants->dtype)
+        return ag__fail(AG_EINVAL,
+                        "attempting to assign a gradient with dtype '%s' to a tensor with grad_dtype '%s'. The "
+                        "gradient must match the tensor's grad_dtype (defaults to the tensor's dtype).",
+                        ag__c_type((ag_dtype)is->dtype), ag__scalar_type((ag_dtype)wants->dtype));
+    if (ag__device(g).type != ag__device(x).type)
+        return ag__fail(AG_EINVAL,
+                        "attempting to assign a gradient with device type '%s' to a tensor with device type '%s'. "
+                        "Please ensure that the gradient and the tensor are on the same device",
+                        ag_device_name(ag__device(g)), ag_device_name(ag__device(x)));
+    if (!ag__same_sizes(is, wants))
+        return ag__fail(AG_EINVAL,
+                        "attempting to assign a gradient of size '%s' to a tensor of size '%s'. Please ensure that the "
+                        "gradient and the tensor are the same size",
+                        ag__shape_text(is->ndim, is->size, a, sizeof a),
+                        ag__shape_text(wants->ndim, wants->size, b, sizeof b));
+    return true;
+}
+
 bool ag_set_grad(ag_variable *x, ag_variable *g)
 {
     Thread *t = ag__thread();
     if (!x || x == AG_NONE || !g)
         return ag__fail(AG_EINVAL, "grad: %s is NULL", x && x != AG_NONE ? "the gradient" : "the Variable");
     if (!ag__may_change(t)) return false;
-    if (g == AG_NONE) {
+    if (g == AG_NONE)
         g = NULL;
-    } else if (g == x) {
-        return ag__fail(AG_EINVAL, "can't assign Variable as its own grad");
-    } else if (g->tensor.dtype != x->tensor.dtype || !ag__same_sizes(&g->tensor, &x->tensor) ||
-               ag__device(g).type != ag__device(x).type) {
-        char is[AG_TEXT], wants[AG_TEXT];
-        return ag__fail(AG_EINVAL,
-                        "assigned grad has data of a different shape, type or device (grad: %s, Variable: %s)",
-                        ag__tensor_text(&g->tensor, is, sizeof is), ag__tensor_text(&x->tensor, wants, sizeof wants));
-    } else {
+    else if (check_grad(x, g))
         ag__ref(g, AG_OWNER);
-    }
+    else
+        return false;
     ag_variable *old = ag__take_grad(x);
     x->grad = g;
     if (old) {
@@ -270,9 +290,9 @@ ag_variable *ag_detach_(ag_variable *x)
         return ag__fail(
             AG_EGRAPH,
             "Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) for "
-            "training, and "
-            "gradient_as_bucket_view is set as True, gradients are views of DDP buckets, and hence detach_() cannot be "
-            "called on these gradients.");
+            "training, and gradient_as_bucket_view is set as True, gradients are views of DDP buckets, and hence "
+            "detach_() cannot be called on these gradients. To fix this error, please refer to the "
+            "Optimizer.zero_grad() function in torch/optim/optimizer.py as the solution.");
     if (x->retains_grad && x->grad_fn) ag__retain_forget(x);
     ag_node *n = x->grad_fn;
     x->grad_fn = NULL;

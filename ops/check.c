@@ -7,12 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *ag__scalar_type(ag_dtype dtype)
-{
-    static const char *const name[AG_N_DTYPES] = { "Float", "Double", "Long", "Int", "Byte", "Bool" };
-    return name[dtype];
-}
-
 void *ag__fail_call(const ag_op *op, const void *args, const char *format, ...)
 {
     char text[AG_ERROR_BYTES], one[AG_TEXT];

@@ -3,9 +3,6 @@
 #define AG_CHECK_H
 #include "autograd/op.h"
 
-/* A type as PyTorch's sentences name it: "Float", "Double", "Long", "Int", "Byte", "Bool". */
-const char *ag__scalar_type(ag_dtype dtype);
-
 /* Fails with "<op>: <sentence> (input: [64, 3, 28, 28] float32 cpu, weight: ...)": every Variable among the arguments
  * is named. A step of another op speaks in that one's name. */
 void *ag__fail_call(const ag_op *op, const void *args, const char *format, ...)

@@ -229,10 +229,9 @@ static bool masked_fill_shape(ag_run *r)
     const ag_tensor *x = &a->input->tensor, *mask = &a->mask->tensor;
     int ndim;
     int64_t size[AG_MAX_DIMS];
-    static const char *const type[AG_N_DTYPES] = { "float", "double", "long int", "int", "unsigned char", "bool" };
     if (mask->dtype != AG_BOOL)
         return ag__fail_call(r->op, a, "masked_fill_ only supports boolean masks, but got mask with dtype %s",
-                             type[mask->dtype]);
+                             ag__c_type((ag_dtype)mask->dtype));
     return ag__check_number(r->op, a, a->value, (ag_dtype)x->dtype) &&
            ag__broadcast("masked_fill", 2, (const ag_tensor *const[]){ mask, x }, &ndim, size) &&
            ag__output(r, 0, ndim, size, (ag_dtype)x->dtype) != NULL;

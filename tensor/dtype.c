@@ -17,6 +17,17 @@ const char *ag_dtype_name(ag_dtype dtype)
     return is_dtype(dtype) ? names[dtype] : "unknown";
 }
 
+const char *ag__scalar_type(ag_dtype dtype)
+{
+    static const char *const name[AG_N_DTYPES] = { "Float", "Double", "Long", "Int", "Byte", "Bool" };
+    return name[dtype];
+}
+const char *ag__c_type(ag_dtype dtype)
+{
+    static const char *const name[AG_N_DTYPES] = { "float", "double", "long int", "int", "unsigned char", "bool" };
+    return name[dtype];
+}
+
 size_t ag_dtype_size(ag_dtype dtype) { return is_dtype(dtype) ? sizes[dtype] : 0; }
 
 bool ag_dtype_is_floating_point(ag_dtype dtype) { return is_floating(dtype); }

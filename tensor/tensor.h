@@ -90,6 +90,11 @@ enum { AG_TEXT = 256 };
 ag_dtype ag__result_type(int n, const ag_tensor *const *in);
 /* Whether values of this type may be written into that one in place (float into integer may not). */
 bool ag__can_cast(ag_dtype from, ag_dtype to);
+/* The type as PyTorch's sentences name it: "Float", "Double", "Long", "Int", "Byte", "Bool". */
+const char *ag__scalar_type(ag_dtype dtype);
+/* The type as C++ calls it, which others of PyTorch's sentences do: "float", "double", "long int", "int",
+ * "unsigned char", "bool". */
+const char *ag__c_type(ag_dtype dtype);
 /* One element, read or written as a number; integers beyond 2^53 want the int64 forms. Conversions as PyTorch's on
  * x86. */
 double ag__load(const char *at, ag_dtype dtype);

@@ -172,11 +172,11 @@ START_TEST(an_operand_is_kept_only_if_a_gradient_that_is_wanted_reads_it)
     VALUES(ag_grad(x), 5, 7);
     y = ag_mul(x, w);
     OK(ag_fill_(w, 1));
-    REFUSED(ag_backward(ag_sum(y)), "modified by an inplace operation: [float64 [2]]");
+    REFUSED(ag_backward(ag_sum(y)), "modified by an inplace operation: [torch.DoubleTensor [2]]");
     REFUSED(ag_backward(ag_sum(z)), "DivBackward0");
     Variable *e = ag_exp(x);
     OK(ag_add_(e, ag_scalar(1.0)));
-    REFUSED(ag_backward(ag_sum(e)), "output 0 of ExpBackward0");
+    REFUSED(ag_backward(ag_sum(e)), "output 0 of Exp, is at version 1");
     Variable *r = ag_relu(ag_mul(x, ag_scalar(2.0)));
     OK(ag_add(r, r));
     OK(ag_backward(ag_sum(r)));
