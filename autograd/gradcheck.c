@@ -1,56 +1,84 @@
 /* gradcheck.c - Jacobians twice: by backward, a row an output element; by central differences, a column an input
- * element. */
-#include <argent/gradcheck.h>
-
-#include "autograd/node.h"
+ * element. In fast mode one random combination of rows and columns instead of all of them. */
+#include "autograd/gradcheck_check.h"
+#include "tensor/fail.h"
 #include "tensor/random_fill.h"
 
 #include <argent/factory.h>
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
-
-typedef struct checker {
-    ag_gradcheck_function *function;
-    void *user;
-    ag_list inputs;
-    double eps, atol, rtol, nondet_tol;
-    ag_gradcheck_result *result;
-} checker;
 
 static const ag_gradcheck_result nothing_found = {
     .input = -1, .output = -1, .element = -1, .output_element = -1, .analytic = NAN, .numeric = NAN
 };
 
-/* The verdict is no, for this reason. */
-static bool found(const checker *c, int input, int output, const char *message)
+/* ---- the verdict ---- */
+
+static int number_of_output(const ag_checker *c, int o)
 {
-    if (!c->result) return false;
-    c->result->input = input;
-    c->result->output = output;
-    snprintf(c->result->message, sizeof c->result->message, "%s", message);
+    int place = c->place_of[o];
+    return c->output_number ? c->output_number[place] : place;
+}
+
+/* The verdict is no, for this reason. i and o: a checked input and output, or -1. */
+static bool found(const ag_checker *c, int i, int o, const char *format, ...) __attribute__((format(printf, 4, 5)));
+static bool found(const ag_checker *c, int i, int o, const char *format, ...)
+{
+    ag_gradcheck_result *r = c->result;
+    if (!r) return false;
+    r->input = i < 0 ? -1 : c->number_of[i];
+    r->output = o < 0 ? -1 : number_of_output(c, o);
+    va_list args;
+    va_start(args, format);
+    ag__format_list(r->message, sizeof r->message, format, args);
+    va_end(args);
     return false;
 }
-/* The check could not be made: an error stands, or this one. */
-static bool cannot(const checker *c, const char *message)
+
+static bool found_mismatch(const ag_checker *c, int i, int o, int64_t element, int64_t output_element, double analytic,
+                           double numeric)
 {
-    ag__fail(AG_EINVAL, "gradcheck: %s", message);
-    return found(c, -1, -1, ag_error());
+    if (c->result) {
+        c->result->element = element;
+        c->result->output_element = output_element;
+        c->result->analytic = analytic;
+        c->result->numeric = numeric;
+    }
+    return found(c, i, o,
+                 "Jacobian mismatch for output %d with respect to input %d, d output[%lld] / d input[%lld]: numerical: "
+                 "%.10g, analytical: %.10g (eps=%g, atol=%g, rtol=%g)",
+                 number_of_output(c, o), c->number_of[i], (long long)output_element, (long long)element, numeric,
+                 analytic, c->eps, c->atol, c->rtol);
 }
 
-/* The outputs, held by the scope; how many, -1 on failure. */
-static int call(const checker *c, ag_variable **outputs)
+bool ag__gradcheck_cannot(const ag_checker *c, const char *message)
 {
-    int n = c->function(c->inputs.at, (int)c->inputs.n, outputs, c->user);
-    if (n < 0 || ag_error()) return cannot(c, "the function failed without an error"), -1;
-    if (n > AG_GRADCHECK_OUTPUTS) return cannot(c, "the function has more outputs than AG_GRADCHECK_OUTPUTS"), -1;
-    for (int k = 0; k < n; k++)
-        if (!outputs[k]) return cannot(c, "an output is NULL"), -1;
-    return n;
+    ag__fail(AG_EINVAL, "%s: %s", c->name, message);
+    return found(c, -1, -1, "%s", ag_error());
 }
 
-static bool is_checked(const ag_variable *x) { return x->requires_grad && ag__is_floating((ag_dtype)x->tensor.dtype); }
+/* A failure of what is not in double precision comes with PyTorch's warning. */
+static void add_warning(const ag_checker *c)
+{
+    for (int i = 0; c->result && i < c->n; i++) {
+        if (c->checked[i]->tensor.dtype == AG_FLOAT64) continue;
+        size_t used = strlen(c->result->message);
+        ag__format(c->result->message + used, sizeof c->result->message - used,
+                   "%sInput #%d requires gradient and is not a double precision floating point or complex. This check "
+                   "will likely fail if all the inputs are not of double precision floating point or complex.",
+                   used ? " " : "", c->number_of[i]);
+        return;
+    }
+}
+
+/* torch.isclose */
+static bool is_close(double a, double b, double atol, double rtol)
+{
+    return a == b || (isfinite(b) && fabs(a - b) <= atol + rtol * fabs(b));
+}
+
+/* ---- single elements ---- */
 
 /* Where element i in row-major order lies. */
 static char *element(const ag_variable *x, int64_t i)
@@ -62,254 +90,328 @@ static char *element(const ag_variable *x, int64_t i)
 static double get(const ag_variable *x, int64_t i) { return ag__load(element(x, i), (ag_dtype)x->tensor.dtype); }
 static void set(ag_variable *x, int64_t i, double value) { ag__store(element(x, i), (ag_dtype)x->tensor.dtype, value); }
 
-/* d every output element / d element j of x by central differences, into column[]: output o's elements are start[o] to
- * start[o + 1]. */
-static bool numeric_column(const checker *c, ag_variable *x, int64_t j, int n_outputs, const int64_t *start,
-                           double *column)
+/* ---- the function ---- */
+
+int ag__gradcheck_outputs(const ag_checker *c, ag_variable **outputs)
 {
-    double at = get(x, j);
-    bool ok = true;
-    for (int side = 0; side < 2 && ok; side++) {
-        AG_SCOPE;
-        ag_variable *y[AG_GRADCHECK_OUTPUTS];
-        set(x, j, side ? at + c->eps : at - c->eps);
-        ok = call(c, y) == n_outputs;
-        for (int o = 0; o < n_outputs && ok; o++) {
-            if (y[o]->tensor.numel != start[o + 1] - start[o]) {
-                ok = cannot(c, "an output changes its shape from call to call");
-                break;
-            }
-            for (int64_t k = start[o]; k < start[o + 1]; k++) {
-                double value = get(y[o], k - start[o]);
-                column[k] = side ? (value - column[k]) / (2 * c->eps) : value;
-            }
-        }
-        set(x, j, at); /* only now: an output may be a view of x */
+    int n = c->function(c->inputs.at, (int)c->inputs.n, outputs, c->user);
+    if (n < 0 || ag_error()) return ag__gradcheck_cannot(c, "the function failed without an error"), -1;
+    if (n > AG_GRADCHECK_OUTPUTS)
+        return ag__gradcheck_cannot(c, "the function has more outputs than AG_GRADCHECK_OUTPUTS"), -1;
+    for (int k = 0; k < n; k++)
+        if (!outputs[k] || outputs[k] == AG_NONE) return ag__gradcheck_cannot(c, "an output is NULL"), -1;
+    return n;
+}
+
+/* Adds factor times the checked outputs of one more call to values[]. */
+static bool add_values(const ag_checker *c, double factor, double *values)
+{
+    AG_SCOPE;
+    ag_variable *y[AG_GRADCHECK_OUTPUTS];
+    int n = ag__gradcheck_outputs(c, y);
+    if (n < 0) return false;
+    if (n != c->n_all) return ag__gradcheck_cannot(c, "the function's outputs change from call to call");
+    for (int o = 0; o < c->n_outputs; o++) {
+        const ag_variable *v = y[c->place_of[o]];
+        if (!ag__same_sizes(&v->tensor, &c->y[o]->tensor))
+            return ag__gradcheck_cannot(c, "an output changes its shape from call to call");
+        for (int64_t k = c->start[o]; k < c->start[o + 1]; k++) values[k] += factor * get(v, k - c->start[o]);
     }
+    return true;
+}
+
+/* The gradients of the checked inputs for this factor of output o, held by the scope; NULL where there is none. */
+static bool backward(const ag_checker *c, int o, ag_variable *factor, ag_variable **grads)
+{
+    bool ok = ag_autograd_grad(AG_LIST(c->y[o]), ag_list_from(c->n, c->checked), grads, .grad_outputs = AG_LIST(factor),
+                               .retain_graph = true, .allow_unused = true);
+    return ok || ag__gradcheck_cannot(c, "backward failed");
+}
+static ag_variable *zeros_for(const ag_checker *c, int o)
+{
+    const ag_variable *y = c->y[o];
+    ag_variable *zeros = ag_zeros(ag_shape(y), .dtype = (ag_dtype)y->tensor.dtype, .device = ag__device(y));
+    if (!zeros) ag__gradcheck_cannot(c, "out of memory");
+    return zeros;
+}
+
+/* ---- element by element ---- */
+
+/* d every output element / d element j of input i, into column[] */
+static bool numeric_column(const ag_checker *c, int i, int64_t j, double *column)
+{
+    ag_variable *x = c->checked[i];
+    int64_t rows = c->start[c->n_outputs];
+    double at = get(x, j);
+    for (int64_t k = 0; k < rows; k++) column[k] = 0;
+    set(x, j, at + c->eps);
+    bool ok = add_values(c, 1, column);
+    set(x, j, at - c->eps);
+    ok = ok && add_values(c, -1, column);
+    set(x, j, at);
+    for (int64_t k = 0; k < rows; k++) column[k] /= 2 * c->eps;
     return ok;
 }
 
-/* Row k of the Jacobian of output y, for every checked input: d y[k] / d inputs[i], NULL where there is none. grads
- * belong to the scope. */
-static bool analytic_row(const checker *c, ag_variable *y, double factor, int64_t k, int n, ag_variable *const *checked,
-                         ag_variable **grads)
+/* The Jacobians agree. numeric: start[n_outputs] numbers an input element. */
+static bool compare(const ag_checker *c, const double *numeric)
 {
-    if (!y->requires_grad) {
-        for (int i = 0; i < n; i++) grads[i] = NULL;
-        return true;
-    }
-    ag_variable *one = ag_zeros(ag_shape(y), .dtype = (ag_dtype)y->tensor.dtype, .device = ag__device(y));
-    if (!one) return cannot(c, "out of memory");
-    set(one, k, factor);
-    bool ok = ag_autograd_grad(AG_LIST(y), ag_list_from(n, checked), grads, .grad_outputs = AG_LIST(one),
-                               .retain_graph = true, .allow_unused = true);
-    return ok || cannot(c, "backward failed");
-}
-
-/* The whole comparison, with the outputs y of one call. numeric: start[n_outputs] numbers an input element. */
-static bool compare(const checker *c, int n_outputs, ag_variable *const *y, const int64_t *start, int n,
-                    ag_variable *const *checked, const int *number_of, const int64_t *first, const double *numeric)
-{
-    ag_variable *stack_grads[2][16], **grads = stack_grads[0], **again = stack_grads[1];
-    if (n > 16) return cannot(c, "more than 16 inputs that require a gradient");
-    int64_t rows = start[n_outputs];
-    for (int o = 0; o < n_outputs; o++)
-        for (int64_t k = start[o]; k < start[o + 1]; k++) {
+    ag_variable *grads[AG_GRADCHECK_INPUTS], *again[AG_GRADCHECK_INPUTS];
+    int64_t rows = c->start[c->n_outputs];
+    int other_input = -1, other_output = -1; /* where a second backward gave something else */
+    for (int o = 0; o < c->n_outputs; o++)
+        for (int64_t k = c->start[o]; k < c->start[o + 1]; k++) {
             AG_SCOPE;
-            if (!analytic_row(c, y[o], 1, k - start[o], n, checked, grads)) return false;
-            if (!analytic_row(c, y[o], 1, k - start[o], n, checked, again)) return false;
-            for (int i = 0; i < n; i++) {
-                if (grads[i] && !ag__same_sizes(&grads[i]->tensor, &checked[i]->tensor))
-                    return found(c, number_of[i], o, "the gradient has another shape than the input");
-                for (int64_t j = 0; j < checked[i]->tensor.numel; j++) {
-                    double a = grads[i] ? get(grads[i], j) : 0, b = numeric[(first[i] + j) * rows + k];
-                    double second = again[i] ? get(again[i], j) : 0;
-                    if (!(fabs(a - second) <= c->nondet_tol) && !(isnan(a) && isnan(second)))
-                        return found(
-                            c, number_of[i], o,
-                            "Backward is not reentrant, i.e., running backward with same input and grad_output "
-                            "multiple times "
-                            "gives different values, although analytical gradient matches numerical gradient.");
-                    if (fabs(a - b) <= c->atol + c->rtol * fabs(b)) continue;
-                    char text[400];
-                    snprintf(text, sizeof text,
-                             "Jacobian mismatch for output %d with respect to input %d: d output[%lld] / d input[%lld] "
-                             "is %.10g by backward and %.10g by "
-                             "finite differences (eps %g, atol %g, rtol %g)",
-                             o, number_of[i], (long long)(k - start[o]), (long long)j, a, b, c->eps, c->atol, c->rtol);
-                    if (c->result) {
-                        c->result->element = j;
-                        c->result->output_element = k - start[o];
-                        c->result->analytic = a;
-                        c->result->numeric = b;
-                    }
-                    return found(c, number_of[i], o, text);
+            ag_variable *one = zeros_for(c, o);
+            if (!one) return false;
+            set(one, k - c->start[o], 1);
+            if (!backward(c, o, one, grads) || !backward(c, o, one, again)) return false;
+            for (int i = 0; i < c->n; i++) {
+                for (int64_t j = 0; j < c->checked[i]->tensor.numel; j++) {
+                    double a = grads[i] ? get(grads[i], j) : 0, b = again[i] ? get(again[i], j) : 0;
+                    double n = numeric[(c->first[i] + j) * rows + k];
+                    if (!is_close(a, n, c->atol, c->rtol)) return found_mismatch(c, i, o, j, k - c->start[o], a, n);
+                    if (!(fabs(a - b) <= c->nondet_tol) && a != b && other_input < 0) other_input = i, other_output = o;
                 }
             }
         }
-    return true;
+    if (other_input < 0) return true;
+    return found(c, other_input, other_output,
+                 "Backward is not reentrant, i.e., running backward with same input and grad_output multiple times "
+                 "gives different values, although analytical gradient matches numerical gradient. The tolerance for "
+                 "nondeterminism was %g.",
+                 c->nondet_tol);
 }
 
-/* A gradient of zeros comes out as zeros. */
-static bool check_zeros(const checker *c, int n_outputs, ag_variable *const *y, int n, ag_variable *const *checked,
-                        const int *number_of)
+static bool check_elements(const ag_checker *c)
 {
-    ag_variable *grads[16];
-    for (int o = 0; o < n_outputs; o++) {
-        AG_SCOPE;
-        if (!y[o]->tensor.numel) continue;
-        if (!analytic_row(c, y[o], 0, 0, n, checked, grads)) return false;
-        for (int i = 0; i < n; i++)
-            for (int64_t j = 0; grads[i] && j < checked[i]->tensor.numel; j++)
-                if (get(grads[i], j) != 0) return found(c, number_of[i], o, "backward not multiplied by grad_output");
+    int64_t rows = c->start[c->n_outputs];
+    double *numeric = ag__scratch((size_t)(c->first[c->n] * rows + 1) * sizeof(double));
+    if (!numeric) return ag__gradcheck_cannot(c, "out of memory");
+    bool ok = true;
+    for (int i = 0; i < c->n && ok; i++)
+        for (int64_t j = 0; j < c->checked[i]->tensor.numel && ok; j++)
+            ok = numeric_column(c, i, j, numeric + (c->first[i] + j) * rows);
+    ok = ok && compare(c, numeric);
+    ag__scratch_free(numeric);
+    return ok;
+}
+
+/* No output wants a gradient: then none may change with the inputs. */
+static bool check_constant(const ag_checker *c)
+{
+    int64_t rows = c->start[c->n_outputs];
+    double *column = ag__scratch((size_t)(rows + 1) * sizeof(double));
+    if (!column) return ag__gradcheck_cannot(c, "out of memory");
+    bool ok = true;
+    for (int i = 0; i < c->n && ok; i++)
+        for (int64_t j = 0; j < c->checked[i]->tensor.numel && ok; j++) {
+            ok = numeric_column(c, i, j, column);
+            for (int o = 0; o < c->n_outputs && ok; o++)
+                for (int64_t k = c->start[o]; k < c->start[o + 1] && ok; k++)
+                    if (column[k] != 0) {
+                        found_mismatch(c, i, o, j, k - c->start[o], 0, column[k]);
+                        ok = found(c, i, o, "Numerical gradient for function expected to be zero");
+                    }
+        }
+    ag__scratch_free(column);
+    return ok;
+}
+
+/* ---- fast mode: v^T J u for random v and u of length 1 ---- */
+
+/* n numbers, positive, whose squares add up to 1. */
+static bool draw_direction(const ag_checker *c, ag_generator *generator, int64_t n, double *to)
+{
+    AG_SCOPE;
+    ag_variable *x = ag_empty(AG_SHAPE(n), .dtype = AG_FLOAT64);
+    if (!x || !ag__random_uniform(generator, &x->tensor, 0, 1)) return ag__gradcheck_cannot(c, "out of memory");
+    double squares = 0;
+    for (int64_t j = 0; j < n; j++) squares += get(x, j) * get(x, j);
+    for (int64_t j = 0; j < n; j++) to[j] = get(x, j) / sqrt(squares);
+    return true;
+}
+static double sum_of(int64_t n, const double *at)
+{
+    double sum = 0;
+    for (int64_t k = 0; k < n; k++) sum += at[k];
+    return sum;
+}
+
+/* Moves input i by by * u from where it was. */
+static void move(const ag_checker *c, int i, const double *was, double by, const double *u)
+{
+    for (int64_t j = 0; j < c->checked[i]->tensor.numel; j++) set(c->checked[i], j, was[j] + by * u[j]);
+}
+
+/* The combinations agree; otherwise *element_by_element, which says where they do not. work: room for every column
+ * twice and every row twice. */
+static bool compare_combined(const ag_checker *c, ag_generator *generator, double *work, bool *element_by_element)
+{
+    int64_t columns = c->first[c->n], rows = c->start[c->n_outputs];
+    double *u = work, *was = u + columns, *v = was + columns, *change = v + rows;
+    ag_variable *grads[AG_GRADCHECK_INPUTS];
+    for (int i = 0; i < c->n; i++)
+        if (!draw_direction(c, generator, c->first[i + 1] - c->first[i], u + c->first[i])) return false;
+    for (int o = 0; o < c->n_outputs; o++)
+        if (!draw_direction(c, generator, c->start[o + 1] - c->start[o], v + c->start[o])) return false;
+    for (int i = 0; i < c->n; i++) {
+        const double *direction = u + c->first[i];
+        int64_t n = c->first[i + 1] - c->first[i];
+        for (int64_t j = 0; j < n; j++) was[j] = get(c->checked[i], j);
+        for (int64_t k = 0; k < rows; k++) change[k] = 0;
+        move(c, i, was, c->eps, direction);
+        bool ok = add_values(c, 1, change);
+        move(c, i, was, -c->eps, direction);
+        ok = ok && add_values(c, -1, change);
+        for (int64_t j = 0; j < n; j++) set(c->checked[i], j, was[j]);
+        if (!ok) return false;
+        for (int o = 0; o < c->n_outputs; o++) {
+            AG_SCOPE;
+            ag_variable *factor = zeros_for(c, o);
+            if (!factor) return false;
+            double numeric = 0, analytic = 0, *weight = v + c->start[o];
+            int64_t m = c->start[o + 1] - c->start[o];
+            for (int64_t k = 0; k < m; k++) {
+                set(factor, k, weight[k]);
+                numeric += weight[k] * change[c->start[o] + k] / (2 * c->eps);
+            }
+            if (!backward(c, o, factor, grads)) return false;
+            for (int64_t j = 0; grads[i] && j < n; j++) analytic += direction[j] * get(grads[i], j);
+            double atol = c->atol * sum_of(n, direction) * sum_of(m, weight); /* atol at each element, so combined */
+            *element_by_element = *element_by_element || !is_close(analytic, numeric, atol, c->rtol);
+        }
     }
     return true;
 }
 
-static bool check(checker *c, bool check_undefined_grad)
+static bool check_combined(const ag_checker *c)
 {
-    if (c->result) *c->result = nothing_found;
-    if (!c->function) return cannot(c, "the function is NULL");
-    if (ag_error()) return cannot(c, "an error stands");
-    ag_variable *checked[16];
-    int number_of[16], n = 0;
-    int64_t first[17] = { 0 }, columns = 0;
+    ag_generator *generator = ag_generator_new(); /* the default one stays as it is */
+    int64_t room = 2 * c->first[c->n] + 2 * c->start[c->n_outputs];
+    double *work = ag__scratch((size_t)(room + 1) * sizeof(double));
+    bool element_by_element = false, ok = generator && work;
+    if (!ok) ag__gradcheck_cannot(c, "out of memory");
+    ok = ok && compare_combined(c, generator, work, &element_by_element);
+    if (work) ag__scratch_free(work);
+    ag_generator_free(generator);
+    if (!ok || !element_by_element) return ok;
+    return check_elements(c) &&
+           found(c, -1, -1,
+                 "Fast gradcheck failed but element-wise differences are small. This means that the test might've "
+                 "passed in slow_mode!");
+}
+
+/* ---- zeros and nothing ---- */
+
+/* Gradients of zeros for all outputs but one (-1: for all) come out as zeros, or as nothing. */
+static bool gives_zeros(const ag_checker *c, int left_out, const char *otherwise)
+{
+    AG_SCOPE;
+    ag_variable *grads[AG_GRADCHECK_INPUTS], *roots[AG_GRADCHECK_OUTPUTS], *zeros[AG_GRADCHECK_OUTPUTS];
+    int n = 0;
+    for (int o = 0; o < c->n_outputs; o++) {
+        if (o == left_out) continue;
+        roots[n] = c->y[o];
+        if (!(zeros[n++] = zeros_for(c, o))) return false;
+    }
+    if (!ag_autograd_grad(ag_list_from(n, roots), ag_list_from(c->n, c->checked), grads,
+                          .grad_outputs = ag_list_from(n, zeros), .retain_graph = true, .allow_unused = true))
+        return ag__gradcheck_cannot(c, "backward failed");
+    for (int i = 0; i < c->n; i++)
+        for (int64_t j = 0; grads[i] && j < c->checked[i]->tensor.numel; j++)
+            if (get(grads[i], j) != 0) return found(c, i, left_out, "%s", otherwise);
+    return true;
+}
+static bool check_multiplied(const ag_checker *c)
+{
+    return gives_zeros(c, -1, "backward not multiplied by grad_output");
+}
+static bool check_undefined(const ag_checker *c)
+{
+    bool ok = true;
+    for (int o = 0; o < c->n_outputs && c->n_outputs > 1 && ok; o++)
+        ok = gives_zeros(c, o,
+                         "Expected backward function to handle undefined output grads. Please look at \"Notes about "
+                         "undefined output gradients\" in \"tools/autograd/derivatives.yaml\"");
+    return ok;
+}
+
+/* ---- the whole ---- */
+
+static bool choose_inputs(ag_checker *c)
+{
+    if (!c->function) return ag__gradcheck_cannot(c, "the function is NULL");
+    if (ag_error()) return ag__gradcheck_cannot(c, "an error stands");
     for (int i = 0; i < c->inputs.n; i++) {
         ag_variable *x = c->inputs.at[i];
-        if (!x || x == AG_NONE) return cannot(c, "an input is NULL");
-        if (!is_checked(x)) continue;
-        if (ag__device(x).type != AG_DEVICE_CPU) return cannot(c, "inputs must be on the CPU");
-        if (ag__overlaps_itself(&x->tensor))
-            return cannot(c, "an input has a dimension with stride 0. gradcheck only supports inputs that are "
-                             "non-overlapping to be able to compute the "
-                             "numerical gradients correctly. You should call .contiguous on the input before passing "
-                             "it to gradcheck.");
-        if (n == 16) return cannot(c, "more than 16 inputs that require a gradient");
-        checked[n] = x;
-        number_of[n++] = i;
-        columns += x->tensor.numel;
-        first[n] = columns;
+        char text[AG_ERROR_BYTES];
+        if (!x || x == AG_NONE) return ag__gradcheck_cannot(c, "an input is NULL");
+        if (!ag__requires_grad(x)) continue;
+        if (ag__device(x).type != AG_DEVICE_CPU) return ag__gradcheck_cannot(c, "inputs must be on the CPU");
+        if (ag__overlaps_itself(&x->tensor)) {
+            ag__format(text, sizeof text,
+                       "The %dth input has a dimension with stride 0. gradcheck only supports inputs that are "
+                       "non-overlapping to be able to compute the numerical gradients correctly. You should call "
+                       ".contiguous on the input before passing it to gradcheck.",
+                       i);
+            return ag__gradcheck_cannot(c, text);
+        }
+        if (c->n == AG_GRADCHECK_INPUTS) return ag__gradcheck_cannot(c, "more than 64 inputs that require a gradient");
+        c->checked[c->n] = x;
+        c->number_of[c->n] = i;
+        c->first[c->n + 1] = c->first[c->n] + x->tensor.numel;
+        c->n++;
     }
-    if (!n)
-        return cannot(
-            c, "expects at least one input tensor to require gradient, but none of the them have requires_grad=True.");
+    return c->n || ag__gradcheck_cannot(c, "gradcheck expects at least one input tensor to require gradient, but none "
+                                           "of the them have requires_grad=True.");
+}
 
+/* Those that want a gradient; where none does, *constant, and all that could. */
+static bool choose_outputs(ag_checker *c, bool *constant)
+{
+    ag_variable *y[AG_GRADCHECK_OUTPUTS];
+    c->n_all = ag__gradcheck_outputs(c, y);
+    if (c->n_all < 0) return false;
+    *constant = true;
+    for (int o = 0; o < c->n_all; o++) *constant = *constant && !ag__requires_grad(y[o]);
+    for (int o = 0; o < c->n_all; o++) {
+        if (!(*constant ? ag__is_floating((ag_dtype)y[o]->tensor.dtype) : ag__requires_grad(y[o]))) continue;
+        c->y[c->n_outputs] = y[o];
+        c->place_of[c->n_outputs] = o;
+        c->start[c->n_outputs + 1] = c->start[c->n_outputs] + y[o]->tensor.numel;
+        c->n_outputs++;
+    }
+    return true;
+}
+
+bool ag__gradcheck(ag_checker *c)
+{
+    bool constant;
+    if (c->result) *c->result = nothing_found;
     AG_SCOPE;
     AG_ENABLE_GRAD;
-    ag_variable *y[AG_GRADCHECK_OUTPUTS];
-    int n_outputs = call(c, y);
-    if (n_outputs < 0) return false;
-    int64_t start[AG_GRADCHECK_OUTPUTS + 1] = { 0 };
-    for (int o = 0; o < n_outputs; o++) {
-        if (!ag__is_floating((ag_dtype)y[o]->tensor.dtype)) return cannot(c, "an output is not of a floating type");
-        start[o + 1] = start[o] + y[o]->tensor.numel;
-    }
-    double *numeric = ag__scratch((size_t)(columns * start[n_outputs]) * sizeof(double));
-    if (!numeric) return cannot(c, "out of memory");
-    bool ok = true;
-    for (int i = 0; i < n && ok; i++)
-        for (int64_t j = 0; j < checked[i]->tensor.numel && ok; j++)
-            ok = numeric_column(c, checked[i], j, n_outputs, start, numeric + (first[i] + j) * start[n_outputs]);
-    ok = ok && compare(c, n_outputs, y, start, n, checked, number_of, first, numeric);
-    ok = ok && (!check_undefined_grad || check_zeros(c, n_outputs, y, n, checked, number_of));
-    ag__scratch_free(numeric);
+    if (!choose_inputs(c) || !choose_outputs(c, &constant)) return false;
+    bool ok = constant ? check_constant(c) : c->fast_mode ? check_combined(c) : check_elements(c);
+    ok = ok && (constant || check_multiplied(c));
+    ok = ok && (constant || !c->check_undefined_grad || check_undefined(c));
+    if (!ok && !ag_error()) add_warning(c);
     if (c->result) c->result->passed = ok;
     return ok;
 }
 
 bool ag_gradcheck_call(const struct ag_gradcheck_args *a)
 {
-    checker c = { a->function, a->user, a->inputs, a->eps, a->atol, a->rtol, a->nondet_tol, a->result };
-    return check(&c, a->check_undefined_grad);
-}
-
-/* ---- the second order: the function that maps (inputs, grad_outputs) to the inputs' gradients ---- */
-
-typedef struct second_order {
-    ag_gradcheck_function *function;
-    void *user;
-    int n_inputs;
-} second_order;
-
-/* x: the inputs, then a factor for each output that requires a gradient. */
-static int gradients(ag_variable *const *x, int n, ag_variable **out, void *user)
-{
-    const second_order *s = user;
-    ag_variable *y[AG_GRADCHECK_OUTPUTS], *wanted[16], *grads[16], *differentiable[AG_GRADCHECK_OUTPUTS];
-    int n_y = s->function(x, s->n_inputs, y, s->user), n_wanted = 0, n_differentiable = 0, n_out = 0;
-    if (n_y < 0 || n_y > AG_GRADCHECK_OUTPUTS) return -1;
-    for (int o = 0; o < n_y; o++) {
-        if (!y[o]) return -1;
-        if (y[o]->requires_grad) differentiable[n_differentiable++] = y[o];
-    }
-    if (n_differentiable != n - s->n_inputs)
-        return ag__fail(AG_EINVAL, "gradgradcheck: the function's outputs change from call to call"), -1;
-    for (int i = 0; i < s->n_inputs; i++)
-        if (is_checked(x[i])) wanted[n_wanted++] = x[i];
-    if (!ag_autograd_grad(ag_list_from(n_differentiable, differentiable), ag_list_from(n_wanted, wanted), grads,
-                          .grad_outputs = ag_list_from(n_differentiable, x + s->n_inputs), .create_graph = true,
-                          .allow_unused = true))
-        return -1;
-    for (int i = 0; i < n_wanted; i++)
-        if (grads[i] && n_out < AG_GRADCHECK_OUTPUTS) out[n_out++] = grads[i];
-    return n_out;
-}
-
-/* A factor for each element of y, drawn from [-1, 1). */
-static ag_variable *draw_like(ag_generator *generator, const ag_variable *y, bool with_gaps)
-{
-    Thread *t = ag__thread();
-    int64_t size[AG_MAX_DIMS], stride[AG_MAX_DIMS];
-    int ndim = y->tensor.ndim;
-    memcpy(size, y->tensor.size, sizeof size);
-    ag_variable *g;
-    if (with_gaps && ndim) { /* every other element of the last dimension of something twice as long */
-        size[ndim - 1] *= 2;
-        ag_variable *wide = ag__new(t, ndim, size, (ag_dtype)y->tensor.dtype, ag__device(y));
-        if (!wide) return NULL;
-        size[ndim - 1] /= 2;
-        memcpy(stride, wide->tensor.stride, sizeof stride);
-        stride[ndim - 1] = 2;
-        g = ag__view_of(t, wide, ndim, size, stride, 0);
-    } else {
-        g = ag__new(t, ndim, size, (ag_dtype)y->tensor.dtype, ag__device(y));
-    }
-    if (!g || !ag__random_uniform(generator, &g->tensor, -1, 1)) return NULL;
-    return ag_requires_grad_on(g);
-}
-
-bool ag_gradgradcheck_call(const struct ag_gradgradcheck_args *a)
-{
-    checker first = { .function = a->function, .user = a->user, .inputs = a->inputs, .result = a->result };
-    second_order s = { a->function, a->user, (int)a->inputs.n };
-    if (a->result) *a->result = nothing_found;
-    if (!a->function) return cannot(&first, "the function is NULL");
-    if (ag_error()) return cannot(&first, "an error stands");
-    for (int64_t i = 0; i < a->inputs.n; i++)
-        if (!a->inputs.at[i] || a->inputs.at[i] == AG_NONE) return cannot(&first, "an input is NULL");
-    AG_SCOPE;
-    AG_ENABLE_GRAD;
-    ag_variable *all[16 + AG_GRADCHECK_OUTPUTS];
-    if (a->inputs.n > 16) return cannot(&first, "more than 16 inputs");
-    int n = (int)a->inputs.n;
-    memcpy(all, a->inputs.at, (size_t)n * sizeof *all);
-    if (a->grad_outputs.n) {
-        if (a->grad_outputs.n > AG_GRADCHECK_OUTPUTS)
-            return cannot(&first, "more grad_outputs than AG_GRADCHECK_OUTPUTS");
-        for (int64_t k = 0; k < a->grad_outputs.n; k++) all[n++] = a->grad_outputs.at[k];
-    } else {
-        ag_variable *y[AG_GRADCHECK_OUTPUTS];
-        int n_y = call(&first, y);
-        if (n_y < 0) return false;
-        ag_generator *generator = ag_generator_new();
-        if (!generator) return cannot(&first, "out of memory");
-        bool ok = true;
-        for (int o = 0; o < n_y && ok; o++)
-            if (y[o]->requires_grad)
-                ok = (all[n++] = draw_like(generator, y[o], a->gen_non_contig_grad_outputs)) != NULL;
-        ag_generator_free(generator);
-        if (!ok) return cannot(&first, "out of memory");
-    }
-    checker c = { gradients, &s, ag_list_from(n, all), a->eps, a->atol, a->rtol, a->nondet_tol, a->result };
-    return check(&c, true);
+    ag_checker c = { .name = "gradcheck",
+                     .function = a->function,
+                     .user = a->user,
+                     .inputs = a->inputs,
+                     .eps = a->eps,
+                     .atol = a->atol,
+                     .rtol = a->rtol,
+                     .nondet_tol = a->nondet_tol,
+                     .check_undefined_grad = a->check_undefined_grad,
+                     .fast_mode = a->fast_mode,
+                     .result = a->result };
+    return ag__gradcheck(&c);
 }

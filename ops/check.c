@@ -12,7 +12,7 @@ void *ag__fail_call(const ag_op *op, const void *args, const char *format, ...)
     char text[AG_ERROR_BYTES], one[AG_TEXT];
     va_list list;
     va_start(list, format);
-    int n = vsnprintf(text, sizeof text, format, list);
+    int n = ag__format_list(text, sizeof text, format, list);
     va_end(list);
     size_t used = n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
     const char *before = " (";

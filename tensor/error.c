@@ -59,17 +59,31 @@ static pthread_once_t c_locale_once = PTHREAD_ONCE_INIT;
 static locale_t c_locale;
 static void c_locale_make(void) { c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0); }
 
+int ag__format_list(char *text, size_t room, const char *format, va_list args)
+{
+    pthread_once(&c_locale_once, c_locale_make);
+    locale_t before = c_locale ? uselocale(c_locale) : (locale_t)0;
+    int n = vsnprintf(text, room, format, args);
+    if (before) uselocale(before);
+    return n;
+}
+int ag__format(char *text, size_t room, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int n = ag__format_list(text, room, format, args);
+    va_end(args);
+    return n;
+}
+
 void *ag__fail(ag_error_kind kind, const char *format, ...)
 {
     ag_thread *t = ag__thread();
     if (t->failed) return NULL; /* the first error stands */
-    pthread_once(&c_locale_once, c_locale_make);
-    locale_t before = c_locale ? uselocale(c_locale) : (locale_t)0;
     va_list args;
     va_start(args, format);
-    vsnprintf(t->error, sizeof t->error, format, args);
+    ag__format_list(t->error, sizeof t->error, format, args);
     va_end(args);
-    if (before) uselocale(before);
     t->kind = kind;
     t->failed = true;
     tell_handler(t);

@@ -3,9 +3,16 @@
 #define AG_FAIL_H
 #include <argent/error.h>
 
+#include <stdarg.h>
+#include <stddef.h>
+
+/* snprintf in the C locale, whatever the program's is: numbers in messages do not depend on it. */
+int ag__format(char *text, size_t room, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int ag__format_list(char *text, size_t room, const char *format, va_list args) __attribute__((format(printf, 3, 0)));
+
 /* Let this sentence stand, unless one stands already; NULL, which is also false:
  *     if (n < 0) return ag__fail(AG_EINVAL, "arange: n is %lld, it must not be negative", (long long)n);
- * Numbers are formatted as in the C locale. */
+ * Formatted by ag__format_list. */
 void *ag__fail(ag_error_kind kind, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
 void *ag__fail_memory(const char *what, size_t bytes); /* "out of memory: what (bytes bytes)" */
 
