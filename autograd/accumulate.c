@@ -10,10 +10,11 @@ static bool is_private(const ag_variable *x)
     return ag__refs(x) == 1 && x->tensor.storage->refs == 1 && !x->tensor.storage->external;
 }
 
-/* A reference to g that is the caller's: the scope's hold where it has one. */
+/* A reference to g that is the caller's: the scope's hold where it has one. A node with a million inputs leaves a
+ * million gradients in the scope, and nobody looks through them all for each. */
 static ag_variable *take(ag_pass *w, ag_variable *g)
 {
-    if (ag__unhold(w->t, g))
+    if (ag__unhold(w->t, g, 64))
         ag__ref(g, AG_REFERENCE - AG_OWNER);
     else
         ag__ref(g, AG_REFERENCE);

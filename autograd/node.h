@@ -94,8 +94,10 @@ ag_variable *ag__view_of(Thread *t, const ag_variable *x, int ndim, const int64_
                          int64_t offset);
 /* The innermost scope takes over an owner's hold on x; NULL (x let go) if memory is out. */
 ag_variable *ag__hold(Thread *t, ag_variable *x);
-/* x's entry in the innermost scope, if it has one there, goes; the caller then owns it. */
-bool ag__unhold(Thread *t, ag_variable *x);
+/* x's entry in the innermost scope, if it has one there, goes; the caller then owns it. `newest`: among how many of the
+ * scope's entries to look for it, the newest first. */
+bool ag__unhold(Thread *t, ag_variable *x, int64_t newest);
+#define AG_ALL_HELD INT64_MAX
 
 /* An alias that no scope holds, with these references. */
 ag_variable *ag__alias_owned(Thread *t, const ag_variable *x, int64_t refs);

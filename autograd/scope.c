@@ -25,9 +25,10 @@ ag_variable *ag__hold(Thread *t, ag_variable *x)
     return t->held[t->n_held++] = x;
 }
 
-bool ag__unhold(Thread *t, ag_variable *x)
+bool ag__unhold(Thread *t, ag_variable *x, int64_t newest)
 {
-    for (int64_t i = t->n_held; i-- > t->scope_start;)
+    int64_t start = newest < t->n_held - t->scope_start ? t->n_held - newest : t->scope_start;
+    for (int64_t i = t->n_held; i-- > start;)
         if (t->held[i] == x) {
             t->held[i] = t->held[--t->n_held];
             return true;
@@ -83,7 +84,7 @@ ag_variable *ag_let(ag_variable **x, ag_variable *y)
     *x = y;
     if (!old || old == y || old == AG_NONE) return y;
     Thread *t = ag__thread();
-    if (ag__unhold(t, old)) {
+    if (ag__unhold(t, old, AG_ALL_HELD)) {
         ag__unref(t, old, AG_OWNER);
         ag__bury(t);
     }

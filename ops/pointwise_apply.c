@@ -102,7 +102,7 @@ static bool is_recorded(const call *c) { return c->wants && c->row->n_derivative
 
 static void drop(Thread *t, ag_variable *y)
 {
-    if (!ag__unhold(t, y)) return;
+    if (!ag__unhold(t, y, AG_ALL_HELD)) return;
     ag__unref(t, y, AG_OWNER);
     ag__bury(t);
 }
