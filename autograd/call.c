@@ -168,12 +168,37 @@ static bool refuse(binding *b, const char *format, ...)
     return false;
 }
 
+/* What Python calls the values an argument takes. */
+static const char *wanted(const ag_arg *a)
+{
+    static const char *const names[] = {
+        "Tensor",       "tuple of Tensors",    "int",           "float",         "bool",
+        "str",          "tuple of ints",       "tuple of ints", "tuple of ints", "torch.dtype",
+        "torch.device", "torch.memory_format", "Generator"
+    };
+    return names[a->kind];
+}
 static const char *kind_of(const ag_value *v)
 {
-    static const char *const names[] = { "NoneType", "Tensor", "list of Tensors", "int",         "float",
-                                         "bool",     "str",    "tuple of ints",   "torch.dtype", "torch.device",
+    static const char *const names[] = { "NoneType", "Tensor", "tuple of Tensors", "int",         "float",
+                                         "bool",     "str",    "tuple of ints",    "torch.dtype", "torch.device",
                                          "Generator" };
     return names[v->kind];
+}
+
+/* The value is what its kind says, and can be read. */
+static bool is_sound(const ag_value *v)
+{
+    switch (v->kind) {
+    case AG_VALUE_TENSORS:
+        return v->tensors.n >= 0 && (v->tensors.at || !v->tensors.n);
+    case AG_VALUE_INTS:
+        return v->ints.n >= 0 && (v->ints.at || !v->ints.n);
+    case AG_VALUE_STR:
+        return v->s;
+    default:
+        return (unsigned)v->kind <= AG_VALUE_GENERATOR;
+    }
 }
 
 /* A Variable without dimensions counts as a number where it wants no gradient. */
@@ -220,8 +245,16 @@ static bool as_dims(const ag_value *v, ag_dims *out)
     return true;
 }
 
+static bool refuse_kind(binding *b, int k, const ag_value *v, bool by_name)
+{
+    char place[32] = "";
+    if (!by_name) snprintf(place, sizeof place, " (position %d)", k + 1);
+    return refuse(b, "%s(): argument '%s'%s must be %s, not %s", b->op->name, b->op->args[k].name, place,
+                  wanted(&b->op->args[k]), kind_of(v));
+}
+
 /* The value as argument k. */
-static bool bind(binding *b, int k, const ag_value *v)
+static bool bind(binding *b, int k, const ag_value *v, bool by_name)
 {
     const ag_arg *a = &b->op->args[k];
     void *field = b->args + a->offset;
@@ -230,8 +263,8 @@ static bool bind(binding *b, int k, const ag_value *v)
     bool ok = false;
     if (b->bound >> k & 1) return refuse(b, "%s() got multiple values for argument '%s'", b->op->name, a->name);
     b->bound |= (uint64_t)1 << k;
-    if (v->kind == AG_VALUE_NONE)
-        return a->fallback ? true : refuse(b, "%s(): argument '%s' must not be None", b->op->name, a->name);
+    if (!is_sound(v)) return refuse(b, "%s(): argument '%s' is no value", b->op->name, a->name);
+    if (v->kind == AG_VALUE_NONE) return a->fallback || refuse_kind(b, k, v, by_name);
     switch ((ag_kind)a->kind) {
     case AG_KIND_Tensor:
         ok = true;
@@ -292,8 +325,7 @@ static bool bind(binding *b, int k, const ag_value *v)
         if ((ok = v->kind == AG_VALUE_GENERATOR)) *(ag_generator **)field = v->generator;
         break;
     }
-    return ok || refuse(b, "%s(): argument '%s' (position %d) must be %s, not %s", b->op->name, a->name, k + 1,
-                        kind_names[a->kind], kind_of(v));
+    return ok || refuse_kind(b, k, v, by_name);
 }
 
 /* An argument by its name, or by the name PyTorch's methods and old spellings give it. */
@@ -316,12 +348,46 @@ static bool bind_numbers(binding *b, int k, int n, const ag_value *values)
     if (n > MAX_NUMBERS) return refuse(b, "%s(): too many sizes", b->op->name);
     for (int i = 0; i < n; i++) {
         if (values[i].kind != AG_VALUE_INT)
-            return refuse(b, "%s() takes %d positional arguments but %d were given", b->op->name, b->op->n_args, k + n);
+            return refuse(
+                b,
+                "%s(): argument '%s' failed to unpack the object at pos %d with error \"type must be tuple of "
+                "ints,but got %s\"",
+                b->op->name, b->op->args[k].name, i + 1, is_sound(&values[i]) ? kind_of(&values[i]) : "?");
         b->numbers[i] = values[i].i;
     }
     b->bound |= (uint64_t)1 << k;
     *(ag_shape_list *)(void *)(b->args + b->op->args[k].offset) = ag_sizes_of(n, b->numbers);
     return true;
+}
+
+/* "mul() takes 2 positional arguments but 3 were given" */
+static bool refuse_surplus(binding *b, int given)
+{
+    char takes[64];
+    int must = 0, may = b->op->n_args;
+    for (int k = 0; k < may; k++) must += !b->op->args[k].fallback;
+    if (must == may)
+        snprintf(takes, sizeof takes, "%d positional argument%s", may, may == 1 ? "" : "s");
+    else
+        snprintf(takes, sizeof takes, "from %d to %d positional arguments", must, may);
+    return refuse(b, "%s() takes %s but %d %s given", b->op->name, takes, given, given == 1 ? "was" : "were");
+}
+/* "mul() missing 2 required positional arguments: 'input' and 'other'" */
+static bool refuse_missing(binding *b)
+{
+    char names[REASON / 2];
+    int missing[64], n = 0, used = 0;
+    for (int k = 0; k < b->op->n_args; k++)
+        if (!b->op->args[k].fallback && !(b->bound >> k & 1)) missing[n++] = k;
+    if (!n) return true;
+    for (int i = 0; i < n && used < (int)sizeof names; i++)
+        used += snprintf(names + used, sizeof names - (size_t)used, "%s'%s'",
+                         !i          ? ""
+                         : i < n - 1 ? ", "
+                         : n == 2    ? " and "
+                                     : ", and ",
+                         b->op->args[missing[i]].name);
+    return refuse(b, "%s() missing %d required positional argument%s: %s", b->op->name, n, n == 1 ? "" : "s", names);
 }
 
 static bool bind_all(binding *b, int n, const ag_value *positional, int n_named, const ag_named_value *named)
@@ -338,25 +404,26 @@ static bool bind_all(binding *b, int n, const ag_value *positional, int n_named,
             if (!bind_numbers(b, i, n - i, positional + i)) return false;
             break;
         }
-        if (i >= op->n_args)
-            return refuse(b, "%s() takes %d positional arguments but %d were given", op->name, op->n_args, n);
-        if (!bind(b, i, &positional[i])) return false;
+        if (i >= op->n_args) return refuse_surplus(b, n);
+        if (!bind(b, i, &positional[i], false)) return false;
     }
     for (int i = 0; i < n_named; i++) {
+        if (!named[i].name) return refuse(b, "%s(): the name of an argument is NULL", op->name);
         int k = find_argument(op, named[i].name);
         if (k < 0) return refuse(b, "%s() got an unexpected keyword argument '%s'", op->name, named[i].name);
-        if (!bind(b, k, &named[i].value)) return false;
+        if (!bind(b, k, &named[i].value, true)) return false;
     }
-    for (int k = 0; k < op->n_args; k++)
-        if (!op->args[k].fallback && !(b->bound >> k & 1))
-            return refuse(b, "%s() missing a required argument: '%s'", op->name, op->args[k].name);
-    return true;
+    return refuse_missing(b);
 }
 
 int ag_call(const char *name, int n, const ag_value *positional, int n_named, const ag_named_value *named,
             ag_variable **out, int room)
 {
     if (!name || !out) return ag__fail(AG_EINVAL, "call: %s is NULL", name ? "out" : "the name"), 0;
+    if (n < 0 || n_named < 0 || (n && !positional) || (n_named && !named))
+        return ag__fail(AG_EINVAL, "%s: %s values are given, but not there", name,
+                        n < 0 || (n && !positional) ? "positional" : "named"),
+               0;
     const char *short_name = bare(name);
     size_t length = strlen(short_name);
     binding b;

@@ -74,21 +74,45 @@ static inline ag_value ag_of_bool(bool v) { ag_value r; r.kind = AG_VALUE_BOOL; 
 static inline ag_value ag_of_str(const char *v) { ag_value r; r.kind = AG_VALUE_STR; r.s = v; return r; }
 static inline ag_value ag_of_list(ag_list v) { ag_value r; r.kind = AG_VALUE_TENSORS; r.tensors = v; return r; }
 static inline ag_value ag_of_ints(ag_shape_list v) { ag_value r; r.kind = AG_VALUE_INTS; r.ints = v; return r; }
+static inline ag_value ag_of_dtype(ag_dtype v) { ag_value r; r.kind = AG_VALUE_DTYPE; r.dtype = v; return r; }
+static inline ag_value ag_of_device(ag_device v) { ag_value r; r.kind = AG_VALUE_DEVICE; r.device = v; return r; }
+static inline ag_value ag_of_generator(ag_generator *v) { ag_value r; r.kind = AG_VALUE_GENERATOR; r.generator = v; return r; }
 static inline ag_value ag_of_none(void) { ag_value r; r.kind = AG_VALUE_NONE; r.i = 0; return r; }
+/* A value of whatever it is. C takes an ag_dtype for an int: there it is ag_of_dtype(AG_FLOAT64). */
 #ifndef __cplusplus
-#define ag_of(value)                      \
-    _Generic((value),                     \
-             ag_variable *: ag_of_tensor, \
-             ag_list: ag_of_list,         \
-             ag_shape_list: ag_of_ints,   \
-             bool: ag_of_bool,            \
-             float: ag_of_float,          \
-             double: ag_of_float,         \
-             char *: ag_of_str,           \
-             const char *: ag_of_str,     \
+#define ag_of(value)                            \
+    _Generic((value),                           \
+             ag_variable *: ag_of_tensor,       \
+             ag_list: ag_of_list,               \
+             ag_shape_list: ag_of_ints,         \
+             ag_device: ag_of_device,           \
+             ag_generator *: ag_of_generator,   \
+             bool: ag_of_bool,                  \
+             float: ag_of_float,                \
+             double: ag_of_float,               \
+             char *: ag_of_str,                 \
+             const char *: ag_of_str,           \
              default: ag_of_int)(value)
 #endif
 /* clang-format on */
 
 AG_END_DECLS
+
+#ifdef __cplusplus
+/* clang-format off */
+inline ag_value ag_of(ag_variable *v) { return ag_of_tensor(v); }
+inline ag_value ag_of(ag_list v) { return ag_of_list(v); }
+inline ag_value ag_of(ag_shape_list v) { return ag_of_ints(v); }
+inline ag_value ag_of(ag_dtype v) { return ag_of_dtype(v); }
+inline ag_value ag_of(ag_device v) { return ag_of_device(v); }
+inline ag_value ag_of(ag_generator *v) { return ag_of_generator(v); }
+inline ag_value ag_of(bool v) { return ag_of_bool(v); }
+inline ag_value ag_of(double v) { return ag_of_float(v); }
+inline ag_value ag_of(float v) { return ag_of_float(v); }
+inline ag_value ag_of(const char *v) { return ag_of_str(v); }
+inline ag_value ag_of(int v) { return ag_of_int(v); }
+inline ag_value ag_of(long v) { return ag_of_int(v); }
+inline ag_value ag_of(long long v) { return ag_of_int(v); }
+/* clang-format on */
+#endif
 #endif

@@ -35,7 +35,7 @@
 
 #include <argent/call.h>
 
-enum { AG_MAX_OUTPUTS = 4, AG_MAX_KEEPS = 5, AG_MAX_OPTIONS = 4 };
+enum { AG_MAX_OUTPUTS = 4, AG_MAX_KEEPS = 5 };
 
 /* One argument of an op's list. */
 typedef enum {

@@ -138,7 +138,6 @@ static inline ag_list ag_list_from(int64_t n, ag_variable *const *variables)
 
 /* ---- the list, read ---- */
 #define AG_NOTHING(type, name)
-#define AG_NOTHING_MAY(type, name, ...)
 #define AG_FIELD(type, name)          AG_TYPE_##type name;
 #define AG_FIELD_MAY(type, name, ...) AG_TYPE_##type name;
 #define AG_FIELD_IS(type, name, ...)  AG_TYPE_##type name = __VA_ARGS__; /* C++ keeps the defaults in the struct */

@@ -21,7 +21,5 @@
 
 #define AG_PASTE_(a, b) a##b
 #define AG_PASTE(a, b)  AG_PASTE_(a, b)
-#define AG_STRING_(a)   #a
-#define AG_STRING(a)    AG_STRING_(a)
 
 #endif

@@ -85,7 +85,8 @@ START_TEST(an_overload_is_chosen_by_its_arguments_or_its_whole_name)
     ck_assert_int_eq(ag_call("max_dim", VALUES_OF(ag_of(x), ag_of(0)), 0, NULL, out, 2), 2);
     REFUSED(ag_call("max_dim", VALUES_OF(ag_of(x), ag_of(0)), 0, NULL, out, 1),
             "it has 2 results, and there is room for 1");
-    REFUSED(POSITIONAL("max", ag_of(x), ag_of(1), ag_of(2), ag_of(3)), "positional arguments but 4 were given");
+    REFUSED(POSITIONAL("max", ag_of(x), ag_of(1), ag_of(2), ag_of(3)),
+            "max() takes 1 positional argument but 4 were given");
 }
 END_TEST
 
@@ -176,13 +177,19 @@ END_TEST
 
 START_TEST(types_and_devices_bind_by_what_they_are)
 {
-    ag_value i64 = { .kind = AG_VALUE_DTYPE, .dtype = AG_INT64 }, cpu = { .kind = AG_VALUE_DEVICE, .device = AG_CPU };
-    const ag_named_value named[] = { { "dtype", i64 }, { "device", cpu } };
+    const ag_named_value named[] = { { "dtype", ag_of_dtype(AG_INT64) }, { "device", ag_of(AG_CPU) } };
     Variable *x = call("zeros", VALUES_OF(ag_of(AG_SHAPE(2))), 2, named);
     ck_assert_int_eq(ag_dtype_of(x), AG_INT64);
     ck_assert_ptr_nonnull(NAMED("zeros", (ag_of(AG_SHAPE(2))), "device", "cpu"));
     REFUSED(NAMED("zeros", (ag_of(AG_SHAPE(2))), "device", "abacus"), "abacus");
-    REFUSED(NAMED("zeros", (ag_of(AG_SHAPE(2))), "dtype", 3), "argument 'dtype' (position 2) must be dtype, not int");
+    REFUSED(NAMED("zeros", (ag_of(AG_SHAPE(2))), "dtype", 3), "zeros(): argument 'dtype' must be torch.dtype, not int");
+    Generator *generator = ag_generator_new();
+    Variable *drawn = NAMED("rand", (ag_of(AG_SHAPE(2))), "generator", generator);
+    ag_manual_seed(ag_generator_initial_seed(generator));
+    CLOSE(drawn, ag_rand(AG_SHAPE(2)), 0);
+    ag_generator_free(generator);
+    REFUSED(NAMED("rand", (ag_of(AG_SHAPE(2))), "generator", 7),
+            "rand(): argument 'generator' must be Generator, not int");
 }
 END_TEST
 
@@ -190,7 +197,8 @@ START_TEST(none_stands_for_a_default_of_none_only)
 {
     Variable *x = matrix();
     VALUES(POSITIONAL("sum", ag_of(x), ag_of_none()), 21);
-    REFUSED(POSITIONAL("mul", ag_of(x), ag_of_none()), "argument 'other' must not be None");
+    REFUSED(POSITIONAL("mul", ag_of(x), ag_of_none()),
+            "mul(): argument 'other' (position 2) must be Tensor, not NoneType");
 }
 END_TEST
 
@@ -199,20 +207,46 @@ END_TEST
 START_TEST(a_call_that_does_not_bind_is_answered_as_python_answers)
 {
     Variable *x = matrix();
-    REFUSED(POSITIONAL("mul", ag_of(x)), "mul() missing a required argument: 'other'");
-    REFUSED(call("mul", 0, NULL, 0, NULL), "mul() missing a required argument: 'input'");
-    REFUSED(POSITIONAL("relu", ag_of(x), ag_of(x)), "relu() takes 1 positional arguments but 2 were given");
+    REFUSED(POSITIONAL("mul", ag_of(x)), "mul() missing 1 required positional argument: 'other'");
+    REFUSED(call("mul", 0, NULL, 0, NULL), "mul() missing 2 required positional arguments: 'input' and 'other'");
+    REFUSED(call("where", 0, NULL, 0, NULL),
+            "where() missing 3 required positional arguments: 'condition', 'input', and 'other'");
+    REFUSED(POSITIONAL("relu", ag_of(x), ag_of(x)), "relu() takes 1 positional argument but 2 were given");
+    REFUSED(POSITIONAL("mul", ag_of(x), ag_of(x), ag_of(x)), "mul() takes 2 positional arguments but 3 were given");
+    REFUSED(POSITIONAL("add", ag_of(x), ag_of(x), ag_of(1), ag_of(x)),
+            "add() takes from 2 to 3 positional arguments but 4 were given");
     REFUSED(NAMED("sum", (ag_of(x)), "dmi", 0), "sum() got an unexpected keyword argument 'dmi'");
     REFUSED(NAMED("sum", (ag_of(x), ag_of(0)), "dim", 0), "sum() got multiple values for argument 'dim'");
     REFUSED(NAMED("sum", (ag_of(x), ag_of(0)), "axis", 0), "sum() got multiple values for argument 'dim'");
     REFUSED(POSITIONAL("mul", ag_of("x"), ag_of(x)), "mul(): argument 'input' (position 1) must be Tensor, not str");
-    REFUSED(POSITIONAL("sum", ag_of(x), ag_of("all")), "sum(): argument 'dim' (position 2) must be int[], not str");
-    REFUSED(NAMED("add", (ag_of(x), ag_of(x)), "alpha", "two"),
-            "add(): argument 'alpha' (position 3) must be float, not str");
-    REFUSED(POSITIONAL("cat", ag_of(x)), "cat(): argument 'tensors' (position 1) must be Tensor[], not Tensor");
-    REFUSED(POSITIONAL("view", ag_of(x), ag_of(2), ag_of(1.5)), "view() takes 2 positional arguments but 3 were given");
+    REFUSED(POSITIONAL("sum", ag_of(x), ag_of("all")),
+            "sum(): argument 'dim' (position 2) must be tuple of ints, not str");
+    REFUSED(NAMED("add", (ag_of(x), ag_of(x)), "alpha", "two"), "add(): argument 'alpha' must be float, not str");
+    REFUSED(POSITIONAL("cat", ag_of(x)), "cat(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor");
+    REFUSED(POSITIONAL("view", ag_of(x), ag_of(2), ag_of(1.5)),
+            "view(): argument 'size' failed to unpack the object at pos 2 with error \"type must be tuple of ints,but "
+            "got float\"");
     REFUSED(POSITIONAL("transpose", ag_of(x), ag_of(0.5), ag_of(1)),
             "transpose(): argument 'dim0' (position 2) must be int, not float");
+}
+END_TEST
+
+START_TEST(values_that_are_not_there_are_refused)
+{
+    Variable *x = matrix(), *out;
+    const ag_named_value nameless = { NULL, ag_of(1) };
+    ag_value strange = ag_of(1);
+    memset(&strange.kind, 0x7f, sizeof strange.kind);
+    REFUSED(ag_call("relu", 1, NULL, 0, NULL, &out, 1), "relu: positional values are given, but not there");
+    REFUSED(ag_call("relu", -1, NULL, 0, NULL, &out, 1), "relu: positional values are given, but not there");
+    REFUSED(ag_call("relu", 0, NULL, 1, NULL, &out, 1), "relu: named values are given, but not there");
+    REFUSED(call("relu", VALUES_OF(ag_of(x)), 1, &nameless), "relu(): the name of an argument is NULL");
+    REFUSED(POSITIONAL("relu", strange), "relu(): argument 'input' is no value");
+    REFUSED(POSITIONAL("cat", ag_of(ag_list_from(2, NULL))), "cat(): argument 'tensors' is no value");
+    REFUSED(POSITIONAL("view", ag_of(x), ag_of(ag_sizes_of(-1, NULL))), "view(): argument 'size' is no value");
+    REFUSED(NAMED("zeros", (ag_of(AG_SHAPE(2))), "device", (const char *)NULL), "argument 'device' is no value");
+    REFUSED(ag_call("relu", 1, (ag_value[]){ ag_of(x) }, 0, NULL, &out, -1),
+            "it has 1 results, and there is room for -1");
 }
 END_TEST
 
@@ -321,6 +355,7 @@ SUPPORT_MAIN("call", an_op_answers_to_pytorchs_names_with_and_without_their_pref
              a_number_stands_only_where_pytorch_takes_one, a_step_of_another_op_is_not_to_be_called,
              sizes_come_as_a_tuple_or_one_by_one, types_and_devices_bind_by_what_they_are,
              none_stands_for_a_default_of_none_only, a_call_that_does_not_bind_is_answered_as_python_answers,
-             a_call_that_binds_and_fails_leaves_the_ops_own_sentence, a_call_by_name_is_recorded_like_any_other,
-             a_schema_says_what_an_op_takes_and_gives, no_schema_shows_how_a_default_is_written_in_c,
-             a_schema_fits_into_any_room, the_records_stand_in_order_of_their_names_and_are_found_by_them)
+             values_that_are_not_there_are_refused, a_call_that_binds_and_fails_leaves_the_ops_own_sentence,
+             a_call_by_name_is_recorded_like_any_other, a_schema_says_what_an_op_takes_and_gives,
+             no_schema_shows_how_a_default_is_written_in_c, a_schema_fits_into_any_room,
+             the_records_stand_in_order_of_their_names_and_are_found_by_them)
