@@ -1,6 +1,8 @@
 /* scope.c - one stack of held Variables a thread; a scope is a height of it. See scope.h. */
 #include "autograd/node.h"
 
+#include "tensor/fail.h"
+
 #include <limits.h>
 
 static inline ag_variable *entry_of(uintptr_t entry) { return (ag_variable *)(entry & ~(uintptr_t)1); }
@@ -48,6 +50,10 @@ ag_scope ag_scope_begin(void)
 void ag_scope_end(ag_scope *scope)
 {
     Thread *t = ag__thread();
+    if (!scope) {
+        ag__fail(AG_EINVAL, "scope_end: the scope is NULL");
+        return;
+    }
     if (t->scope_depth <= scope->depth) return; /* closed already, with one round it */
     if (t->scope_depth > scope->depth + 1)
         t->grad_off = scope->grad_off; /* a jump skipped the ends of inner scopes and modes */
@@ -67,8 +73,12 @@ void ag_scope_end(ag_scope *scope)
 
 ag_variable *ag_keep(ag_variable *x)
 {
-    if (!x || x == AG_NONE) return x;
+    if (x == AG_NONE) return x;
     Thread *t = ag__thread();
+    if (!x) return ag__fail(AG_EINVAL, "keep: input is NULL");
+    if (!t->scope_depth)
+        return ag__fail(AG_EINVAL, "keep: no scope is open, so there is none further out that could hold the Variable; "
+                                   "ag_retain holds it beyond any scope");
     for (int64_t i = t->n_held; i-- > t->scope_start;) { /* the hold that there is moves; else there is a new one */
         if (t->held[i] != x) continue;
         t->held[i] = (ag_variable *)((uintptr_t)x | 1);
@@ -80,6 +90,7 @@ ag_variable *ag_keep(ag_variable *x)
 
 ag_variable *ag_let(ag_variable **x, ag_variable *y)
 {
+    if (!x) return ag__fail(AG_EINVAL, "let: the address of the Variable is NULL");
     ag_variable *old = *x;
     *x = y;
     if (!old || old == y || old == AG_NONE) return y;
@@ -91,14 +102,24 @@ ag_variable *ag_let(ag_variable **x, ag_variable *y)
     return y;
 }
 
+/* What is dead has no references; its memory stays the library's, so they can still be read until it is used again. */
+static int64_t owners(const ag_variable *x) { return __atomic_load_n(&x->refs, __ATOMIC_RELAXED) >> 32; }
+
 ag_variable *ag_retain(ag_variable *x)
 {
-    if (x && x != AG_NONE) ag__ref(x, AG_OWNER);
+    if (!x || x == AG_NONE) return x;
+    if (!__atomic_load_n(&x->refs, __ATOMIC_RELAXED))
+        return ag__fail(AG_EINVAL, "retain: the Variable has died: its scope has ended");
+    ag__ref(x, AG_OWNER);
     return x;
 }
 void ag_release(ag_variable *x)
 {
     if (!x || x == AG_NONE) return;
+    if (owners(x) <= 0) {
+        ag__fail(AG_EINVAL, "release: nobody holds the Variable any more: it was released more often than retained");
+        return;
+    }
     Thread *t = ag__thread();
     ag__unref(t, x, AG_OWNER);
     ag__bury(t);

@@ -31,14 +31,17 @@ AG_API ag_scope ag_scope_begin(void);
 AG_API void ag_scope_end(ag_scope *scope);
 
 /* Moves the innermost scope's hold on x one scope out, and returns x: how a function that opened a scope returns a
- * Variable. */
+ * Variable. NULL with an error where no scope is open, as then there is none further out: AG_EINVAL. */
 AG_API ag_variable *ag_keep(ag_variable *x);
 /* *x = y, and the innermost scope lets go of the old *x now rather than at its end: for a local that a loop replaces.
  * Returns y. */
 AG_API ag_variable *ag_let(ag_variable **x, ag_variable *y);
-/* Holds x beyond any scope, and across threads, until ag_release: for what a struct of yours keeps. Returns x. */
+/* Holds x beyond any scope, and across threads, until ag_release: for what a struct of yours keeps. Returns x; NULL is
+ * fine. */
 AG_API ag_variable *ag_retain(ag_variable *x);
-AG_API void ag_release(ag_variable *x); /* NULL is fine */
+/* Undoes one ag_retain; NULL is fine. Of a Variable that nobody holds any more, as far as that can be seen: AG_EINVAL.
+ */
+AG_API void ag_release(ag_variable *x);
 
 AG_END_DECLS
 #endif
