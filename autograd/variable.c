@@ -307,45 +307,41 @@ ag_variable *ag_detach_(ag_variable *x)
 
 /* ---- printing ---- */
 
+enum { SUFFIX_BYTES = 96 };
+
+/* What follows the elements; NULL for nothing. */
+static const char *repr_suffix(const ag_variable *x, char text[SUFFIX_BYTES])
+{
+    if (!x->grad_fn) return x->requires_grad ? "requires_grad=True" : NULL;
+    snprintf(text, SUFFIX_BYTES, "grad_fn=<%s>", x->grad_fn->op->node);
+    return text;
+}
+
 size_t ag_repr(const ag_variable *x, char *text, size_t room)
 {
-    char suffix[96] = "";
-    if (!x || x == AG_NONE) {
-        const char *word = x ? "None" : "NULL";
-        size_t n = strlen(word);
-        if (room) {
-            size_t fits = n < room ? n : room - 1;
-            memcpy(text, word, fits);
-            text[fits] = 0;
-        }
-        return n;
-    }
-    if (x->grad_fn)
-        snprintf(suffix, sizeof suffix, "grad_fn=<%s>", x->grad_fn->op->node);
-    else if (x->requires_grad)
-        strcpy(suffix, "requires_grad=True");
-    return ag__tensor_print(text, room, &x->tensor, *suffix ? suffix : NULL);
+    char suffix[SUFFIX_BYTES];
+    if (!text) room = 0;
+    if (x && x != AG_NONE) return ag__tensor_print(text, room, &x->tensor, repr_suffix(x, suffix));
+    return (size_t)snprintf(text, room, "%s", x ? "None" : "NULL");
 }
 
 bool ag_print(const ag_variable *x, FILE *file)
 {
-    char few[4096], *text = few;
-    size_t n = ag_repr(x, few, sizeof few);
-    if (n >= sizeof few) {
-        text = ag__scratch(n + 1);
-        if (!text) return false;
-        ag_repr(x, text, n + 1);
-    }
-    bool ok = fwrite(text, 1, n, file) == n && fputc('\n', file) != EOF;
-    if (text != few) ag__scratch_free(text);
-    return ok || ag__fail(AG_EIO, "print: the file does not take what is written");
+    char suffix[SUFFIX_BYTES];
+    if (!x || !file) return ag__fail(AG_EINVAL, "print: %s is NULL", x ? "the file" : "input");
+    bool ok = x == AG_NONE ? fputs("None", file) != EOF
+                           : ag__tensor_print_file(file, &x->tensor, repr_suffix(x, suffix));
+    return (ok && fputc('\n', file) != EOF) || ag__fail(AG_EIO, "print: the file does not take what is written");
 }
 
 void ag_show(const ag_variable *x)
 {
-    ag_print(x, stderr);
-    if (!x || x == AG_NONE) return;
     char text[AG_TEXT];
+    if (!x || x == AG_NONE) {
+        fprintf(stderr, "%s\n", x ? "None" : "NULL");
+        return;
+    }
+    ag_print(x, stderr);
     fprintf(stderr, "  %s, %s, version %" PRIu32 ", %s%s, %d references\n",
             ag__tensor_text(&x->tensor, text, sizeof text), x->tensor.contiguous ? "contiguous" : "strided",
             x->tensor.storage->version, x->requires_grad ? "requires grad" : "no grad", x->grad ? ", has .grad" : "",

@@ -124,7 +124,9 @@ AG_API ag_variable *ag_scalar_bool(bool value);
 /* ---- printing ---- */
 /* As print(x) prints in PyTorch: "tensor([[1., 2.],\n        [3., 4.]])". As snprintf: the length it would have. */
 AG_API size_t ag_repr(const ag_variable *x, char *text, size_t room);
-AG_API bool ag_print(const ag_variable *x, FILE *file); /* with a newline */
+/* The same into a file, with a newline. Takes no memory. false for NULL, and with AG_EIO where the file does not take
+ * it. */
+AG_API bool ag_print(const ag_variable *x, FILE *file);
 /* For a debugger: `call ag_show(x)` prints x, its node and its flags on stderr. */
 AG_API void ag_show(const ag_variable *x);
 

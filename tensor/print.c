@@ -2,8 +2,9 @@
  * elements the first and last 3 along each dimension.
  *
  * As in torch/_tensor_str.py, the elements that will be shown are looked at first, to choose between 1.2346, 1.
- * and 1.2346e+05 and to find the width that all of them get. The text goes out piece by piece into a buffer that may be
- * too small; nothing is allocated.
+ * and 1.2346e+05 and to find the width that all of them get. The text goes out piece by piece, into a buffer that may
+ * be too small or through a small one into a file; nothing is allocated, so that a program whose memory is full can
+ * still look at what it has.
  */
 #include "tensor/print.h"
 
@@ -12,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PRECISION = 4, THRESHOLD = 1000, EDGE = 3, LINE = 80, INDENT = 7 /* "tensor(" */, ELEMENT = 64 };
+enum { PRECISION = 4, THRESHOLD = 1000, EDGE = 3, LINE = 80, INDENT = 7 /* "tensor(" */, ELEMENT = 64, PIECE = 512 };
 
 typedef struct printing {
     const ag_tensor *x;
@@ -25,13 +26,23 @@ typedef struct printing {
     char *text;
     size_t room, length; /* length counts what did not fit, too */
     size_t line;         /* characters in the last line so far */
+
+    FILE *file; /* where the text goes whenever the buffer is full; NULL: nowhere */
+    bool failed;
 } printing;
 
 /* ---- text ---- */
 
+static void put_away(printing *p)
+{
+    p->failed = p->failed || fwrite(p->text, 1, p->length, p->file) != p->length;
+    p->length = 0;
+}
+
 static void put(printing *p, const char *s, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
+        if (p->file && p->length + 1 >= p->room) put_away(p);
         if (p->length + 1 < p->room) p->text[p->length] = s[i];
         p->length++;
         p->line = s[i] == '\n' ? 0 : p->line + 1;
@@ -235,20 +246,35 @@ static void put_suffixes(printing *p, const char *suffix)
     if (suffix) put_suffix(p, suffix, &line);
 }
 
+static void put_tensor(printing *p, const char *suffix)
+{
+    const ag_tensor *x = p->x;
+    p->summarize = x->numel > THRESHOLD;
+    p->floating = ag_dtype_is_floating_point((ag_dtype)x->dtype);
+    put_text(p, "tensor(");
+    if (x->numel == 0) {
+        put_text(p, "[]");
+    } else {
+        choose_format(p);
+        put_elements(p, 0, x->data);
+    }
+    put_suffixes(p, suffix);
+    put_text(p, ")");
+}
+
 size_t ag__tensor_print(char *text, size_t room, const ag_tensor *x, const char *suffix)
 {
     printing p = { .x = x, .text = text, .room = room };
-    p.summarize = x->numel > THRESHOLD;
-    p.floating = ag_dtype_is_floating_point((ag_dtype)x->dtype);
-    put_text(&p, "tensor(");
-    if (x->numel == 0) {
-        put_text(&p, "[]");
-    } else {
-        choose_format(&p);
-        put_elements(&p, 0, x->data);
-    }
-    put_suffixes(&p, suffix);
-    put_text(&p, ")");
+    put_tensor(&p, suffix);
     if (room > 0) text[p.length < room ? p.length : room - 1] = 0;
     return p.length;
+}
+
+bool ag__tensor_print_file(FILE *file, const ag_tensor *x, const char *suffix)
+{
+    char piece[PIECE];
+    printing p = { .x = x, .text = piece, .room = sizeof piece, .file = file };
+    put_tensor(&p, suffix);
+    put_away(&p);
+    return !p.failed;
 }

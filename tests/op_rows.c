@@ -336,7 +336,7 @@ Variable *op_call_weights(Variable *result, int index)
     Variable *weights = ag_empty(ag_shape(result), .dtype = ag_dtype_of(result));
     uint32_t state = (uint32_t)(77 + index) * 2654435761u;
     void *memory = ag_numel(result) ? ag_data_mutable(weights) : NULL;
-    for (int64_t i = 0; i < ag_numel(result); i++) store(memory, i, ag_dtype_of(result), draw(&state, -1, 1));
+    for (int64_t i = 0; memory && i < ag_numel(result); i++) store(memory, i, ag_dtype_of(result), draw(&state, -1, 1));
     return weights;
 }
 

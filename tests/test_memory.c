@@ -185,6 +185,79 @@ START_TEST(the_count_of_calls_to_the_system_can_tell)
 }
 END_TEST
 
+/* ---- a full memory can be told of ---- */
+
+static void check_printed(Variable *x)
+{
+    static char buffer[1 << 16], expected[1 << 16], got[1 << 16];
+    FILE *file = tmpfile();
+    ck_assert_ptr_nonnull(file);
+    setvbuf(file, buffer, _IOFBF, sizeof buffer);
+    interpose_start(1, true);
+    size_t length = ag_repr(x, expected, sizeof expected);
+    bool printed = ag_print(x, file);
+    int64_t calls = interpose_stop();
+    OK(printed);
+    ck_assert_int_eq(calls, 0);
+    ck_assert_uint_lt(length, sizeof expected - 1);
+    strcpy(expected + length, "\n");
+    rewind(file);
+    got[fread(got, 1, sizeof got - 1, file)] = 0;
+    ck_assert_str_eq(got, expected);
+    fclose(file);
+}
+
+START_TEST(printing_takes_no_memory)
+{
+    check_printed(AG_NONE);
+    check_printed(ag_scalar(true));
+    check_printed(ag_randn(AG_SHAPE(3, 4), .requires_grad = true));
+    check_printed(ag_exp(ag_randn(AG_SHAPE(2, 300, 7), .requires_grad = true)));
+    check_printed(ag_full(AG_SHAPE(40), -1.7976931348623157e308, .dtype = AG_FLOAT64));
+    for (int64_t n = 0; n < 300; n += 7) /* all lengths round those of the pieces in which it goes out */
+        check_printed(ag_arange(n, .dtype = AG_INT64));
+}
+END_TEST
+
+START_TEST(nor_does_an_error_sentence)
+{
+    Variable *a = ag_zeros(AG_SHAPE(2, 3)), *b = ag_zeros(AG_SHAPE(2, 4));
+    interpose_start(1, true);
+    Variable *sum = ag_add(a, b);
+    const char *sentence = ag_error();
+    int64_t calls = interpose_stop();
+    ck_assert_int_eq(calls, 0);
+    ck_assert_ptr_null(sum);
+    ck_assert_ptr_nonnull(sentence);
+    ck_assert_ptr_nonnull(strstr(sentence, "[2, 3]"));
+    ag_clear_error();
+}
+END_TEST
+
+START_TEST(what_cannot_be_printed_is_an_error)
+{
+    Variable *x = ag_zeros(AG_SHAPE(2));
+    ck_assert(!ag_print(NULL, stderr));
+    ck_assert_str_eq(ag_error(), "print: input is NULL");
+    ag_clear_error();
+    ck_assert(!ag_print(x, NULL));
+    ck_assert_str_eq(ag_error(), "print: the file is NULL");
+    ag_clear_error();
+    FILE *file = fopen("/dev/null", "r");
+    ck_assert_ptr_nonnull(file);
+    ck_assert(!ag_print(x, file));
+    ck_assert_int_eq(ag_error_code(), AG_EIO);
+    ag_clear_error();
+    fclose(file);
+    ck_assert_uint_eq(ag_repr(x, NULL, 100), strlen("tensor([0., 0.])"));
+    char text[8];
+    ck_assert_uint_eq(ag_repr(NULL, text, sizeof text), 4);
+    ck_assert_str_eq(text, "NULL");
+    ck_assert_uint_eq(ag_repr(AG_NONE, text, 3), 4);
+    ck_assert_str_eq(text, "No");
+}
+END_TEST
+
 /* ---- threads ---- */
 
 enum { PLACES = 64, MADE = 40000 };
@@ -266,5 +339,6 @@ SUPPORT_MAIN("memory", every_variables_elements_begin_on_a_cache_line,
              a_graph_holds_what_backward_needs_until_backward, empty_cache_gives_spare_memory_back_to_the_system,
              memory_that_was_freed_is_used_again, a_steady_training_never_asks_the_system_for_memory,
              nor_does_one_whose_images_are_batch_last, nor_does_one_whose_batches_are_made_by_threads,
-             the_count_of_calls_to_the_system_can_tell, what_one_thread_makes_and_another_frees_flows_back,
+             the_count_of_calls_to_the_system_can_tell, printing_takes_no_memory, nor_does_an_error_sentence,
+             what_cannot_be_printed_is_an_error, what_one_thread_makes_and_another_frees_flows_back,
              a_thread_that_ends_leaves_its_memory_to_the_others)
