@@ -52,21 +52,27 @@ typedef struct {
     int64_t rows[2], columns[2];
 } ag__conv_lane;
 
+typedef struct {
+    int64_t n, in, weights; /* turns; steps from one to the next */
+} ag__conv_loop;
+
 /* Pixels of one row of the output, `channels` output channels at once:
- *     out[o * out_channel + t * out_pixel + lane] = bias[o] + sum of weights[a, b, c][o] * in[a, b, c][t * in_pixel +
- * lane] over three loops a, b, c, each of n turns with a step through `in` and one through `weights`. */
+ *
+ *     out[o * out_channel + t * out_pixel + lane] = sum of weights[a, b, c][o] * in[a, b, c][t * in_pixel + lane]
+ *
+ * over three loops a, b, c, each of n turns with a step through `in` and one through `weights`; then bias[o] is added,
+ * unless bias is NULL. */
 typedef struct {
     int channels;
     int64_t n; /* pixels */
     const void *in, *weights, *bias;
-    struct {
-        int64_t n, in, weights;
-    } loops[3];
+    ag__conv_loop loops[3];
     int64_t in_pixel, out_pixel, out_channel;
     void *out;
-    /* With clip, the innermost loop goes along the row, and its turns that meet only padding are left out: turn c of
-     * pixel t is about column `column + t * column_pixel + c * column_turn`, and there are `width` columns. */
+    /* With clip, loops[along] goes along the row, and its turns that meet only padding are left out: turn c of pixel t
+     * is about column `column + t * column_pixel + c * column_turn`, and there are `width` columns. */
     bool clip;
+    int along;
     int64_t column, column_pixel, column_turn, width;
 } ag__conv_run;
 

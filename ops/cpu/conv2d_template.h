@@ -4,25 +4,23 @@
 
 /* ---- pixels of the output ---- */
 
-/* `pixels` pixels from t = 0 on, turns [first, last) of the innermost loop. channels and pixels are constants where
- * this is called, so that the sums are registers. */
-AG_INLINE void REAL(pixels)(int channels, int pixels, const ag__conv_run *u, const real *in, int64_t first,
-                            int64_t last, real *out)
+/* `pixels` pixels from t = 0 on; the loops have n turns each. channels and pixels are constants where this is called,
+ * so that the sums are registers. */
+AG_INLINE void REAL(pixels)(int channels, int pixels, const ag__conv_run *u, const real *in, const real *weights,
+                            const int64_t *n, real *out)
 {
-    const real *bias = u->bias, *weights = u->weights;
     const int64_t in_pixel = u->in_pixel, in_turn = u->loops[2].in, weights_turn = u->loops[2].weights;
     vec sum[CHANNELS][FEW_PIXELS];
     AG_UNROLL
     for (int o = 0; o < channels; o++) {
-        vec b = REAL(splat)(bias[o]);
         AG_UNROLL
-        for (int t = 0; t < pixels; t++) sum[o][t] = b;
+        for (int t = 0; t < pixels; t++) sum[o][t] = (vec){ 0 };
     }
-    for (int64_t a = 0; a < u->loops[0].n; a++) {
-        for (int64_t b = 0; b < u->loops[1].n; b++) {
-            const real *x = in + a * u->loops[0].in + b * u->loops[1].in + first * in_turn;
-            const real *w = weights + a * u->loops[0].weights + b * u->loops[1].weights + first * weights_turn;
-            for (int64_t c = first; c < last; c++, x += in_turn, w += weights_turn) {
+    for (int64_t a = 0; a < n[0]; a++) {
+        for (int64_t b = 0; b < n[1]; b++) {
+            const real *x = in + a * u->loops[0].in + b * u->loops[1].in;
+            const real *w = weights + a * u->loops[0].weights + b * u->loops[1].weights;
+            for (int64_t c = 0; c < n[2]; c++, x += in_turn, w += weights_turn) {
                 vec weight[CHANNELS];
                 AG_UNROLL
                 for (int o = 0; o < channels; o++) weight[o] = REAL(splat)(w[o]);
@@ -35,21 +33,25 @@ AG_INLINE void REAL(pixels)(int channels, int pixels, const ag__conv_run *u, con
             }
         }
     }
+    const real *bias = u->bias;
     AG_UNROLL
     for (int o = 0; o < channels; o++) {
+        vec added = REAL(splat)(bias ? bias[o] : 0);
         AG_UNROLL
-        for (int t = 0; t < pixels; t++) REAL(store)(out + o * u->out_channel + t * u->out_pixel, sum[o][t]);
+        for (int t = 0; t < pixels; t++)
+            REAL(store)(out + o * u->out_channel + t * u->out_pixel, bias ? sum[o][t] + added : sum[o][t]);
     }
 }
 
-typedef void REAL(pixels_function)(const ag__conv_run *u, const real *in, int64_t first, int64_t last, real *out);
+typedef void REAL(pixels_function)(const ag__conv_run *u, const real *in, const real *weights, const int64_t *n,
+                                   real *out);
 
 /* One function for each size, not inlined: the register allocator sees one loop at a time. */
-#define AG_PIXELS(channels, n)                                                                                  \
-    static __attribute__((noinline)) void REAL(pixels_##channels##_##n)(const ag__conv_run *u, const real *in,  \
-                                                                        int64_t first, int64_t last, real *out) \
-    {                                                                                                           \
-        REAL(pixels)(channels, n, u, in, first, last, out);                                                     \
+#define AG_PIXELS(o, t)                                                                                            \
+    static __attribute__((noinline)) void REAL(pixels_##o##_##t)(const ag__conv_run *u, const real *in,            \
+                                                                 const real *weights, const int64_t *n, real *out) \
+    {                                                                                                              \
+        REAL(pixels)(o, t, u, in, weights, n, out);                                                                \
     }
 #define AG_NAME(channels, n) REAL(pixels_##channels##_##n)
 // clang-format off
@@ -92,14 +94,19 @@ static void REAL(run)(const ag__conv_run *u)
     int64_t pieces = (u->n + most - 1) / most; /* of nearly equal length */
     for (int64_t t = 0; t < u->n; pieces--) {
         const int64_t pixels = (u->n - t + pieces - 1) / pieces;
-        int64_t first = 0, last = u->loops[2].n;
+        int64_t n[3] = { u->loops[0].n, u->loops[1].n, u->loops[2].n };
+        const real *in = (const real *)u->in + t * u->in_pixel, *weights = u->weights;
         if (u->clip) {
             const int64_t column = u->column + t * u->column_pixel, end = column + (pixels - 1) * u->column_pixel;
+            int64_t first = 0, last = n[u->along];
             while (first < last && end + first * u->column_turn < 0) first++;
             while (first < last && column + (last - 1) * u->column_turn >= u->width) last--;
+            in += first * u->loops[u->along].in;
+            weights += first * u->loops[u->along].weights;
+            n[u->along] = last - first;
         }
         REAL(pixels_function) *const run = REAL(pixels_functions)[u->channels][pixels];
-        run(u, (const real *)u->in + t * u->in_pixel, first, last, (real *)u->out + t * u->out_pixel);
+        run(u, in, weights, n, (real *)u->out + t * u->out_pixel);
         t += pixels;
     }
 }

@@ -23,9 +23,9 @@ enum {
     PACK_AT_ONCE = 4 << 20, /* bytes of A and B up to which all of k is packed at once */
     BLOCK_M = 1536,
     BLOCK_N = 2048,
-    BLOCK_K = 512,
-    TASK = 1 << 20, /* multiply-adds worth a task */
-    SLOTS = 32,     /* work spaces for products that run side by side */
+    BLOCK_K = 3 * AG_GEMM_SLICE, /* of floats */
+    TASK = 1 << 20,              /* multiply-adds worth a task */
+    SLOTS = 32,                  /* work spaces for products that run side by side */
 };
 
 static inline int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -78,7 +78,7 @@ static void cut(plan *p, const ag__gemm_args *g, const ag__gemm_kernels *kernels
     p->block_m = min(g->m, even_cut(g->m, BLOCK_M));
     p->block_n = min(g->n, even_cut(g->n, BLOCK_N));
     bool small = (double)(p->block_m + p->block_n) * (double)g->k * (double)p->size <= PACK_AT_ONCE;
-    p->block_k = small ? g->k : even_cut(g->k, BLOCK_K * (int64_t)sizeof(float) / (int64_t)p->size);
+    p->block_k = small ? g->k : min(g->k, p->size == sizeof(float) ? BLOCK_K : BLOCK_K / 3 * 2);
     p->block_m = ceil_div(p->block_m, kernels->rows) * kernels->rows;
     p->block_n = ceil_div(p->block_n, kernels->columns) * kernels->columns;
 }

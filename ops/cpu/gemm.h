@@ -28,6 +28,10 @@ bool ag__gemm(const ag__gemm_args *args);
 
 /* ---- the kernels, one table for each type and instruction set; A and B are packed into panels first ---- */
 
+/* The sum that is an element of C is made in slices of so many terms: each from 0 on in one register, then added to
+ * what is there, beta * D at first. MKL does the same in float32: of most shapes the product has PyTorch's bits. */
+enum { AG_GEMM_SLICE = 192 };
+
 typedef struct {
     int rows, columns; /* of a tile: A in panels of `rows` rows, B in panels of `columns` columns */
 

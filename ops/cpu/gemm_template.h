@@ -112,18 +112,27 @@ static void (*const REAL(products)[ROWS + 1][2])(int64_t depth, const real *a, c
 static void REAL(tile)(const ag__gemm_args *g, int m, int n, int64_t depth, const void *a, const void *b, const void *d,
                        void *c)
 {
-    _Alignas(64) real out[ROWS * COLUMNS];
-    REAL(products)[m][n > LANES](depth, a, b, out);
-    const real alpha = (real)g->alpha, beta = (real)g->beta, *from = d;
-    real *to = c;
+    _Alignas(64) real sum[ROWS * COLUMNS], out[ROWS * COLUMNS];
+    const real alpha = (real)g->alpha, beta = (real)g->beta;
     for (int i = 0; i < m; i++) {
-        real *row = out + i * COLUMNS, *c_row = to + i * g->c_row;
-        const real *d_row = beta != 0 ? from + i * g->d_row : NULL;
-        for (int j = 0; j < n; j++) row[j] *= alpha;
-        if (d_row && g->d_col == 1)
-            for (int j = 0; j < n; j++) row[j] += beta * d_row[j];
-        else if (d_row)
-            for (int j = 0; j < n; j++) row[j] += beta * d_row[j * g->d_col];
+        real *row = sum + i * COLUMNS;
+        const real *d_row = beta != 0 ? (const real *)d + i * g->d_row : NULL;
+        if (!d_row)
+            memset(row, 0, (size_t)n * sizeof(real));
+        else if (g->d_col == 1)
+            for (int j = 0; j < n; j++) row[j] = beta * d_row[j];
+        else
+            for (int j = 0; j < n; j++) row[j] = beta * d_row[j * g->d_col];
+    }
+    for (int64_t p = 0; p < depth; p += AG_GEMM_SLICE) {
+        const int64_t some = depth - p < AG_GEMM_SLICE ? depth - p : AG_GEMM_SLICE;
+        REAL(products)[m][n > LANES](some, (const real *)a + p * ROWS, (const real *)b + p * COLUMNS, out);
+        for (int i = 0; i < m; i++)
+            for (int j = 0; j < n; j++) sum[i * COLUMNS + j] += alpha * out[i * COLUMNS + j];
+    }
+    for (int i = 0; i < m; i++) {
+        const real *row = sum + i * COLUMNS;
+        real *c_row = (real *)c + i * g->c_row;
         if (g->c_col == 1)
             memcpy(c_row, row, (size_t)n * sizeof(real));
         else
