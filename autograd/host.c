@@ -2,6 +2,8 @@
  * Variables. */
 #include "autograd/node.h"
 
+#include <argent/copy.h>
+
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -96,7 +98,7 @@ static int64_t check_shape(const char *op, ag_shape_list shape, ag_dtype dtype)
     return numel;
 }
 
-ag_variable *ag_tensor_from(const void *data, ag_shape_list shape, ag_dtype dtype)
+static ag_variable *copy_of(const void *data, ag_shape_list shape, ag_dtype dtype, void *caller)
 {
     int64_t numel = check_shape("tensor", shape, dtype);
     if (numel < 0) return NULL;
@@ -105,8 +107,21 @@ ag_variable *ag_tensor_from(const void *data, ag_shape_list shape, ag_dtype dtyp
     if (!x) return NULL;
     if (numel) memcpy(x->tensor.data, data, (size_t)numel * ag__itemsize(&x->tensor));
     x->made_by = "tensor";
-    x->caller = __builtin_return_address(0);
+    x->caller = caller;
     return x;
+}
+
+ag_variable *ag_tensor_from(const void *data, ag_shape_list shape, ag_dtype dtype)
+{
+    return copy_of(data, shape, dtype, __builtin_return_address(0));
+}
+
+ag_variable *ag_tensor_call(const struct ag_tensor_args *args)
+{
+    ag_variable *x = copy_of(args->data.at, args->shape, args->data.dtype, __builtin_return_address(0));
+    bool as_it_is = args->dtype == AG_DTYPE_DEFAULT && args->device.type == AG_DEVICE_DEFAULT;
+    if (x && !as_it_is) x = ag_to(x, args->device, .dtype = args->dtype);
+    return x && args->requires_grad ? ag_requires_grad_(x) : x;
 }
 
 /* How many elements of memory the strides reach over; -1 with a sentence. */

@@ -89,11 +89,22 @@ AG_API ag_variable *ag_tensor_from(const void *data, ag_shape_list shape, ag_dty
  * NULL: the caller keeps it alive. strides AG_SCALAR_SHAPE: row-major. data must be aligned to its element. */
 AG_API ag_variable *ag_from_blob(void *data, ag_shape_list shape, ag_shape_list strides, ag_dtype dtype,
                                  void (*deleter)(void *data, void *user), void *user);
-/* ag_tensor((float[]){ 1, 2, 3, 4 }, AG_SHAPE(2, 2)): the type is the array's. */
+/* torch.tensor, a copy: ag_tensor(((float[]){ 1, 2, 3, 4 }), AG_SHAPE(2, 2), .requires_grad = true). The type is the
+ * array's unless .dtype is given. Of an array of arrays (float points[100][2]) hand over the first row: *points. */
+typedef struct ag_numbers {
+    const void *at;
+    ag_dtype dtype;
+} ag_numbers;
+#define AG_TYPE_Numbers ag_numbers
+#define AG_ARGS_tensor(must, may)                                                                                 \
+    must(Numbers, data) must(Shape, shape) may(Dtype, dtype, AG_DTYPE_DEFAULT) may(Device, device, AG_ANY_DEVICE) \
+        may(Bool, requires_grad, false)
+AG_DECLARE(tensor)
 #ifndef __cplusplus
 /* clang-format off */
-#define ag_tensor(array, shape)                      \
-    ag_tensor_from((array), (shape),                 \
+#define ag_tensor(array, ...) AG_CALL(tensor, AG_NUMBERS_(array), __VA_ARGS__)
+#define AG_NUMBERS_(array)                           \
+    ((ag_numbers){ (array),                          \
                    _Generic(*(array),                \
                             float: AG_FLOAT32,       \
                             double: AG_FLOAT64,      \
@@ -101,7 +112,7 @@ AG_API ag_variable *ag_from_blob(void *data, ag_shape_list shape, ag_shape_list 
                             long long: AG_INT64,     \
                             int: AG_INT32,           \
                             unsigned char: AG_UINT8, \
-                            bool: AG_BOOL))
+                            bool: AG_BOOL) })
 /* clang-format on */
 #endif
 
@@ -139,18 +150,14 @@ AG_END_DECLS
 
 #ifdef __cplusplus
 /* clang-format off */
-inline ag_variable *ag_tensor(const float *data, ag_shape_list shape)
-{ return ag_tensor_from(data, shape, AG_FLOAT32); }
-inline ag_variable *ag_tensor(const double *data, ag_shape_list shape)
-{ return ag_tensor_from(data, shape, AG_FLOAT64); }
-inline ag_variable *ag_tensor(const int64_t *data, ag_shape_list shape)
-{ return ag_tensor_from(data, shape, AG_INT64); }
-inline ag_variable *ag_tensor(const int32_t *data, ag_shape_list shape)
-{ return ag_tensor_from(data, shape, AG_INT32); }
-inline ag_variable *ag_tensor(const uint8_t *data, ag_shape_list shape)
-{ return ag_tensor_from(data, shape, AG_UINT8); }
-inline ag_variable *ag_tensor(const bool *data, ag_shape_list shape)
-{ return ag_tensor_from(data, shape, AG_BOOL); }
+inline ag_numbers ag_numbers_of(const float *data) { return ag_numbers{ data, AG_FLOAT32 }; }
+inline ag_numbers ag_numbers_of(const double *data) { return ag_numbers{ data, AG_FLOAT64 }; }
+inline ag_numbers ag_numbers_of(const long *data) { return ag_numbers{ data, AG_INT64 }; }
+inline ag_numbers ag_numbers_of(const long long *data) { return ag_numbers{ data, AG_INT64 }; }
+inline ag_numbers ag_numbers_of(const int *data) { return ag_numbers{ data, AG_INT32 }; }
+inline ag_numbers ag_numbers_of(const unsigned char *data) { return ag_numbers{ data, AG_UINT8 }; }
+inline ag_numbers ag_numbers_of(const bool *data) { return ag_numbers{ data, AG_BOOL }; }
+#define ag_tensor(array, ...) AG_CALL(tensor, ag_numbers_of(array), __VA_ARGS__)
 inline ag_variable *ag_scalar(double value) { return ag_scalar_double(value); }
 inline ag_variable *ag_scalar(float value) { return ag_scalar_double(value); }
 inline ag_variable *ag_scalar(bool value) { return ag_scalar_bool(value); }

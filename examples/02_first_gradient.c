@@ -6,7 +6,7 @@ int main(void)
     AG_SCOPE;
 
     /* A leaf that wants a gradient. Whatever is made from it remembers how. */
-    Variable *x = ag_requires_grad_(ag_tensor(((double[]){ 1, 2, 3 }), AG_SHAPE(3)));
+    Variable *x = ag_tensor(((double[]){ 1, 2, 3 }), AG_SHAPE(3), .requires_grad = true);
     Variable *y = ag_sum(ag_mul(x, ag_mul(x, x))); /* the sum of x^3 */
     ag_print(y, stdout);
     printf("made by %s\n", ag_node_name(ag_grad_fn(y)));

@@ -92,6 +92,28 @@ static void count_end(void *data, void *user)
     (void)data;
     ++*(int *)user;
 }
+START_TEST(tensor_takes_its_options_by_name)
+{
+    double rows[3][2] = { { 1, 2 }, { 3, 4 }, { 5.5, 6 } };
+    Variable *x = ag_tensor(*rows, AG_SHAPE(3, 2), .requires_grad = true);
+    VALUES(x, 1, 2, 3, 4, 5.5, 6);
+    OK(ag_dtype_of(x) == AG_FLOAT64 && ag_requires_grad(x) && ag_is_leaf(x));
+    x = ag_tensor(*rows, AG_SHAPE(3, 2), .dtype = AG_FLOAT32, .requires_grad = true);
+    VALUES(x, 1, 2, 3, 4, 5.5, 6);
+    OK(ag_dtype_of(x) == AG_FLOAT32 && ag_requires_grad(x) && ag_is_leaf(x));
+    x = ag_tensor(*rows, AG_SHAPE(6), .dtype = AG_INT64, .device = AG_CPU);
+    VALUES(x, 1, 2, 3, 4, 5, 6);
+    OK(ag_dtype_of(x) == AG_INT64 && !ag_requires_grad(x));
+    {
+        AG_NO_GRAD;
+        OK(ag_requires_grad(ag_tensor(*rows, AG_SHAPE(6), .requires_grad = true)));
+    }
+    REFUSED(ag_tensor(*rows, AG_SHAPE(6), .dtype = AG_INT32, .requires_grad = true), "floating point");
+    REFUSED(ag_tensor(*rows, AG_SHAPE(6), .device = AG_CUDA), "cuda");
+    REFUSED(ag_tensor((float *)NULL, AG_SHAPE(6)), "tensor: data is NULL");
+}
+END_TEST
+
 START_TEST(from_blob_uses_the_memory_itself_until_the_last_view_goes)
 {
     double numbers[6] = { 1, 2, 3, 4, 5, 6 };
@@ -154,5 +176,6 @@ END_TEST
 SUPPORT_MAIN("factory", factories_do_what_pytorchs_do, every_factory_can_be_called_directly,
              whole_numbers_make_an_int64_range_and_others_a_floating_one,
              a_factory_makes_a_leaf_that_wants_a_gradient_even_without_grad_mode, the_default_type_can_be_changed,
-             tensor_from_copies_and_copy_to_copies_back, from_blob_uses_the_memory_itself_until_the_last_view_goes,
-             item_is_the_only_element, a_number_is_kept_for_reuse_and_stays_while_it_is_held)
+             tensor_from_copies_and_copy_to_copies_back, tensor_takes_its_options_by_name,
+             from_blob_uses_the_memory_itself_until_the_last_view_goes, item_is_the_only_element,
+             a_number_is_kept_for_reuse_and_stays_while_it_is_held)
