@@ -29,7 +29,7 @@ AG_API ag_variable *ag_unflatten(ag_variable *input, int64_t dim, ag_shape_list 
 AG_API ag_variable *ag_transpose(ag_variable *input, int64_t dim0, int64_t dim1);
 /* The transpose of a matrix; what has fewer dimensions stays as it is. */
 AG_API ag_variable *ag_t(ag_variable *input);
-/* y's dimension i is input's dimension dims[i]. */
+/* y's dimension i is input's dimension dims[i]: ag_permute(x, AG_SHAPE(0, 2, 1)) swaps the last two of three. */
 AG_API ag_variable *ag_permute(ag_variable *input, ag_shape_list dims);
 /* Dimension `source` goes to `destination`, the others keep their order. */
 AG_API ag_variable *ag_movedim(ag_variable *input, int64_t source, int64_t destination);
