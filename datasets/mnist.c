@@ -248,10 +248,13 @@ ag_dataset *ag_datasets_mnist_call(const struct ag_datasets_mnist_args *args)
     if (!m) return ag__fail_memory("MNIST", sizeof *m);
     m->transform = ag__transform_hold(args->transform);
     m->tabulated = ag__transform_table(args->transform, &m->table);
-    if (!load(m, args)) {
-        mnist_free(m);
-        return NULL;
-    }
     bool by_items = !m->tabulated && m->transform != AG_NO_TRANSFORM; /* the transform wants to see every image */
-    return ag__dataset_new(&(ag_dataset){ mnist_size, mnist_get, by_items ? NULL : mnist_batch, mnist_free, m });
+    ag_dataset *dataset = NULL;
+    ag__handler_hold(); /* until what was made is gone */
+    if (load(m, args))
+        dataset = ag__dataset_new(&(ag_dataset){ mnist_size, mnist_get, by_items ? NULL : mnist_batch, mnist_free, m });
+    else
+        mnist_free(m);
+    ag__handler_release();
+    return dataset;
 }

@@ -206,9 +206,15 @@ static ag_state_dict *read_file(int fd, const char *path)
 ag_state_dict *ag_load(const char *path)
 {
     if (!path) return ag__fail(AG_EINVAL, "load: the path is NULL");
+    ag__handler_hold(); /* until the file is closed and what was made of it is gone */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); /* a pipe is refused, not waited for */
-    if (fd < 0) return fail_io("it cannot be opened", path), NULL;
-    ag_state_dict *d = read_file(fd, path);
-    close(fd);
+    ag_state_dict *d = NULL;
+    if (fd < 0) {
+        fail_io("it cannot be opened", path);
+    } else {
+        d = read_file(fd, path);
+        close(fd);
+    }
+    ag__handler_release();
     return d;
 }

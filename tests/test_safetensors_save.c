@@ -3,6 +3,7 @@
 #include "interpose.h"
 #include "save_folder.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -237,6 +238,13 @@ static void leave(ag_error_kind kind, const char *sentence, void *user)
     longjmp(out_of_the_handler, 1);
 }
 
+static int open_files(void)
+{
+    int n = 0;
+    for (int fd = 0; fd < 256; fd++) n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
+
 START_TEST(the_handler_hears_of_it_when_the_remains_are_gone)
 {
     StateDict *dict = small_dict(1);
@@ -256,6 +264,14 @@ START_TEST(the_handler_hears_of_it_when_the_remains_are_gone)
     }
     OK(ag_save(dict, save_path));
     ag_state_dict_free(dict);
+
+    ck_assert_int_eq(truncate(save_path, 400), 0); /* what is read is closed again, too */
+    int before_it = open_files();
+    ag_set_error_handler(leave, NULL);
+    if (!setjmp(out_of_the_handler)) ag_load(save_path);
+    ag_set_error_handler(NULL, NULL);
+    REFUSED(ag_error() == NULL, "");
+    ck_assert_int_eq(open_files(), before_it);
 }
 END_TEST
 
