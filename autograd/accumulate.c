@@ -56,28 +56,20 @@ static ag_variable *copy_for(ag_pass *w, const ag_variable *leaf, ag_variable *g
     return copy ? ag_copy_(copy, g) : NULL;
 }
 
-/* leaf.grad += g. The first one becomes leaf.grad itself where nobody else sees it and it lies as the leaf does. */
+/* leaf.grad += g. The first one becomes leaf.grad itself, by the scope's hold on it, where nobody else sees it and it
+ * lies as it should. */
 bool ag__add_to_leaf(ag_pass *w, ag_variable *leaf, ag_variable *g)
 {
     Thread *t = w->t;
     ag__leaf_lock(leaf);
     bool ok = true;
-    ag_variable *old = leaf->grad, *dropped = NULL;
+    ag_variable *old = leaf->grad;
     if (!old) {
-        ag_variable *mine = take(w, g);
-        bool as_it_is = !w->create_graph && is_private(mine) && lies_as_it_should(leaf, mine);
-        dropped = as_it_is ? NULL : mine;
-        if (as_it_is) {
-            ag__ref(mine, AG_OWNER - AG_REFERENCE);
-            leaf->grad = mine;
-        } else {
-            ag_variable *copy = copy_for(w, leaf, g);
-            ok = copy != NULL;
-            if (ok) {
-                ag__ref(copy, AG_OWNER);
-                leaf->grad = copy;
-            }
-        }
+        bool as_it_is = !w->create_graph && is_private(g) && lies_as_it_should(leaf, g) && ag__unhold(t, g);
+        ag_variable *mine = as_it_is ? g : copy_for(w, leaf, g);
+        if (mine && !as_it_is) ag__ref(mine, AG_OWNER);
+        leaf->grad = mine;
+        ok = mine != NULL;
     } else if (!w->create_graph) {
         ok = (!ag__overlaps_itself(&old->tensor) || ag__fail_overlap("backward")) && ag__add_into(t, old, g);
     } else {
@@ -90,7 +82,6 @@ bool ag__add_to_leaf(ag_pass *w, ag_variable *leaf, ag_variable *g)
         }
     }
     ag__leaf_unlock(leaf);
-    if (dropped) ag__unref(t, dropped, AG_REFERENCE);
     return ok;
 }
 

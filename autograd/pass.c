@@ -210,9 +210,15 @@ static bool node_backward(ag_pass *w, ag_node *n, ag_variable *const *g)
         op->backward(&b);
         ok = !t->failed;
     }
-    for (int i = 0; i < n_in && ok; i++) {
+    /* One Variable may be the gradient of several inputs. Until its turn each of them holds it, so that nobody takes it
+     * for his own and adds to it. */
+    int given = ok ? n_in : 0;
+    for (int i = 0; i < given; i++)
+        if (wanted[i] && grad[i]) ag__ref(grad[i], AG_REFERENCE);
+    for (int i = 0; i < given; i++) {
         if (!wanted[i] || !grad[i]) continue;
-        ag_variable *fitting = fit(n, &n->edge[i], grad[i]);
+        ag__unref(t, grad[i], AG_REFERENCE);
+        ag_variable *fitting = ok ? fit(n, &n->edge[i], grad[i]) : NULL;
         ok = fitting && give(w, n->edge[i].to, n->edge[i].output_nr, fitting);
     }
     if (many) ag__scratch_free(many);

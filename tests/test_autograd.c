@@ -126,6 +126,28 @@ START_TEST(a_gradient_is_not_added_into_elements_that_overlap)
 }
 END_TEST
 
+START_TEST(a_gradient_of_several_inputs_is_nobodys_own)
+{
+    /* The sum's gradient is that of x and that of m. x's other reader runs before m's node, and adds to x.grad. */
+    Variable *w = LEAF(AG_SHAPE(2), 0.5, 1), *x = LEAF(AG_SHAPE(2), 0.25, 0.75);
+    Variable *m = ag_exp(w), *sine = ag_sin(x);
+    OK(ag_backward(ag_sum(ag_mul(ag_add(x, m), sine))));
+    CLOSE(ag_grad(w), ag_mul(ag_exp(ag_detach(w)), ag_sin(ag_detach(x))), 1e-15);
+    /* Two leaves, and a gradient that neither can have as it is. */
+    Variable *row = ag_requires_grad_(ag_expand(ag_ones(AG_SHAPE(1), .dtype = AG_FLOAT64), AG_SHAPE(2)));
+    Variable *y = LEAF(AG_SHAPE(2), 3, 4);
+    OK(ag_backward(ag_sum(ag_add(row, y))));
+    VALUES(ag_grad(row), 1, 1);
+    VALUES(ag_grad(y), 1, 1);
+    /* The same input twice, and another one. */
+    Variable *a = ag_neg(LEAF(AG_SHAPE(2), 1, 2)), *b = LEAF(AG_SHAPE(2), 5, 6);
+    OK(ag_retain_grad(a));
+    OK(ag_backward(ag_sum(ag_mul(ag_add(ag_add(a, a), b), b))));
+    VALUES(ag_grad(a), 10, 12);
+    VALUES(ag_grad(b), -2 + 10, -4 + 12);
+}
+END_TEST
+
 START_TEST(a_gradient_that_is_also_someone_elses_is_copied)
 {
     Variable *x = LEAF(AG_SHAPE(2), 1, 2), *g = ag_tensor(((double[]){ 5, 6 }), AG_SHAPE(2));
@@ -537,10 +559,10 @@ SUPPORT_MAIN("autograd", a_result_requires_a_gradient_if_and_only_if_an_input_do
              leaves_are_what_the_user_made_and_what_wants_no_gradient, a_nodes_next_functions_lead_back_to_the_leaves,
              grad_is_null_before_the_first_backward_and_then_adds_up, a_gradient_that_does_not_fit_cannot_be_assigned,
              a_later_gradient_is_added_into_the_variable_that_is_there,
-             a_gradient_is_not_added_into_elements_that_overlap, a_gradient_that_is_also_someone_elses_is_copied,
-             a_gradient_lies_as_its_leaf_does, a_gradient_lies_row_major_where_its_leaf_has_gaps,
-             retain_grad_keeps_the_gradient_of_an_inner_variable, a_retained_gradient_is_a_copy_of_its_own,
-             backward_of_more_than_one_number_needs_a_gradient_of_its_shape,
+             a_gradient_is_not_added_into_elements_that_overlap, a_gradient_of_several_inputs_is_nobodys_own,
+             a_gradient_that_is_also_someone_elses_is_copied, a_gradient_lies_as_its_leaf_does,
+             a_gradient_lies_row_major_where_its_leaf_has_gaps, retain_grad_keeps_the_gradient_of_an_inner_variable,
+             a_retained_gradient_is_a_copy_of_its_own, backward_of_more_than_one_number_needs_a_gradient_of_its_shape,
              backward_of_what_wants_no_gradient_is_refused, a_second_backward_needs_retain_graph,
              create_graph_gives_gradients_of_any_order, backward_with_create_graph_leaves_no_cycle_behind,
              autograd_grad_leaves_grad_alone_and_sums_over_outputs,
