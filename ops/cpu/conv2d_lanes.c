@@ -12,8 +12,9 @@ ag__conv_taps ag__conv_taps_of(const ag__conv_axis *axis, int64_t out)
     const int64_t at = out * axis->step - axis->offset; /* of kernel position 0, times up */
     const int64_t common = gcd(axis->up, axis->dilation);
     ag__conv_taps taps = { .every = axis->up / common, .in_every = axis->dilation / common };
-    while (taps.first < taps.every && (at + taps.first * axis->dilation) % axis->up != 0) taps.first++;
-    if (taps.first < taps.every && taps.first < axis->kernel) {
+    const int64_t end = ag__min(taps.every, axis->kernel); /* few, however wide the steps */
+    while (taps.first < end && (at + taps.first * axis->dilation) % axis->up != 0) taps.first++;
+    if (taps.first < end) {
         taps.n = (axis->kernel - 1 - taps.first) / taps.every + 1;
         taps.in = (at + taps.first * axis->dilation) / axis->up;
     }
