@@ -10,11 +10,13 @@ static bool is_private(const ag_variable *x)
     return ag__refs(x) == 1 && x->tensor.storage->refs == 1 && !x->tensor.storage->external;
 }
 
-/* A reference to g that is the caller's: the scope's hold where it has one. A node with a million inputs leaves a
- * million gradients in the scope, and nobody looks through them all for each. */
+/* A node with a million inputs leaves a million gradients in its scope, and nobody looks through them all for each. */
+enum { NEWEST = 64 };
+
+/* A reference to g that is the caller's: the scope's hold where it has one. */
 static ag_variable *take(ag_pass *w, ag_variable *g)
 {
-    if (ag__unhold(w->t, g, 64))
+    if (ag__unhold(w->t, g, NEWEST))
         ag__ref(g, AG_REFERENCE - AG_OWNER);
     else
         ag__ref(g, AG_REFERENCE);
@@ -65,7 +67,7 @@ bool ag__add_to_leaf(ag_pass *w, ag_variable *leaf, ag_variable *g)
     bool ok = true;
     ag_variable *old = leaf->grad;
     if (!old) {
-        bool as_it_is = !w->create_graph && is_private(g) && lies_as_it_should(leaf, g) && ag__unhold(t, g);
+        bool as_it_is = !w->create_graph && is_private(g) && lies_as_it_should(leaf, g) && ag__unhold(t, g, NEWEST);
         ag_variable *mine = as_it_is ? g : copy_for(w, leaf, g);
         if (mine && !as_it_is) ag__ref(mine, AG_OWNER);
         leaf->grad = mine;
