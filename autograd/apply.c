@@ -133,7 +133,7 @@ static bool run_kernel(ag_run *r, const void *caller)
     if (changes && !ag__check_inplace(t, op->name, r->in[0], r->wants_grad)) return false;
     if (op->inplace_only) r->out[0] = r->in[0];
     if (!op->shape(r)) return false;
-    ag_variable *before = NULL, *changed = r->in[0];
+    ag_variable *before = NULL, *changed = r->n_in ? r->in[0] : NULL;
     if (r->inplace && r->wants_grad && keeps & AG_KEEP_IN(0)) { /* what is overwritten is needed again */
         before = ag__snapshot(t, changed);
         if (!before) return false;
@@ -141,11 +141,20 @@ static bool run_kernel(ag_run *r, const void *caller)
     bool (*kernel)(ag_run *) = op->kernel[r->device.type];
     if (!kernel && op->kernel[AG_DEVICE_CPU])
         return ag__fail(AG_ENOTSUP, "%s: there is no kernel for %s", op->name, ag_device_name(r->device));
-    if (kernel && !kernel(r)) return false;
+    ag_node *node = NULL;
+    if (r->wants_grad) { /* all that can fail comes before the kernel, which may change an input */
+        if (before) r->in[0] = before;
+        node = ag__record_begin(t, op, r->n_in, r->in, op->n_out + op->n_hidden, r->out, keeps, r->args, caller);
+        r->in[0] = changed;
+        if (!node) return false;
+    }
+    if (kernel && !kernel(r)) {
+        if (node) ag__record_drop(t, node);
+        return false;
+    }
     if (changes) changed->tensor.storage->version++;
-    if (!r->wants_grad) return true;
-    if (before) r->in[0] = before;
-    return ag__record(t, op, r->n_in, r->in, op->n_out + op->n_hidden, r->out, keeps, r->args, caller);
+    if (node) ag__record_end(t, node, r->out);
+    return true;
 }
 
 /* Runs the record with its inputs gathered, in a scope that passes on the results. */

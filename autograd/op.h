@@ -167,12 +167,18 @@ static inline bool ag__wants(const Thread *t, const ag_variable *x)
 /* A node for out[0..n_out) = op(in[0..n_in)), keeping `keeps` (a bit mask as in ag_op's). args may be NULL. */
 bool ag__record(Thread *t, const ag_op *op, int n_in, ag_variable *const *in, int n_out, ag_variable *const *out,
                 uint32_t keeps, const void *args, const void *caller);
+/* The same in two steps, for an op in place: what can fail comes before its numbers change. The first keeps the inputs
+ * as they are before, the second the outputs as they are afterwards and makes them the node's. */
+ag_node *ag__record_begin(Thread *t, const ag_op *op, int n_in, ag_variable *const *in, int n_out,
+                          ag_variable *const *out, uint32_t keeps, const void *args, const void *caller);
+void ag__record_end(Thread *t, ag_node *node, ag_variable *const *out);
+void ag__record_drop(Thread *t, ag_node *node);
 /* x as it is now, for an in-place op whose backward reads what it overwrites: a copy of its numbers, with its history.
  * Stands in for x among the inputs of ag__record. */
 ag_variable *ag__snapshot(Thread *t, ag_variable *x);
 /* For an in-place op, before it runs: whether it may (leaf, view, overlapping elements). wants_grad: of any input.
- * Afterwards the op raises the
- * storage's version, and ag__record with x among its outputs gives x its new history. */
+ * Afterwards the op raises the storage's version, and ag__record_end with x among its outputs gives x its new
+ * history. */
 bool ag__check_inplace(Thread *t, const char *op, ag_variable *x, bool wants_grad);
 
 /* ---- rows (ops/pointwise.c) ---- */

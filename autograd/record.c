@@ -117,21 +117,24 @@ bool ag__fail_stale(const char *op, const ag_variable *view)
 
 /* ---- recording ---- */
 
-bool ag__record(Thread *t, const ag_op *op, int n_in, ag_variable *const *in, int n_out, ag_variable *const *out,
-                uint32_t keeps, const void *args, const void *caller)
+ag_node *ag__record_begin(Thread *t, const ag_op *op, int n_in, ag_variable *const *in, int n_out,
+                          ag_variable *const *out, uint32_t keeps, const void *args, const void *caller)
 {
     const ag_tensor *y = &out[0]->tensor;
     size_t bytes = sizeof(ag_node) + (size_t)n_in * sizeof(ag_edge) + (size_t)n_out * sizeof(ag_result);
     size_t sizes = 0;
     for (int i = 0; i < n_in; i++) {
         if (!in[i]) continue;
-        if (ag__view_is_stale(in[i])) return ag__fail_stale(op->name, in[i]);
+        if (ag__view_is_stale(in[i])) {
+            ag__fail_stale(op->name, in[i]);
+            return NULL;
+        }
         if (!ag__same_sizes(&in[i]->tensor, y)) sizes += in[i]->tensor.ndim;
     }
     bytes += sizes * sizeof(int64_t) + (args ? args_bytes(op, args) : 0);
     int size_class = ag__size_class(bytes);
     ag_node *node = ag__block_get(t, size_class);
-    if (!node) return false;
+    if (!node) return NULL;
 
     uint64_t seq = t->next_seq ? t->next_seq : 1;
     node->refs = 1;
@@ -187,19 +190,29 @@ bool ag__record(Thread *t, const ag_op *op, int n_in, ag_variable *const *in, in
         results[k] = (ag_result){ 0 };
         if (!(keeps & AG_KEEP_OUT(k)) || !out[k]) continue;
         results[k].saved = ag__alias_owned(t, out[k], AG_REFERENCE);
-        results[k].version = out[k]->tensor.storage->version;
         ok = ok && results[k].saved;
-    }
-    if (!ok) {
-        ag__node_unref(t, node);
-        ag__bury(t);
-        return false;
     }
     node->seq = seq;
     t->next_seq = seq + 1;
+    if (ok) return node;
+    ag__record_drop(t, node);
+    return NULL;
+}
 
+void ag__record_drop(Thread *t, ag_node *node)
+{
+    ag__node_unref(t, node);
+    ag__bury(t);
+}
+
+void ag__record_end(Thread *t, ag_node *node, ag_variable *const *out)
+{
+    const ag_op *op = node->op;
+    ag_result *results = ag__node_results(node);
+    for (uint32_t k = 0; k < node->n_out; k++)
+        if (results[k].saved) results[k].version = results[k].saved->tensor.storage->version;
     int held = 0;
-    for (int k = 0; k < n_out && k < op->n_out; k++) {
+    for (uint32_t k = 0; k < node->n_out && k < op->n_out; k++) {
         ag_variable *v = out[k];
         if (!v || op->non_differentiable >> k & 1) continue;
         ag_node *before = v->grad_fn;
@@ -209,11 +222,19 @@ bool ag__record(Thread *t, const ag_op *op, int n_in, ag_variable *const *in, in
         }
         if (held++) ag__count_up(&node->refs);
         v->grad_fn = node;
-        v->output_nr = (uint32_t)k;
+        v->output_nr = k;
         v->requires_grad = true;
         if (before) ag__node_unref(t, before);
     }
     ag__bury(t);
+}
+
+bool ag__record(Thread *t, const ag_op *op, int n_in, ag_variable *const *in, int n_out, ag_variable *const *out,
+                uint32_t keeps, const void *args, const void *caller)
+{
+    ag_node *node = ag__record_begin(t, op, n_in, in, n_out, out, keeps, args, caller);
+    if (!node) return false;
+    ag__record_end(t, node, out);
     return true;
 }
 

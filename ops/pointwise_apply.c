@@ -189,9 +189,15 @@ static __attribute__((noinline)) bool apply_inplace(call *c, ag_variable **out)
         if (lost) in[i] = ag__snapshot(t, in[i]);
         ok = in[i] != NULL;
     }
+    ag_node *node = NULL;
+    if (ok && recorded) {
+        node = ag__record_begin(t, c->op, c->row->n_in, in, 1, &x, kept, c->args, c->caller);
+        ok = node != NULL;
+    }
     ok = ok && evaluate_value(c, x);
     if (ok) x->tensor.storage->version++;
-    if (ok && recorded) ok = ag__record(t, c->op, c->row->n_in, in, 1, &x, kept, c->args, c->caller);
+    if (ok && node) ag__record_end(t, node, &x);
+    if (!ok && node) ag__record_drop(t, node);
     ag_scope_end(&scope);
     *out = ok ? x : NULL;
     return ok;

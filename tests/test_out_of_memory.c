@@ -10,6 +10,7 @@
 #include "small_cnn.h"
 #include "support.h"
 
+#include <argent/call.h>
 #include <argent/gradcheck.h>
 
 #include <stdio.h>
@@ -160,6 +161,42 @@ static bool every_op(void)
     return ok && !ag_error();
 }
 
+/* Numbers that stand for Variables are kept by the thread for the next time. */
+static bool has_numbers(const op_case *c)
+{
+    for (int k = 0; k < c->n_values; k++)
+        if (c->value[k].kind == AG_VALUE_INT || c->value[k].kind == AG_VALUE_FLOAT) return true;
+    return false;
+}
+
+/* Every op that has an in-place form: what cannot be finished is not begun. */
+static bool every_op_in_place(void)
+{
+    for (int i = 0; i < op_rows_groups(); i++) {
+        AG_SCOPE;
+        int n;
+        const op_case *c = op_rows_group(i, &n);
+        while (n > 1 && (c->refused || has_numbers(c))) c++, n--;
+        if (!ag_op_has_inplace(ag_op_find(c->op))) continue;
+        op_call call;
+        Variable *out[OP_RESULTS];
+        if (!op_call_try(&call, c, true)) return !ag_error(); /* a row's own memory */
+        Variable *x = call.positional[0].tensor = ag_clone(call.tensor[0]), *was = ag_detach(ag_clone(x));
+        if (!was) return false;
+        const int64_t version = ag_version(x);
+        const ag_node *made_by = ag_grad_fn(x);
+        if (op_call_by_name(&call, "_", out)) continue;
+        if (ag_error_code() == AG_ENOMEM) {
+            bool same = ag_version(x) == version && ag_grad_fn(x) == made_by &&
+                        !memcmp(ag_data(x), ag_data(was), (size_t)ag_numel(x) * ag_dtype_size(ag_dtype_of(x)));
+            if (!same) ag_clear_error(); /* a failure without an error */
+            return false;
+        }
+        ag_clear_error(); /* the row's result does not fit its input */
+    }
+    return true;
+}
+
 /* ---- one failure, in a process of its own ---- */
 
 typedef struct outcome {
@@ -263,6 +300,7 @@ static const struct {
     { "checking gradients", checking_gradients },
     { "memory of the caller's", memory_of_the_callers },
     { "every op", every_op },
+    { "every op in place", every_op_in_place },
 };
 enum { N_SCENARIOS = sizeof scenarios / sizeof *scenarios };
 
