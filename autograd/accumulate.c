@@ -63,6 +63,7 @@ static ag_variable *copy_for(ag_pass *w, const ag_variable *leaf, ag_variable *g
 bool ag__add_to_leaf(ag_pass *w, ag_variable *leaf, ag_variable *g)
 {
     Thread *t = w->t;
+    if (!leaf->requires_grad) return true; /* it does no longer */
     ag__leaf_lock(leaf);
     bool ok = true;
     ag_variable *old = leaf->grad;

@@ -2,8 +2,9 @@
  *
  * Who owns what: a scope (or a Module, or ag_retain) holds a Variable; a Variable holds its storage, its grad and the
  * node that made it (grad_fn); a node holds what its backward reads (saved) and the nodes before it. Nothing holds
- * forwards, so there are no cycles: a saved output is a twin of the Variable that has no grad_fn. The one cycle there
- * can be, a leaf's gradient whose graph holds the leaf (create_graph), is cut when the leaf's last owner lets go.
+ * forwards, so there are no cycles: a saved output is a twin of the Variable that has no grad_fn. The two cycles there
+ * can be are cut when a Variable's last owner lets go: a leaf's gradient whose graph holds the leaf (create_graph), and
+ * a Variable that was changed in place by something computed from it, by nodes that keep it.
  */
 #ifndef AG_NODE_H
 #define AG_NODE_H
@@ -26,6 +27,7 @@ struct ag_variable {
     bool requires_grad; /* ag__requires_grad asks the base of a view, too */
     bool retains_grad;
     bool no_grad_view;  /* a view that was made while nothing was recorded */
+    bool rehistoried;   /* its history is that of a change in place, and may lead to nodes that keep it */
     uint32_t output_nr; /* which of grad_fn's outputs */
     ag_node *grad_fn;
     ag_variable *grad;
@@ -106,7 +108,7 @@ ag_variable *ag__alias_owned(Thread *t, const ag_variable *x, int64_t refs);
 void ag__variable_free_later(Thread *t, ag_variable *x);
 void ag__node_free_later(Thread *t, ag_node *n);
 void ag__bury(Thread *t);
-void ag__leaf_abandoned(Thread *t, ag_variable *x);
+void ag__abandoned(Thread *t, ag_variable *x);
 
 static inline void ag__ref(ag_variable *x, int64_t by)
 {
@@ -121,8 +123,8 @@ static inline void ag__unref(Thread *t, ag_variable *x, int64_t by)
     int64_t left = __libc_single_threaded ? (x->refs -= by) : __atomic_sub_fetch(&x->refs, by, __ATOMIC_ACQ_REL);
     if (left == 0)
         ag__variable_free_later(t, x);
-    else if (by == AG_OWNER && left >> 32 == 0 && x->grad)
-        ag__leaf_abandoned(t, x);
+    else if (by == AG_OWNER && left >> 32 == 0 && (x->grad || x->rehistoried))
+        ag__abandoned(t, x);
 }
 static inline void ag__node_unref(Thread *t, ag_node *n)
 {

@@ -222,6 +222,7 @@ void ag__record_end(Thread *t, ag_node *node, ag_variable *const *out)
         }
         if (held++) ag__count_up(&node->refs);
         v->grad_fn = node;
+        v->rehistoried = v->tensor.storage->version != 0;
         v->output_nr = k;
         v->requires_grad = true;
         if (before) ag__node_unref(t, before);

@@ -49,7 +49,7 @@ static ag_variable *variable_new(Thread *t, int ndim, const int64_t *size, const
         v->tensor.contiguous = true;
     }
     v->refs = AG_OWNER;
-    v->requires_grad = v->retains_grad = v->no_grad_view = false;
+    v->requires_grad = v->retains_grad = v->no_grad_view = v->rehistoried = false;
     v->output_nr = 0;
     v->grad_fn = NULL;
     v->grad = NULL;
@@ -78,7 +78,7 @@ ag_variable *ag__alias_owned(Thread *t, const ag_variable *x, int64_t refs)
     v->tensor.wrapped = false;
     ag__count_up(&v->tensor.storage->refs);
     v->refs = refs;
-    v->requires_grad = v->retains_grad = v->no_grad_view = false;
+    v->requires_grad = v->retains_grad = v->no_grad_view = v->rehistoried = false;
     v->output_nr = 0;
     v->grad_fn = NULL;
     v->grad = NULL;
@@ -123,12 +123,19 @@ void ag__node_free_later(Thread *t, ag_node *n)
     t->dead_nodes = n;
 }
 
-/* The last owner of x is gone and a graph still holds it: nobody can read x.grad any more, and it may be what holds
- * that graph. */
-void ag__leaf_abandoned(Thread *t, ag_variable *x)
+/* The last owner of x is gone and a graph still holds it: nobody can read x.grad or x.grad_fn any more, and they may be
+ * what holds that graph. A node that keeps x knows its history as it was. */
+void ag__abandoned(Thread *t, ag_variable *x)
 {
     ag_variable *grad = ag__take_grad(x);
     if (grad) ag__unref(t, grad, AG_OWNER);
+    if (!x->rehistoried || !x->grad_fn) return;
+    if (x->retains_grad) ag__retain_forget(x);
+    ag_node *n = x->grad_fn;
+    x->grad_fn = NULL;
+    x->output_nr = 0;
+    x->requires_grad = x->retains_grad = x->rehistoried = false;
+    ag__node_unref(t, n);
 }
 
 static void variable_bury(Thread *t, ag_variable *v)

@@ -193,6 +193,16 @@ START_TEST(a_gradient_lies_row_major_where_its_leaf_has_gaps)
 }
 END_TEST
 
+START_TEST(a_leaf_that_no_longer_wants_a_gradient_gets_none)
+{
+    Variable *x = LEAF(AG_SHAPE(2), 1, 2), *w = LEAF(AG_SHAPE(2), 3, 4), *y = ag_sum(ag_add(ag_mul(x, w), x));
+    OK(ag_requires_grad_(x, false));
+    OK(ag_backward(y));
+    ck_assert_ptr_null(ag_grad(x));
+    VALUES(ag_grad(w), 1, 2);
+}
+END_TEST
+
 START_TEST(retain_grad_keeps_the_gradient_of_an_inner_variable)
 {
     Variable *x = LEAF(AG_SHAPE(2), 1, 2), *y = ag_mul(x, x);
@@ -561,8 +571,9 @@ SUPPORT_MAIN("autograd", a_result_requires_a_gradient_if_and_only_if_an_input_do
              a_later_gradient_is_added_into_the_variable_that_is_there,
              a_gradient_is_not_added_into_elements_that_overlap, a_gradient_of_several_inputs_is_nobodys_own,
              a_gradient_that_is_also_someone_elses_is_copied, a_gradient_lies_as_its_leaf_does,
-             a_gradient_lies_row_major_where_its_leaf_has_gaps, retain_grad_keeps_the_gradient_of_an_inner_variable,
-             a_retained_gradient_is_a_copy_of_its_own, backward_of_more_than_one_number_needs_a_gradient_of_its_shape,
+             a_gradient_lies_row_major_where_its_leaf_has_gaps, a_leaf_that_no_longer_wants_a_gradient_gets_none,
+             retain_grad_keeps_the_gradient_of_an_inner_variable, a_retained_gradient_is_a_copy_of_its_own,
+             backward_of_more_than_one_number_needs_a_gradient_of_its_shape,
              backward_of_what_wants_no_gradient_is_refused, a_second_backward_needs_retain_graph,
              create_graph_gives_gradients_of_any_order, backward_with_create_graph_leaves_no_cycle_behind,
              autograd_grad_leaves_grad_alone_and_sums_over_outputs,

@@ -109,6 +109,30 @@ START_TEST(an_op_in_place_that_needs_the_old_numbers_keeps_them)
 }
 END_TEST
 
+START_TEST(a_variable_changed_by_what_was_computed_from_it_holds_no_cycle)
+{
+    Variable *x = LEAF(AG_SHAPE(2), 1, 2), *c = ag_ones(AG_SHAPE(2), .dtype = AG_FLOAT64);
+    {
+        AG_SCOPE;
+        Variable *y = ag_mul(x, ag_scalar(3.0)), *z = ag_log(ag_mul(y, y)); /* mul keeps y */
+        OK(ag_mul_(y, z));                                                  /* y's history leads to it */
+        OK(ag_add_(c, ag_mul(c, x)));                                       /* a leaf until then */
+    }
+    AG_SCOPE;
+    Variable *y = ag_mul(x, x), *g[1];
+    OK(ag_add_(y, x));
+    Variable *z;
+    {
+        AG_SCOPE;
+        z = ag_keep(ag_mul(y, y));
+    }
+    ag_let(&y, NULL); /* kept by mul's node alone, which still knows its history */
+    OK(ag_autograd_grad(AG_LIST(ag_sum(z)), AG_LIST(x), g, .create_graph = true));
+    OK(ag_backward(ag_sum(g[0]))); /* (x^2 + x)^2: 2 (2x + 1)^2 + 4 (x^2 + x) */
+    VALUES(ag_grad(x), 26, 74);
+} /* support_end finds nothing alive */
+END_TEST
+
 START_TEST(a_view_shares_storage_and_version)
 {
     Variable *x = ag_tensor(((double[]){ 1, 2, 3, 4 }), AG_SHAPE(4)), *v = ag_view(x, AG_SHAPE(2, 2)),
@@ -191,7 +215,8 @@ SUPPORT_MAIN("inplace", detach_shares_numbers_and_version_and_never_wants_a_grad
              a_change_in_place_of_what_no_backward_reads_is_no_error,
              a_leaf_that_wants_a_gradient_cannot_be_changed_in_place,
              a_change_in_place_of_an_inner_variable_becomes_its_history,
-             an_op_in_place_that_needs_the_old_numbers_keeps_them, a_view_shares_storage_and_version,
+             an_op_in_place_that_needs_the_old_numbers_keeps_them,
+             a_variable_changed_by_what_was_computed_from_it_holds_no_cycle, a_view_shares_storage_and_version,
              a_view_made_in_no_grad_mode_wants_what_its_base_wants_and_leads_nowhere,
              a_view_made_in_no_grad_mode_is_not_changed_where_that_is_recorded,
              no_change_through_a_view_ends_in_a_wrong_gradient)
