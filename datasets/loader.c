@@ -165,6 +165,16 @@ bool ag__loader_make(const ag_loader *loader, int64_t k, ag__made_batch *made)
     return made->n_parts > 0;
 }
 
+/* Made by a worker; an error ends the pass before the handler hears of it. */
+static bool take(ag_loader *loader)
+{
+    ag__handler_hold();
+    bool taken = ag__workers_take(loader, &loader->current);
+    if (!taken) ag_data_rewind(loader);
+    ag__handler_release();
+    return taken;
+}
+
 /* Batch loader->next into loader->current; false at the end, too. */
 static bool fetch(ag_loader *loader)
 {
@@ -174,8 +184,10 @@ static bool fetch(ag_loader *loader)
     }
     bool partial = !loader->drop_last && loader->next == loader->n_items / loader->batch_size;
     if (partial && !order_exhaust(loader)) return false; /* looking for a whole batch, the sampler reads to its end */
-    if (loader->workers) return ag__workers_take(loader, &loader->current);
-    return ag__loader_make(loader, loader->next, &loader->current);
+    if (loader->workers) return take(loader);
+    loader->begun = false; /* the handler may leave from within the dataset's get: then this was the pass's end */
+    loader->begun = ag__loader_make(loader, loader->next, &loader->current);
+    return loader->begun;
 }
 
 bool ag_data_next(ag_loader *loader, ag_batch *batch)
@@ -184,11 +196,11 @@ bool ag_data_next(ag_loader *loader, ag_batch *batch)
     if (!loader || !batch) return ag__fail(AG_EINVAL, "data_next: the %s is NULL", loader ? "batch" : "loader");
     ag__made_batch_drop(&loader->current);
     if (!ag__may_change(ag__thread())) return false;
-    ag__handler_hold(); /* until the pass has ended as it should */
-    bool there = (loader->begun || begin(loader)) && fetch(loader);
-    if (!there) ag_data_rewind(loader);
-    ag__handler_release();
-    if (!there) return false;
+    if (!loader->begun && !begin(loader)) return false;
+    if (!fetch(loader)) {
+        ag_data_rewind(loader);
+        return false;
+    }
     const ag__made_batch *made = &loader->current;
     for (int k = 0; k < made->n_parts; k++) batch->parts[k] = made->parts[k];
     batch->n_parts = made->n_parts;
