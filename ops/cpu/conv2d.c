@@ -8,8 +8,9 @@
  * through the block. A task makes a piece of a row for all its channels, [channel][pixel][lane], in a small buffer and
  * turns it into the output.
  *
- * A sum goes over (kernel row, kernel column, input channel) in this order, in one register from 0 on, and the bias is
- * added last: as oneDNN does with up to 16 channels, so that with FMA the output has PyTorch's bits.
+ * A sum goes over kernel rows, kernel columns and input channels, in this order (of the weight, for the input gradient
+ * too), in one register from 0 on. Beyond 16 channels there are several such sums, which are added up; the bias is
+ * added to the first. oneDNN does the same, so where there is FMA the results have PyTorch's bits.
  */
 #include "ops/cpu/conv2d_lanes.h"
 #include "ops/cpu/isa.h"
@@ -27,6 +28,7 @@ enum {
     REGISTER_BYTES = 64,
     ENOUGH_TASKS = 48,
     STAYS = 192 << 10,
+    BLOCK = 16, /* in channels whose sum begins at 0 */
 };
 
 typedef struct {
@@ -40,6 +42,7 @@ typedef struct {
 
     /* weight of (group, out channel, in channel, kernel row, kernel column) */
     const void *weight, *bias;
+    bool turned; /* the kernel is turned round: the weight's strides are negative */
     int64_t weight_group, weight_out, weight_in, weight_row, weight_column, bias_stride;
 
     /* The output channels of a group come in pieces. For each, packed: [channel] bias, [row][column][in
@@ -159,28 +162,48 @@ static void make_pixels(const convolution *c, const task *t, int64_t y, int64_t 
             .out_channel = out_channel,
             .out = out + (x - x0) * out_pixel * (int64_t)c->size,
         };
-        if (down.n > 0 && across.n > 0) { /* else the bias alone; the pointers would lead nowhere */
-            const int64_t a_tap = c->in_channels * t->channels;
-            const int64_t tap = (down.first * columns->kernel + across.first) * a_tap;
-            run.in = at(t->in, down.in * t->in_row + across.in * t->in_column, c->size);
-            run.weights = at(t->packed, t->channels + tap, c->size);
-            run.loops[0] = (ag__conv_loop){ down.n, down.in_every * t->in_row, down.every * columns->kernel * a_tap };
-            run.loops[1] = (ag__conv_loop){ across.n, across.in_every * t->in_column, across.every * a_tap };
-            run.loops[2] = (ag__conv_loop){ c->in_channels, t->in_channel, t->channels };
-            run.along = 1;
-            if (c->in_channels == 1) { /* the innermost loop should be a long one */
-                run.loops[2] = run.loops[1];
-                run.loops[1] = (ag__conv_loop){ .n = 1 };
-                run.along = 2;
-            }
-            run.in_pixel = columns->step * t->in_column;
-            run.clip = c->lanes.bands[1] == 1;
-            run.column = across.in;
-            run.column_pixel = columns->step;
-            run.column_turn = across.in_every;
-            run.width = columns->in;
+        if (down.n == 0 || across.n == 0) { /* the bias alone; the pointers would lead nowhere */
+            c->kernels->run(&run);
+            continue;
         }
-        c->kernels->run(&run);
+        const int64_t a_tap = c->in_channels * t->channels;
+        run.loops[0] = (ag__conv_loop){ down.n, down.in_every * t->in_row, down.every * columns->kernel * a_tap };
+        run.loops[1] = (ag__conv_loop){ across.n, across.in_every * t->in_column, across.every * a_tap };
+        run.in_pixel = columns->step * t->in_column;
+        run.clip = c->lanes.bands[1] == 1;
+        run.along = 1;
+        run.column = across.in;
+        run.column_pixel = columns->step;
+        run.column_turn = across.in_every;
+        run.width = columns->in;
+        int64_t in = down.in * t->in_row + across.in * t->in_column,
+                weights = t->channels + (down.first * columns->kernel + across.first) * a_tap;
+        for (int i = 0; i < 2 && c->turned; i++) { /* the weight's own order: from the last turn to the first */
+            ag__conv_loop *loop = &run.loops[i];
+            in += (loop->n - 1) * loop->in;
+            weights += (loop->n - 1) * loop->weights;
+            *loop = (ag__conv_loop){ loop->n, -loop->in, -loop->weights };
+        }
+        if (c->turned) {
+            run.column += (across.n - 1) * across.in_every;
+            run.column_turn = -across.in_every;
+        }
+        const int64_t block = rows->kernel * columns->kernel == 1 ? c->in_channels : BLOCK;
+        for (int64_t first = 0; first < c->in_channels; first += block) {
+            const int64_t n = ag__min(block, c->in_channels - first);
+            ag__conv_run some = run;
+            some.in = at(t->in, in + first * t->in_channel, c->size);
+            some.weights = at(t->packed, weights + first * t->channels, c->size);
+            some.loops[2] = (ag__conv_loop){ n, t->in_channel, t->channels };
+            if (n == 1) { /* the innermost loop should be a long one */
+                some.loops[2] = some.loops[1];
+                some.loops[1] = (ag__conv_loop){ .n = 1 };
+                some.along = 2;
+            }
+            some.more = first > 0;
+            some.bias = first == 0 ? run.bias : NULL;
+            c->kernels->run(&some);
+        }
     }
 }
 
@@ -394,6 +417,7 @@ bool ag__conv2d_input_gradient(const ag__conv2d_shape *s, ag__conv2d_in output_g
         .groups = s->groups,
         .in_channels = s->out_channels / s->groups,
         .out_channels = s->channels / s->groups,
+        .turned = true,
         .weight_group = s->out_channels / s->groups * weight.stride[0],
         .weight_out = weight.stride[1],
         .weight_in = weight.stride[0],

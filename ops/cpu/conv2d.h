@@ -3,8 +3,9 @@
  * The numbers of a register are the same pixel of different images, so any number of channels and any size fills the
  * registers and no kernel position needs a mask. Batch-last tensors lie in memory that way; of others, strips of as
  * many images as a register has lanes are repacked on the way in and turned back on the way out. With fewer images than
- * lanes, an image is cut into bands and those are the lanes. conv2d_lanes.h has the geometry, conv2d_template.h the
- * inner loops.
+ * lanes, an image is cut into bands and those are the lanes. conv2d_lanes.h has the geometry, conv2d_template.h and
+ * conv2d_weight_template.h the inner loops. The weight's gradient has a second way, whose lanes are elements of the
+ * weight: conv2d_window.c.
  */
 #ifndef AG_CONV2D_H
 #define AG_CONV2D_H
@@ -60,8 +61,8 @@ typedef struct {
  *
  *     out[o * out_channel + t * out_pixel + lane] = sum of weights[a, b, c][o] * in[a, b, c][t * in_pixel + lane]
  *
- * over three loops a, b, c, each of n turns with a step through `in` and one through `weights`; then bias[o] is added,
- * unless bias is NULL. */
+ * over three loops a, b, c, each of n turns with a step through `in` and one through `weights`; then with `more` what
+ * is in `out` is added, and bias[o] unless bias is NULL. */
 typedef struct {
     int channels;
     int64_t n; /* pixels */
@@ -69,6 +70,7 @@ typedef struct {
     ag__conv_loop loops[3];
     int64_t in_pixel, out_pixel, out_channel;
     void *out;
+    bool more;
     /* With clip, loops[along] goes along the row, and its turns that meet only padding are left out: turn c of pixel t
      * is about column `column + t * column_pixel + c * column_turn`, and there are `width` columns. */
     bool clip;
@@ -85,12 +87,26 @@ typedef struct {
     void *sums;
 } ag__conv_weight_run;
 
+/* sums[o * sums_channel + v * lanes ...] += sum over rows and pixels of gradient[o][row][t] * a register of numbers at
+ * in[offset[v]][row][t]; pixels of the gradient lie side by side */
+enum { AG_CONV_VECTORS = 5 };
+typedef struct {
+    int channels, vectors;
+    int64_t rows, n;
+    const void *in, *gradient;
+    int64_t in_row, in_pixel, gradient_channel, gradient_row;
+    int64_t offset[AG_CONV_VECTORS];
+    void *sums;
+    int64_t sums_channel;
+} ag__conv_window_run;
+
 typedef struct {
     int lanes;
     int channels;                     /* most output channels at once: in run, */
-    int weight_channels, weight_taps; /* in weight_run */
+    int weight_channels, weight_taps; /* in weight_run; and registers in window_run */
     void (*run)(const ag__conv_run *run);
     void (*weight_run)(const ag__conv_weight_run *run);
+    void (*window_run)(const ag__conv_window_run *run);
     /* plane[row][column][lane], these rows. side_by_side: the lanes' numbers lie next to each other, all have the same
      * ranges. */
     void (*pack)(void *plane, int64_t first_row, int64_t last_row, int64_t columns, const ag__conv_lane *lanes,
@@ -99,6 +115,9 @@ typedef struct {
      * pixel_stride], as many as lane.columns[1] says */
     void (*unpack)(const void *from, int channels, int64_t pixels, const ag__conv_lane *lanes, bool side_by_side,
                    int64_t channel_stride, int64_t pixel_stride);
+    /* to[column][channel] = from[channel * channel_stride + column * column_stride]; may write a register beyond */
+    void (*pack_row)(void *to, const void *from, int64_t channels, int64_t channel_stride, int64_t columns,
+                     int64_t column_stride);
     /* the sum of the lanes of each of n registers: totals[i] = sums[i][0] + ... */
     void (*add_lanes)(const void *sums, int64_t n, void *totals);
     /* the sum of rows x n elements */

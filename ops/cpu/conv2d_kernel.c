@@ -1,4 +1,5 @@
-/* conv2d_kernel.c - the inner loops of convolution (conv2d_template.h), for float and double. */
+/* conv2d_kernel.c - the inner loops of convolution (conv2d_template.h, conv2d_weight_template.h), for float and double.
+ */
 #include "ops/cpu/conv2d.h"
 #include "ops/cpu/isa.h"
 #include "ops/cpu/vector.h"
@@ -18,9 +19,11 @@ enum { FEW = 2 }; /* channels */
 #define real       float
 #define REAL(name) AG_PASTE(name, _f32)
 #include "ops/cpu/conv2d_template.h"
+#include "ops/cpu/conv2d_weight_template.h"
 #undef real
 #undef REAL
 
 #define real       double
 #define REAL(name) AG_PASTE(name, _f64)
 #include "ops/cpu/conv2d_template.h"
+#include "ops/cpu/conv2d_weight_template.h"

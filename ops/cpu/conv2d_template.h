@@ -1,4 +1,5 @@
-/* conv2d_template.h - read once for each type by conv2d_kernel.c, with real and REAL(name). */
+/* conv2d_template.h - read once for each type by conv2d_kernel.c, with real and REAL(name): the output, and what lies
+ * between planes and registers. */
 #define vec   REAL(vec)
 #define LANES REAL(LANES)
 
@@ -38,8 +39,11 @@ AG_INLINE void REAL(pixels)(int channels, int pixels, const ag__conv_run *u, con
     for (int o = 0; o < channels; o++) {
         vec added = REAL(splat)(bias ? bias[o] : 0);
         AG_UNROLL
-        for (int t = 0; t < pixels; t++)
-            REAL(store)(out + o * u->out_channel + t * u->out_pixel, bias ? sum[o][t] + added : sum[o][t]);
+        for (int t = 0; t < pixels; t++) {
+            real *to = out + o * u->out_channel + t * u->out_pixel;
+            vec value = u->more ? REAL(load)(to) + sum[o][t] : sum[o][t];
+            REAL(store)(to, bias ? value + added : value);
+        }
     }
 }
 
@@ -99,8 +103,11 @@ static void REAL(run)(const ag__conv_run *u)
         if (u->clip) {
             const int64_t column = u->column + t * u->column_pixel, end = column + (pixels - 1) * u->column_pixel;
             int64_t first = 0, last = n[u->along];
-            while (first < last && end + first * u->column_turn < 0) first++;
-            while (first < last && column + (last - 1) * u->column_turn >= u->width) last--;
+            while (first < last && (end + first * u->column_turn < 0 || column + first * u->column_turn >= u->width))
+                first++;
+            while (first < last &&
+                   (end + (last - 1) * u->column_turn < 0 || column + (last - 1) * u->column_turn >= u->width))
+                last--;
             in += first * u->loops[u->along].in;
             weights += first * u->loops[u->along].weights;
             n[u->along] = last - first;
@@ -108,122 +115,6 @@ static void REAL(run)(const ag__conv_run *u)
         REAL(pixels_function) *const run = REAL(pixels_functions)[u->channels][pixels];
         run(u, in, weights, n, (real *)u->out + t * u->out_pixel);
         t += pixels;
-    }
-}
-
-/* ---- weight gradient ---- */
-
-AG_INLINE void REAL(weights)(int channels, int taps, const ag__conv_weight_run *u)
-{
-    const int64_t in_tap = u->in_tap, in_pixel = u->in_pixel, channel = u->gradient_channel, pixel = u->gradient_pixel;
-    /* a few sums would wait for each other: then every second or fourth pixel has sums of its own */
-    const int turns = channels * taps >= 8 ? 1 : channels * taps >= 4 ? 2 : 4;
-    real *sums = u->sums;
-    vec sum[4][WEIGHT_CHANNELS][WEIGHT_TAPS];
-    AG_UNROLL
-    for (int o = 0; o < channels; o++) {
-        AG_UNROLL
-        for (int q = 0; q < taps; q++) {
-            sum[0][o][q] = REAL(load)(sums + (o * taps + q) * LANES);
-            AG_UNROLL
-            for (int i = 1; i < turns; i++) sum[i][o][q] = (vec){ 0 };
-        }
-    }
-    for (int64_t row = 0; row < u->rows; row++) {
-        const real *in = (const real *)u->in + row * u->in_row,
-                   *gradient = (const real *)u->gradient + row * u->gradient_row;
-        int64_t t = 0;
-        for (; t + turns <= u->n; t += turns) {
-            AG_UNROLL
-            for (int i = 0; i < turns; i++, in += in_pixel, gradient += pixel) {
-                vec g[WEIGHT_CHANNELS];
-                AG_UNROLL
-                for (int o = 0; o < channels; o++) g[o] = REAL(load)(gradient + o * channel);
-                AG_UNROLL
-                for (int q = 0; q < taps; q++) {
-                    vec value = REAL(load)(in + q * in_tap);
-                    AG_UNROLL
-                    for (int o = 0; o < channels; o++) sum[i][o][q] += g[o] * value;
-                }
-            }
-        }
-        for (; t < u->n; t++, in += in_pixel, gradient += pixel) {
-            AG_UNROLL
-            for (int o = 0; o < channels; o++) {
-                vec g = REAL(load)(gradient + o * channel);
-                AG_UNROLL
-                for (int q = 0; q < taps; q++) sum[0][o][q] += g * REAL(load)(in + q * in_tap);
-            }
-        }
-    }
-    AG_UNROLL
-    for (int o = 0; o < channels; o++) {
-        AG_UNROLL
-        for (int q = 0; q < taps; q++) {
-            AG_UNROLL
-            for (int i = 1; i < turns; i++) sum[0][o][q] += sum[i][o][q];
-            REAL(store)(sums + (o * taps + q) * LANES, sum[0][o][q]);
-        }
-    }
-}
-
-typedef void REAL(weights_function)(const ag__conv_weight_run *u);
-
-#define AG_WEIGHTS(channels, taps)                                                                        \
-    static __attribute__((noinline)) void REAL(weights_##channels##_##taps)(const ag__conv_weight_run *u) \
-    {                                                                                                     \
-        REAL(weights)(channels, taps, u);                                                                 \
-    }
-// clang-format off
-#if AG_VECTOR_BYTES == 64
-#define AG_TAPS(F, o) F(o, 1) F(o, 2) F(o, 3) F(o, 4) F(o, 5)
-#define AG_SIZES(TAPS) TAPS(1) TAPS(2) TAPS(3) TAPS(4) TAPS(5)
-#elif AG_VECTOR_BYTES == 32
-#define AG_TAPS(F, o) F(o, 1) F(o, 2) F(o, 3) F(o, 4)
-#define AG_SIZES(TAPS) TAPS(1) TAPS(2) TAPS(3)
-#else
-#define AG_TAPS(F, o) F(o, 1) F(o, 2) F(o, 3)
-#define AG_SIZES(TAPS) TAPS(1) TAPS(2) TAPS(3)
-#endif
-#define AG_DEFINE(o) AG_TAPS(AG_WEIGHTS, o)
-AG_SIZES(AG_DEFINE)
-#define AG_ENTRY(o, q) [q] = REAL(weights_##o##_##q),
-#define AG_LIST(o)     [o] = { AG_TAPS(AG_ENTRY, o) },
-// clang-format on
-static REAL(weights_function) *const
-    REAL(weights_functions)[WEIGHT_CHANNELS + 1][WEIGHT_TAPS + 1] = { AG_SIZES(AG_LIST) };
-#undef AG_WEIGHTS
-#undef AG_TAPS
-#undef AG_SIZES
-#undef AG_DEFINE
-#undef AG_ENTRY
-#undef AG_LIST
-
-static void REAL(weight_run)(const ag__conv_weight_run *u)
-{
-    REAL(weights_function) *const run = REAL(weights_functions)[u->channels][u->taps];
-    run(u);
-}
-
-/* Registers are added up LANES at a time: their transpose has the first lane of each in its first register,
- * and so on. */
-static void REAL(add_lanes)(const void *sums, int64_t n, void *totals)
-{
-    for (int64_t i = 0; i < n; i += LANES) {
-        const int64_t some = n - i < LANES ? n - i : LANES;
-        vec block[LANES];
-        for (int j = 0; j < LANES; j++)
-            block[j] = j < some ? REAL(load)((const real *)sums + (i + j) * LANES) : (vec){ 0 };
-        REAL(transpose)(block);
-        AG_UNROLL
-        for (int half = LANES / 2; half >= 1; half /= 2) {
-            AG_UNROLL
-            for (int j = 0; j < half; j++) block[j] += block[j + half];
-        }
-        if (some == LANES)
-            REAL(store)((real *)totals + i, block[0]);
-        else
-            memcpy((real *)totals + i, &block[0], (size_t)some * sizeof(real));
     }
 }
 
@@ -350,19 +241,6 @@ static double REAL(sum)(const void *from_, int64_t rows, int64_t row_stride, int
     }
     return sum;
 }
-
-AG_ISA_TABLE(ag__conv2d_kernels, REAL(ag__conv2d)) = {
-    .lanes = LANES,
-    .channels = CHANNELS,
-    .weight_channels = WEIGHT_CHANNELS,
-    .weight_taps = WEIGHT_TAPS,
-    .run = REAL(run),
-    .weight_run = REAL(weight_run),
-    .pack = REAL(pack),
-    .unpack = REAL(unpack),
-    .add_lanes = REAL(add_lanes),
-    .sum = REAL(sum),
-};
 
 #undef vec
 #undef LANES

@@ -8,6 +8,7 @@
  * threads, and the lanes are added up at the end, in one order.
  */
 #include "ops/cpu/conv2d_lanes.h"
+#include "ops/cpu/conv2d_window.h"
 #include "ops/cpu/isa.h"
 #include "tensor/allocator.h"
 #include "tensor/parallel.h"
@@ -225,6 +226,8 @@ bool ag__conv2d_weight_gradient(const ag__conv2d_shape *s, ag__conv2d_in input, 
         .kernel = { s->kernel[0], s->kernel[1] },
         .first = true,
     };
+    if (ag__conv2d_windows_suit(s, input, output_gradient))
+        return ag__conv2d_weight_gradient_by_windows(s, input, output_gradient, weight_gradient);
     choose_units(&w);
     const int64_t tasks = w.groups * w.pieces * w.tasks_a_piece;
     if (s->batch * s->out_size[0] * s->out_size[1] == 0) { /* nothing to add up: zeros */

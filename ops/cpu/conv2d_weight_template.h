@@ -1,0 +1,217 @@
+/* conv2d_weight_template.h - read once for each type by conv2d_kernel.c after conv2d_template.h: the weight's
+ * gradient. */
+#define vec   REAL(vec)
+#define LANES REAL(LANES)
+
+/* ---- lanes are images ---- */
+
+AG_INLINE void REAL(weights)(int channels, int taps, const ag__conv_weight_run *u)
+{
+    const int64_t in_tap = u->in_tap, in_pixel = u->in_pixel, channel = u->gradient_channel, pixel = u->gradient_pixel;
+    /* a few sums would wait for each other: then every second or fourth pixel has sums of its own */
+    const int turns = channels * taps >= 8 ? 1 : channels * taps >= 4 ? 2 : 4;
+    real *sums = u->sums;
+    vec sum[4][WEIGHT_CHANNELS][WEIGHT_TAPS];
+    AG_UNROLL
+    for (int o = 0; o < channels; o++) {
+        AG_UNROLL
+        for (int q = 0; q < taps; q++) {
+            sum[0][o][q] = REAL(load)(sums + (o * taps + q) * LANES);
+            AG_UNROLL
+            for (int i = 1; i < turns; i++) sum[i][o][q] = (vec){ 0 };
+        }
+    }
+    for (int64_t row = 0; row < u->rows; row++) {
+        const real *in = (const real *)u->in + row * u->in_row,
+                   *gradient = (const real *)u->gradient + row * u->gradient_row;
+        int64_t t = 0;
+        for (; t + turns <= u->n; t += turns) {
+            AG_UNROLL
+            for (int i = 0; i < turns; i++, in += in_pixel, gradient += pixel) {
+                vec g[WEIGHT_CHANNELS];
+                AG_UNROLL
+                for (int o = 0; o < channels; o++) g[o] = REAL(load)(gradient + o * channel);
+                AG_UNROLL
+                for (int q = 0; q < taps; q++) {
+                    vec value = REAL(load)(in + q * in_tap);
+                    AG_UNROLL
+                    for (int o = 0; o < channels; o++) sum[i][o][q] += g[o] * value;
+                }
+            }
+        }
+        for (; t < u->n; t++, in += in_pixel, gradient += pixel) {
+            AG_UNROLL
+            for (int o = 0; o < channels; o++) {
+                vec g = REAL(load)(gradient + o * channel);
+                AG_UNROLL
+                for (int q = 0; q < taps; q++) sum[0][o][q] += g * REAL(load)(in + q * in_tap);
+            }
+        }
+    }
+    AG_UNROLL
+    for (int o = 0; o < channels; o++) {
+        AG_UNROLL
+        for (int q = 0; q < taps; q++) {
+            AG_UNROLL
+            for (int i = 1; i < turns; i++) sum[0][o][q] += sum[i][o][q];
+            REAL(store)(sums + (o * taps + q) * LANES, sum[0][o][q]);
+        }
+    }
+}
+
+/* ---- lanes are elements of the weight ---- */
+
+/* channels and vectors are constants where this is called, so that the sums are registers. */
+AG_INLINE void REAL(windows)(int channels, int vectors, const ag__conv_window_run *u)
+{
+    const int64_t in_pixel = u->in_pixel, channel = u->gradient_channel;
+    vec sum[WEIGHT_CHANNELS][WEIGHT_TAPS];
+    AG_UNROLL
+    for (int o = 0; o < channels; o++) {
+        AG_UNROLL
+        for (int v = 0; v < vectors; v++)
+            sum[o][v] = REAL(load)((const real *)u->sums + o * u->sums_channel + v * LANES);
+    }
+    for (int64_t row = 0; row < u->rows; row++) {
+        const real *in = (const real *)u->in + row * u->in_row,
+                   *gradient = (const real *)u->gradient + row * u->gradient_row;
+        for (int64_t t = 0; t < u->n; t++, in += in_pixel, gradient++) {
+            vec value[WEIGHT_TAPS];
+            AG_UNROLL
+            for (int v = 0; v < vectors; v++) value[v] = REAL(load)(in + u->offset[v]);
+            AG_UNROLL
+            for (int o = 0; o < channels; o++) {
+                vec g = REAL(splat)(gradient[o * channel]);
+                AG_UNROLL
+                for (int v = 0; v < vectors; v++) sum[o][v] += g * value[v];
+            }
+        }
+    }
+    AG_UNROLL
+    for (int o = 0; o < channels; o++) {
+        AG_UNROLL
+        for (int v = 0; v < vectors; v++) REAL(store)((real *)u->sums + o * u->sums_channel + v * LANES, sum[o][v]);
+    }
+}
+
+/* One function for each size, not inlined: the register allocator sees one loop at a time. */
+typedef void REAL(weights_function)(const ag__conv_weight_run *u);
+typedef void REAL(windows_function)(const ag__conv_window_run *u);
+
+#define AG_WEIGHTS(channels, taps)                                                                        \
+    static __attribute__((noinline)) void REAL(weights_##channels##_##taps)(const ag__conv_weight_run *u) \
+    {                                                                                                     \
+        REAL(weights)(channels, taps, u);                                                                 \
+    }                                                                                                     \
+    static __attribute__((noinline)) void REAL(windows_##channels##_##taps)(const ag__conv_window_run *u) \
+    {                                                                                                     \
+        REAL(windows)(channels, taps, u);                                                                 \
+    }
+// clang-format off
+#if AG_VECTOR_BYTES == 64
+#define AG_TAPS(F, o) F(o, 1) F(o, 2) F(o, 3) F(o, 4) F(o, 5)
+#define AG_SIZES(TAPS) TAPS(1) TAPS(2) TAPS(3) TAPS(4) TAPS(5)
+#elif AG_VECTOR_BYTES == 32
+#define AG_TAPS(F, o) F(o, 1) F(o, 2) F(o, 3) F(o, 4)
+#define AG_SIZES(TAPS) TAPS(1) TAPS(2) TAPS(3)
+#else
+#define AG_TAPS(F, o) F(o, 1) F(o, 2) F(o, 3)
+#define AG_SIZES(TAPS) TAPS(1) TAPS(2) TAPS(3)
+#endif
+#define AG_DEFINE(o) AG_TAPS(AG_WEIGHTS, o)
+AG_SIZES(AG_DEFINE)
+#define AG_WEIGHTS_ENTRY(o, q) [q] = REAL(weights_##o##_##q),
+#define AG_WEIGHTS_LIST(o)     [o] = { AG_TAPS(AG_WEIGHTS_ENTRY, o) },
+#define AG_WINDOWS_ENTRY(o, v) [v] = REAL(windows_##o##_##v),
+#define AG_WINDOWS_LIST(o)     [o] = { AG_TAPS(AG_WINDOWS_ENTRY, o) },
+// clang-format on
+static REAL(weights_function) *const
+    REAL(weights_functions)[WEIGHT_CHANNELS + 1][WEIGHT_TAPS + 1] = { AG_SIZES(AG_WEIGHTS_LIST) };
+static REAL(windows_function) *const
+    REAL(windows_functions)[WEIGHT_CHANNELS + 1][WEIGHT_TAPS + 1] = { AG_SIZES(AG_WINDOWS_LIST) };
+#undef AG_WEIGHTS
+#undef AG_TAPS
+#undef AG_SIZES
+#undef AG_DEFINE
+#undef AG_WEIGHTS_ENTRY
+#undef AG_WEIGHTS_LIST
+#undef AG_WINDOWS_ENTRY
+#undef AG_WINDOWS_LIST
+
+static void REAL(weight_run)(const ag__conv_weight_run *u)
+{
+    REAL(weights_function) *const run = REAL(weights_functions)[u->channels][u->taps];
+    run(u);
+}
+
+static void REAL(window_run)(const ag__conv_window_run *u)
+{
+    REAL(windows_function) *const run = REAL(windows_functions)[u->channels][u->vectors];
+    run(u);
+}
+
+/* ---- before and after ---- */
+
+/* What a register has beyond the last channel is overwritten by the next column, that is why the incomplete register
+ * comes first. */
+static void REAL(pack_row)(void *to_, const void *from_, int64_t channels, int64_t channel_stride, int64_t columns,
+                           int64_t column_stride)
+{
+    real *to = to_;
+    const real *from = from_;
+    const bool turn = column_stride == 1 && columns >= LANES && channels > 1;
+    for (int64_t c0 = (channels - 1) / LANES * LANES; turn && c0 >= 0; c0 -= LANES) {
+        for (int64_t x = 0; x < columns; x += LANES) {
+            if (x > columns - LANES) x = columns - LANES; /* the last block overlaps the one before */
+            vec block[LANES];
+            AG_UNROLL
+            for (int i = 0; i < LANES; i++)
+                block[i] = c0 + i < channels ? REAL(load)(from + (c0 + i) * channel_stride + x) : (vec){ 0 };
+            REAL(transpose)(block);
+            AG_UNROLL
+            for (int i = 0; i < LANES; i++) REAL(store)(to + (x + i) * channels + c0, block[i]);
+        }
+    }
+    for (int64_t c = 0; c < channels && !turn; c++)
+        for (int64_t x = 0; x < columns; x++) to[x * channels + c] = from[c * channel_stride + x * column_stride];
+}
+
+/* Registers are added up LANES at a time: their transpose has the first lane of each in its first register,
+ * and so on. */
+static void REAL(add_lanes)(const void *sums, int64_t n, void *totals)
+{
+    for (int64_t i = 0; i < n; i += LANES) {
+        const int64_t some = n - i < LANES ? n - i : LANES;
+        vec block[LANES];
+        for (int j = 0; j < LANES; j++)
+            block[j] = j < some ? REAL(load)((const real *)sums + (i + j) * LANES) : (vec){ 0 };
+        REAL(transpose)(block);
+        AG_UNROLL
+        for (int half = LANES / 2; half >= 1; half /= 2) {
+            AG_UNROLL
+            for (int j = 0; j < half; j++) block[j] += block[j + half];
+        }
+        if (some == LANES)
+            REAL(store)((real *)totals + i, block[0]);
+        else
+            memcpy((real *)totals + i, &block[0], (size_t)some * sizeof(real));
+    }
+}
+
+AG_ISA_TABLE(ag__conv2d_kernels, REAL(ag__conv2d)) = {
+    .lanes = LANES,
+    .channels = CHANNELS,
+    .weight_channels = WEIGHT_CHANNELS,
+    .weight_taps = WEIGHT_TAPS,
+    .run = REAL(run),
+    .weight_run = REAL(weight_run),
+    .pack = REAL(pack),
+    .unpack = REAL(unpack),
+    .add_lanes = REAL(add_lanes),
+    .window_run = REAL(window_run),
+    .pack_row = REAL(pack_row),
+    .sum = REAL(sum),
+};
+
+#undef vec
+#undef LANES
