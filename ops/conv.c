@@ -27,16 +27,28 @@ typedef struct {
     int64_t groups;
 } options;
 
-static bool sides(const ag_run *r, const char *name, ag_sizes size, int64_t least, const char *otherwise, int64_t *out)
+static bool sides(const ag_run *r, const char *name, ag_sizes size, int64_t out[2])
 {
-    if (!ag__size_sides(size, 2, out))
-        return ag__fail_call(r->op, r->args,
-                             "expected %s to be a single integer value or a list of 2 values to match the "
-                             "convolution dimensions",
-                             name);
-    for (int i = 0; i < 2; i++)
-        if (out[i] < least || out[i] == AG_SIDE_INVALID)
-            return ag__fail_call(r->op, r->args, "%s is not supported (%s: %" PRId64 ")", otherwise, name, out[i]);
+    if (ag__size_sides(size, 2, out)) return true;
+    return ag__fail_call(r->op, r->args,
+                         "expected %s to be a single integer value or a list of 2 values to match the convolution "
+                         "dimensions",
+                         name);
+}
+
+static bool check_options(const ag_run *r, const ag__conv2d_shape *s)
+{
+    for (int i = 0; i < 2; i++) {
+        if (s->padding[i] < 0)
+            return ag__fail_call(r->op, r->args, "negative padding is not supported (padding: %" PRId64 ")",
+                                 s->padding[i]);
+        if (s->stride[i] <= 0)
+            return ag__fail_call(r->op, r->args, "non-positive stride is not supported (stride: %" PRId64 ")",
+                                 s->stride[i]);
+    }
+    if (s->dilation[0] <= 0 || s->dilation[1] <= 0)
+        return ag__fail_call(r->op, r->args, "dilation should be greater than zero, but got [%" PRId64 ", %" PRId64 "]",
+                             s->dilation[0], s->dilation[1]);
     return true;
 }
 
@@ -58,9 +70,10 @@ static bool geometry(const ag_run *r, const options *o, ag_shape_list input, ag_
         if (weight.at[d] < 0) return ag__fail_call(r->op, r->args, "a size of the weight is negative");
     if (o->groups <= 0)
         return ag__fail_call(r->op, r->args, "non-positive groups is not supported (groups: %" PRId64 ")", o->groups);
-    if (!sides(r, "padding", o->padding, 0, "negative padding", s->padding)) return false;
-    if (!sides(r, "stride", o->stride, 1, "non-positive stride", s->stride)) return false;
-    if (!sides(r, "dilation", o->dilation, 1, "non-positive dilation", s->dilation)) return false;
+    if (!sides(r, "padding", o->padding, s->padding)) return false;
+    if (!sides(r, "stride", o->stride, s->stride)) return false;
+    if (!sides(r, "dilation", o->dilation, s->dilation)) return false;
+    if (!check_options(r, s)) return false;
 
     s->groups = o->groups;
     s->batch = input.n == 4 ? input.at[0] : 1;
@@ -88,10 +101,11 @@ static bool geometry(const ag_run *r, const options *o, ag_shape_list input, ag_
     for (int i = 0; i < 2; i++) {
         s->size[i] = input.at[input.n - 2 + i];
         s->kernel[i] = weight.at[2 + i];
-        if (s->kernel[i] == 0)
-            return ag__fail_call(r->op, r->args, "the kernel must not be empty, but weight is %s",
-                                 ag__shape_text(4, weight.at, text, sizeof text));
     }
+    if (s->kernel[0] == 0 || s->kernel[1] == 0)
+        return ag__fail_call(r->op, r->args,
+                             "kernel size should be greater than zero, but got [%" PRId64 ", %" PRId64 "]",
+                             s->kernel[0], s->kernel[1]);
     int64_t padded[2], reach[2];
     for (int i = 0; i < 2; i++) {
         padded[i] = s->size[i] + 2 * s->padding[i];
@@ -104,6 +118,10 @@ static bool geometry(const ag_run *r, const options *o, ag_shape_list input, ag_
                              "). Kernel size: (%" PRId64 " x %" PRId64
                              "). Kernel size can't be greater than actual input size",
                              padded[0], padded[1], reach[0], reach[1]);
+    if (s->size[0] * s->size[1] == 0 && s->batch * s->channels > 0)
+        return ag__fail_call(r->op, r->args,
+                             "Only zero batch or zero channel inputs are supported, but got input shape: %s",
+                             ag__shape_text((int)input.n, input.at, text, sizeof text));
     for (int i = 0; i < 2; i++) s->out_size[i] = (padded[i] - reach[i]) / s->stride[i] + 1;
     return true;
 }

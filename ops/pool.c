@@ -17,53 +17,79 @@ static ag_variable *put_back(ag_variable *grad_output, ag_variable *indices, ag_
 
 /* ---- the geometry ---- */
 
-static bool sides(const ag_op *op, const void *args, const char *name, ag_sizes given, int64_t least, int64_t out[2])
+static bool sides(const ag_op *op, const void *args, const char *name, ag_sizes given, int64_t out[2])
 {
-    if (!ag__size_sides(given, 2, out))
-        return ag__fail_call(op, args, "%s must either be a single int, or a tuple of two ints", name);
-    for (int i = 0; i < 2; i++)
-        if (out[i] < least)
-            return ag__fail_call(op, args, "%s should be at least %" PRId64 ", but got %" PRId64, name, least, out[i]);
-    return true;
+    if (ag__size_sides(given, 2, out)) return true;
+    return ag__fail_call(op, args, "%s must either be a single int, or a tuple of two ints", name);
 }
 
-/* Everything but the batch and channels; false with a sentence. */
-static bool geometry(const ag_op *op, const void *args, ag__pool2d_shape *s)
+static bool all_positive(const ag_op *op, const void *args, const char *name, const char *side, const int64_t value[2])
 {
-    const struct ag_max_pool2d_with_indices_args *a = args;
-    const ag_tensor *x = &a->input->tensor;
-    if (x->ndim != 3 && x->ndim != 4)
-        return ag__fail_call(op, args, "non-empty 3D or 4D (batch mode) tensor expected for input, got %d dimensions",
-                             x->ndim);
-    if (x->dtype == AG_BOOL) return ag__fail_call(op, args, "not implemented for 'Bool'");
-    ag_tensor batch = ag__as_batch(x);
-    s->batch = batch.size[0];
-    s->channels = batch.size[1];
-    if (!sides(op, args, "kernel_size", a->kernel_size, 1, s->kernel) ||
-        !sides(op, args, "padding", a->padding, 0, s->padding) ||
-        !sides(op, args, "dilation", a->dilation, 1, s->dilation) ||
-        !sides(op, args, "stride", a->stride ? a->stride : a->kernel_size, 1, s->stride))
-        return false;
+    if (value[0] > 0 && value[1] > 0) return true;
+    return ag__fail_call(op, args, "%s should be greater than zero, but got %sH: %" PRId64 " %sW: %" PRId64, name, side,
+                         value[0], side, value[1]);
+}
+
+static bool check_padding(const ag_op *op, const void *args, const ag__pool2d_shape *s)
+{
     for (int i = 0; i < 2; i++) {
-        s->size[i] = batch.size[2 + i];
+        if (s->padding[i] < 0)
+            return ag__fail_call(op, args, "pad must be non-negative, but got pad: %" PRId64, s->padding[i]);
         if (2 * s->padding[i] > (s->kernel[i] - 1) * s->dilation[i] + 1)
             return ag__fail_call(op, args,
                                  "pad should be at most half of effective kernel size, but got pad=%" PRId64
                                  ", kernel_size=%" PRId64 " and dilation=%" PRId64,
                                  s->padding[i], s->kernel[i], s->dilation[i]);
+    }
+    if (s->padding[0] > s->kernel[0] / 2 || s->padding[1] > s->kernel[1] / 2)
+        return ag__fail_call(op, args,
+                             "pad should be smaller than or equal to half of kernel size, but got padW = %" PRId64
+                             ", padH = %" PRId64 ", kW = %" PRId64 ", kH = %" PRId64,
+                             s->padding[1], s->padding[0], s->kernel[1], s->kernel[0]);
+    return true;
+}
+
+static int64_t floor_div(int64_t a, int64_t b) { return a >= 0 ? a / b : -((b - 1 - a) / b); } /* b > 0 */
+
+/* Everything but the strides; false with a sentence. */
+static bool geometry(const ag_op *op, const void *args, ag__pool2d_shape *s)
+{
+    const struct ag_max_pool2d_with_indices_args *a = args;
+    const ag_tensor *x = &a->input->tensor;
+    char text[AG_TEXT];
+    if (!sides(op, args, "kernel_size", a->kernel_size, s->kernel) ||
+        !sides(op, args, "stride", a->stride ? a->stride : a->kernel_size, s->stride) ||
+        !sides(op, args, "padding", a->padding, s->padding) || !sides(op, args, "dilation", a->dilation, s->dilation))
+        return false;
+    if (x->ndim != 3 && x->ndim != 4)
+        return ag__fail_call(op, args, "non-empty 3D or 4D (batch mode) tensor expected for input, got %d dimensions",
+                             x->ndim);
+    if (!all_positive(op, args, "kernel size", "k", s->kernel) || !all_positive(op, args, "stride", "d", s->stride) ||
+        !all_positive(op, args, "dilation", "dilation", s->dilation) || !check_padding(op, args, s))
+        return false;
+    ag_tensor batch = ag__as_batch(x);
+    s->batch = batch.size[0];
+    s->channels = batch.size[1];
+    for (int i = 0; i < 2; i++) {
+        s->size[i] = batch.size[2 + i];
         int64_t room = s->size[i] + 2 * s->padding[i] - s->dilation[i] * (s->kernel[i] - 1) - 1;
         if (a->ceil_mode) room += s->stride[i] - 1;
-        int64_t out = room < 0 ? 0 : room / s->stride[i] + 1;
+        s->out_size[i] = floor_div(room, s->stride[i]) + 1;
         /* the last window must begin inside */
-        if (a->ceil_mode && (out - 1) * s->stride[i] >= s->size[i] + s->padding[i]) out--;
-        s->out_size[i] = out;
+        if (a->ceil_mode && (s->out_size[i] - 1) * s->stride[i] >= s->size[i] + s->padding[i]) s->out_size[i]--;
     }
-    if (s->out_size[0] < 1 || s->out_size[1] < 1 || !s->channels)
+    if (s->channels == 0 || s->size[0] == 0 || s->size[1] == 0)
+        return ag__fail_call(op, args,
+                             "Expected 3D or 4D (batch mode) tensor with optional 0 dim batch size for input, but "
+                             "got:%s",
+                             ag__shape_text(x->ndim, x->size, text, sizeof text));
+    if (s->out_size[0] < 1 || s->out_size[1] < 1)
         return ag__fail_call(op, args,
                              "Given input size: (%" PRId64 "x%" PRId64 "x%" PRId64
                              "). Calculated output size: (%" PRId64 "x%" PRId64 "x%" PRId64
                              "). Output size is too small",
                              s->channels, s->size[0], s->size[1], s->channels, s->out_size[0], s->out_size[1]);
+    if (x->dtype == AG_BOOL) return ag__fail_call(op, args, "not implemented for 'Bool'");
     return true;
 }
 

@@ -12,7 +12,7 @@ AG_BEGIN_DECLS
  * rounded up with .ceil_mode (a window must begin inside). kernel_size, stride, padding, dilation: a number, or
  * AG_SIZE(height, width); a stride of 0 (left out) is kernel_size. The gradient goes to the element that was taken: the
  * first of equal ones; a NaN counts as greatest. Any type but bool. A batch-last input gives a batch-last output.
- * Errors: AG_EINVAL where the window does not fit. */
+ * Errors: AG_EINVAL where the window does not fit or the padding is more than half of it. */
 #define AG_ARGS_max_pool2d(must, may)                                                                             \
     must(Tensor, input) must(Size, kernel_size) may(Size, stride, 0) may(Size, padding, 0) may(Size, dilation, 1) \
         may(Bool, ceil_mode, false)
