@@ -10,6 +10,13 @@
 /* ---- locks for .grad: leaves may be shared by threads that run backward at once ---- */
 enum { N_LEAF_LOCKS = 64 };
 static pthread_mutex_t leaf_locks[N_LEAF_LOCKS] = { [0 ... N_LEAF_LOCKS - 1] = PTHREAD_MUTEX_INITIALIZER };
+/* A forked child has none of the threads that may have held them. */
+static void after_fork_in_child(void)
+{
+    for (int i = 0; i < N_LEAF_LOCKS; i++) leaf_locks[i] = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+}
+__attribute__((constructor)) static void watch_forks(void) { pthread_atfork(NULL, NULL, after_fork_in_child); }
+
 static pthread_mutex_t *leaf_lock(const ag_variable *leaf)
 {
     return &leaf_locks[(uintptr_t)leaf / AG_OBJECT_BYTES % N_LEAF_LOCKS];

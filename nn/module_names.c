@@ -20,6 +20,11 @@
 static uint64_t changes;
 static pthread_mutex_t tables_lock = PTHREAD_MUTEX_INITIALIZER;
 
+/* A child that is forked while another thread builds a table gets the lock open. */
+static void before_fork(void) { pthread_mutex_lock(&tables_lock); }
+static void after_fork(void) { pthread_mutex_unlock(&tables_lock); }
+__attribute__((constructor)) static void watch_forks(void) { pthread_atfork(before_fork, after_fork, after_fork); }
+
 void ag__module_changed(void) { __atomic_add_fetch(&changes, 1, __ATOMIC_RELAXED); }
 
 void ag__name_tables_free(ag_name_table *names)

@@ -1,4 +1,5 @@
-/* error.c - the calling thread's error, and the thread state it lives in. */
+/* error.c - the calling thread's error: setting it, reading it, and the handler that is told. The state it lives in is
+ * made by memory.c. */
 #include "tensor/fail.h"
 #include "tensor/thread.h"
 
@@ -15,6 +16,11 @@ static struct {
     ag_error_handler *function;
     void *user;
 } handler;
+
+/* A forked child gets the lock open (memory.c says more). */
+static void before_fork(void) { pthread_mutex_lock(&handler_lock); }
+static void after_fork(void) { pthread_mutex_unlock(&handler_lock); }
+__attribute__((constructor(101))) static void watch_forks(void) { pthread_atfork(before_fork, after_fork, after_fork); }
 
 void ag_set_error_handler(ag_error_handler *function, void *user)
 {

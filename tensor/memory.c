@@ -1,10 +1,10 @@
 /* memory.c - the caching allocator, and each thread's share of it.
  *
  * A block that is let go is kept by its size class and handed out again. Small blocks (up to SMALL_BYTES) are cut from
- * slabs and kept by each thread, without a lock; a thread that piles up more than a batch of them passes a batch to the
- * depot, where a thread that runs out looks before it cuts a new slab: so blocks flow back from a thread that only
- * frees to one that only takes. Large blocks are kept in the depot, under its lock, which costs little beside what is
- * done with them. A thread that ends leaves its blocks to the depot.
+ * slabs and kept by each thread, without a lock; a thread that piles up more than KEPT_BYTES of one size passes half of
+ * them, a batch, to the depot, where a thread that runs out looks before it cuts a new slab: so blocks flow back from a
+ * thread that only frees to one that only takes. Large blocks are kept in the depot, under its lock, which costs little
+ * beside what is done with them. A thread that ends leaves its blocks to the depot.
  *
  * Objects (Variables) are blocks of one size from slabs of their own, so that the living ones can be listed.
  *
@@ -29,8 +29,7 @@
 #define CACHING_BY_DEFAULT true
 #endif
 
-enum { SMALL_BYTES = 32 << 10, SLAB_BYTES = 256 << 10, BATCH_BYTES = 64 << 10, OBJECT_CLASS = 3 };
-_Static_assert(AG_OBJECT_BYTES == 256, "an object is a block of class 3");
+enum { SMALL_BYTES = 32 << 10, SLAB_BYTES = 256 << 10, KEPT_BYTES = 256 << 10, KEPT_BLOCKS = 16 };
 
 /* A slab: 64 bytes of header, then blocks. */
 typedef struct slab {
@@ -58,6 +57,13 @@ static struct {
 } depot = { .lock = PTHREAD_MUTEX_INITIALIZER, .loose = ~(uintptr_t)0 };
 
 static bool caching = CACHING_BY_DEFAULT;
+
+/* A thread that forks while another one holds the lock would leave its child a lock that nobody opens. This is the last
+ * lock to be taken, here as elsewhere: the constructors with a priority come first, what they register before a fork is
+ * done last. */
+static void before_fork(void) { pthread_mutex_lock(&depot.lock); }
+static void after_fork(void) { pthread_mutex_unlock(&depot.lock); }
+__attribute__((constructor(101))) static void watch_forks(void) { pthread_atfork(before_fork, after_fork, after_fork); }
 
 /* ---- threads ---- */
 _Thread_local ag_thread *ag__thread_pointer;
@@ -98,7 +104,7 @@ static void thread_setup(void)
 {
     pthread_key_create(&thread_key, thread_end);
     const char *off = getenv("AG_NO_MEMORY_CACHING");
-    if (off) caching = !(off[0] == '1' && !off[1]);
+    if (off && (!strcmp(off, "0") || !strcmp(off, "1"))) caching = *off == '0';
 }
 
 /* Without room for its state a thread has this one, which holds nothing, until its error is cleared: then it tries
@@ -273,7 +279,7 @@ void ag__block_put(ag_thread *t, void *block, int size_class)
     ag_block_list *spare = &t->spare[size_class];
     *(void **)block = spare->first;
     spare->first = block;
-    if (__builtin_expect((size_t)++spare->n * bytes > 4 * BATCH_BYTES, 0) && spare->n > 16)
+    if (__builtin_expect((size_t)++spare->n * bytes > KEPT_BYTES, 0) && spare->n > KEPT_BLOCKS)
         shed(spare, &depot.batches[size_class]);
 }
 
@@ -345,7 +351,7 @@ void ag__object_put(ag_thread *t, void *object)
     ag_block_list *spare = &t->spare_objects;
     *(void **)object = spare->first;
     spare->first = object;
-    if (__builtin_expect(++spare->n > 4 * BATCH_BYTES / AG_OBJECT_BYTES, 0)) shed(spare, &depot.object_batches);
+    if (__builtin_expect(++spare->n > KEPT_BYTES / AG_OBJECT_BYTES, 0)) shed(spare, &depot.object_batches);
 }
 
 void ag__objects_each(void (*visit)(void *object, void *user), void *user)

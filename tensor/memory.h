@@ -1,7 +1,7 @@
 /* memory.h - the caching allocator: freed memory is kept by size and handed out again, so that a steady training step
  * never calls malloc. Everything that holds elements is aligned to 64 bytes. With AG_NO_MEMORY_CACHING=1 in the
- * environment (and always under AddressSanitizer) every block comes from and goes back to malloc, so that memory
- * checkers see each one. */
+ * environment (and under AddressSanitizer, unless it is 0) every block comes from and goes back to malloc, so that
+ * memory checkers see each one. */
 #ifndef ARGENT_MEMORY_H
 #define ARGENT_MEMORY_H
 #include <argent/export.h>

@@ -6,6 +6,7 @@
 #include "tensor/generator_internal.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #ifdef __clang__
@@ -185,17 +186,27 @@ TABLE(baseline, )
 #ifdef __x86_64__
 TABLE(avx2, __attribute__((target("avx2,fma"))))
 
-const ag_random_kernels *ag__random_kernels(void)
+static const ag_random_kernels *best(void)
 {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? &table_avx2 : &table_baseline;
 }
 #else
-const ag_random_kernels *ag__random_kernels(void) { return &table_baseline; }
+static const ag_random_kernels *best(void) { return &table_baseline; }
 #endif
+
+const ag_random_kernels *ag__random_kernels(void)
+{
+    static const ag_random_kernels *chosen;
+    const ag_random_kernels *kernels = __atomic_load_n(&chosen, __ATOMIC_RELAXED);
+    if (kernels) return kernels;
+    const char *wanted = getenv("AG_CPU_CAPABILITY");
+    kernels = wanted && strcmp(wanted, "baseline") == 0 ? &table_baseline : best();
+    __atomic_store_n(&chosen, kernels, __ATOMIC_RELAXED);
+    return kernels;
+}
 
 const ag_random_kernels *ag__random_kernels_at(int i)
 {
-    const ag_random_kernels *best = ag__random_kernels();
-    if (i == 0) return best;
-    return i == 1 && best != &table_baseline ? &table_baseline : NULL;
+    if (i == 0) return best();
+    return i == 1 && best() != &table_baseline ? &table_baseline : NULL;
 }

@@ -2,8 +2,8 @@
  *
  * The same source is compiled for several instruction sets and a table of the best one is chosen; all of them give the
  * same bits. What decides the bits is written out: every fused multiply-add is an fma() or fmaf(), and the compiler
- * must not fuse others
- * (-ffp-contract=off). The reference is PyTorch on x86-64 with AVX2 and FMA, on whatever machine this runs.
+ * must not fuse others (-ffp-contract=off). The reference is PyTorch on x86-64 with AVX2 and FMA, on whatever machine
+ * this runs.
  */
 #ifndef AG_RANDOM_KERNELS_H
 #define AG_RANDOM_KERNELS_H
@@ -30,7 +30,7 @@ typedef struct ag_random_kernels {
     void (*normal_float)(float *x, int64_t blocks, float mean, float std);
 } ag_random_kernels;
 
-/* The fastest table this CPU can run. */
+/* The fastest table this CPU can run, or the plain one where AG_CPU_CAPABILITY is "baseline" in the environment. */
 const ag_random_kernels *ag__random_kernels(void);
 /* All that it can run, the fastest first; NULL after the last: for tests. */
 const ag_random_kernels *ag__random_kernels_at(int i);

@@ -28,10 +28,13 @@ typedef struct ag_thread {
 
     /* modes (autograd/grad_mode.c) */
     bool grad_off;
-    bool failed;      /* an error stands */
+
+    /* the error (tensor/error.c) */
+    bool failed;      /* one stands: of this kind, with this sentence (at the end) */
     bool stateless;   /* this is the state of threads for which there was no memory */
-    bool handler_due; /* the handler has yet to hear of the standing error (tensor/error.c) */
+    bool handler_due; /* the handler has yet to hear of it */
     int handler_held;
+    ag_error_kind kind;
 
     /* letting go: the dead queue up and one loop buries them, however long the chain (autograd/variable.c) */
     bool burying;
@@ -48,10 +51,9 @@ typedef struct ag_thread {
     ag_block_list spare[AG_N_SIZE_CLASSES], spare_objects;
     struct ag_thread *next, **previous; /* all threads */
 
-    /* numbers made into Variables, by ag_scalar (ops/factory.c) */
+    /* numbers made into Variables, by ag_scalar (autograd/host.c) */
     struct ag_variable *scalars[16];
 
-    ag_error_kind kind;
     char error[AG_ERROR_BYTES];
 } ag_thread;
 

@@ -110,13 +110,40 @@ static void assert_same_kernels(const ag_random_kernels *a, const ag_random_kern
 START_TEST(every_instruction_set_gives_the_same_bits)
 {
     int64_t n = getenv("AG_TEST_LONG") ? 1 << 24 : getenv("AG_TEST_VALGRIND") ? 1 << 12 : 1 << 18;
-    ck_assert_ptr_eq(ag__random_kernels_at(0), ag__random_kernels());
     const ag_random_kernels *last = NULL;
     for (int i = 0; ag__random_kernels_at(i); i++) {
         last = ag__random_kernels_at(i);
         assert_same_kernels(ag__random_kernels_at(0), last, n);
     }
     ck_assert_str_eq(last->name, "baseline");
+}
+END_TEST
+
+START_TEST(the_environment_chooses_the_instruction_set)
+{
+    const char *wanted = getenv("AG_CPU_CAPABILITY");
+    bool plain = wanted && strcmp(wanted, "baseline") == 0;
+    ck_assert_str_eq(ag__random_kernels()->name, plain ? "baseline" : ag__random_kernels_at(0)->name);
+}
+END_TEST
+
+/* The recorded calls once more by this program, run anew with the variable set. */
+START_TEST(and_with_each_the_recorded_calls_give_pytorchs_numbers)
+{
+    if (getenv("AG_TEST_VALGRIND")) return; /* the program that runs is valgrind */
+    static const char *const capability[] = { "baseline", "avx2", "avx512", "sse9" };
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        setenv("AG_CPU_CAPABILITY", capability[_i], 1);
+        setenv("CK_RUN_CASE", "recorded", 1);
+        execl("/proc/self/exe", "test_generator", (char *)NULL);
+        _exit(EXIT_FAILURE);
+    }
+    int status;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "AG_CPU_CAPABILITY=%s: status %d", capability[_i],
+                  status);
 }
 END_TEST
 
@@ -353,11 +380,15 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("generator");
-    TCase *cases = tcase_create("generator");
+    TCase *recorded = tcase_create("recorded"), *cases = tcase_create("generator");
+    tcase_set_timeout(recorded, 300);
+    tcase_add_test(recorded, recorded_calls_give_pytorchs_numbers_states_and_sentences);
+    tcase_add_test(recorded, the_environment_chooses_the_instruction_set);
+    suite_add_tcase(suite, recorded);
     tcase_add_checked_fixture(cases, NULL, tear_down);
     tcase_set_timeout(cases, 300);
-    tcase_add_test(cases, recorded_calls_give_pytorchs_numbers_states_and_sentences);
     tcase_add_test(cases, every_instruction_set_gives_the_same_bits);
+    tcase_add_loop_test(cases, and_with_each_the_recorded_calls_give_pytorchs_numbers, 0, 4);
     tcase_add_test(cases, a_new_generator_starts_from_pytorchs_seed);
     tcase_add_test(cases, the_low_half_of_a_seed_decides_and_all_of_it_is_remembered);
     tcase_add_test(cases, unforeseen_seeds_differ_and_are_remembered);

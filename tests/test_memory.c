@@ -5,6 +5,8 @@
 #include "support.h"
 
 #include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 enum { MEGABYTE = 1 << 20 };
 
@@ -333,12 +335,127 @@ START_TEST(a_thread_that_ends_leaves_its_memory_to_the_others)
 }
 END_TEST
 
-SUPPORT_MAIN("memory", every_variables_elements_begin_on_a_cache_line,
-             a_variable_without_elements_takes_part_like_any_other,
-             memory_allocated_is_what_variables_hold_and_returns_to_its_start,
-             a_graph_holds_what_backward_needs_until_backward, empty_cache_gives_spare_memory_back_to_the_system,
-             memory_that_was_freed_is_used_again, a_steady_training_never_asks_the_system_for_memory,
-             nor_does_one_whose_images_are_batch_last, nor_does_one_whose_batches_are_made_by_threads,
-             the_count_of_calls_to_the_system_can_tell, printing_takes_no_memory, nor_does_an_error_sentence,
-             what_cannot_be_printed_is_an_error, what_one_thread_makes_and_another_frees_flows_back,
-             a_thread_that_ends_leaves_its_memory_to_the_others)
+/* ---- forks ---- */
+
+static struct {
+    Variable *shared; /* a leaf */
+    bool stop, failed;
+} busy;
+
+static bool differentiate(int64_t n)
+{
+    AG_SCOPE;
+    Variable *x = ag_mul(busy.shared, ag_full(AG_SHAPE(n, 1), 0.5));
+    return ag_backward(ag_sum(ag_mul(x, x)));
+}
+
+/* Takes all the locks there are, again and again. */
+static void *work_until_stopped(void *unused)
+{
+    for (int64_t n = 1; !__atomic_load_n(&busy.stop, __ATOMIC_RELAXED); n = n % 3000 + 7) {
+        bool ok = differentiate(n);
+        for (int i = 0; i < 100; i++) {
+            AG_SCOPE;
+            ok = ag_empty(AG_SHAPE(50000)) && ok; /* too large for the thread's own store */
+        }
+        ok = ok && !ag_zeros(AG_SHAPE(-1)) && ag_error_code() == AG_EINVAL;
+        ag_clear_error();
+        if (!ok) __atomic_store_n(&busy.failed, true, __ATOMIC_RELAXED);
+    }
+    return unused;
+}
+
+START_TEST(a_program_that_forks_while_its_threads_work_goes_on_in_child_and_parent)
+{
+    /* ThreadSanitizer does not allow threads in the child of a process with threads */
+    if (interpose_sanitized() && !interpose_address_sanitizer()) return;
+    busy.shared = ag_ones(AG_SHAPE(5), .requires_grad = true);
+    pthread_t thread[2];
+    for (int i = 0; i < 2; i++) ck_assert_int_eq(pthread_create(&thread[i], NULL, work_until_stopped, NULL), 0);
+    for (int i = 0; i < 100; i++) {
+        pid_t child = fork();
+        ck_assert_int_ge(child, 0);
+        if (child == 0) {
+            alarm(60); /* a lock that nobody opens would end here */
+            bool ok = ag_set_num_threads(2);
+            for (int64_t n = 1; n < 100000; n *= 10) ok = differentiate(n) && ok;
+            ag_empty_cache();
+            ok = ok && ag_memory_allocated() > 0 && !ag_zeros(AG_SHAPE(-1)) && ag_error_code() == AG_EINVAL;
+            _exit(ok ? 0 : 1);
+        }
+        int status;
+        ck_assert_int_eq(waitpid(child, &status, 0), child);
+        ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "child %d ended with status %d", i, status);
+    }
+    __atomic_store_n(&busy.stop, true, __ATOMIC_RELAXED);
+    for (int i = 0; i < 2; i++) pthread_join(thread[i], NULL);
+    ck_assert(!busy.failed);
+    OK(differentiate(100000));
+}
+END_TEST
+
+/* ---- the environment ---- */
+
+/* The library reads the variable once, so this program is run anew; main hands over to check_caching. */
+START_TEST(caching_is_off_where_the_environment_says_1)
+{
+    if (getenv("AG_TEST_VALGRIND")) return; /* the program that runs is valgrind */
+    static const struct {
+        const char *value;
+        bool off, usual;
+    } rows[] = {
+        { "1", .off = true },   { "0", .off = false },   { "", .usual = true },
+        { "2", .usual = true }, { "10", .usual = true }, { "no", .usual = true },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        bool off = rows[i].usual ? interpose_address_sanitizer() : rows[i].off;
+        pid_t child = fork();
+        ck_assert_int_ge(child, 0);
+        if (child == 0) {
+            setenv("AG_NO_MEMORY_CACHING", rows[i].value, 1);
+            execl("/proc/self/exe", "test_memory", off ? "off" : "on", (char *)NULL);
+            _exit(3);
+        }
+        int status;
+        ck_assert_int_eq(waitpid(child, &status, 0), child);
+        ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "AG_NO_MEMORY_CACHING=%s: status %d",
+                      rows[i].value, status);
+    }
+}
+END_TEST
+
+/* Whether a block that was let go is kept for the next one. */
+static int check_caching(bool off)
+{
+    {
+        AG_SCOPE;
+        ag_zeros(AG_SHAPE(1000, 1000));
+    }
+    bool kept = ag_memory_reserved() - ag_memory_allocated() >= 4000000;
+    return ag_error() || kept == off ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+    const TTest *all[] = {
+        every_variables_elements_begin_on_a_cache_line,
+        a_variable_without_elements_takes_part_like_any_other,
+        memory_allocated_is_what_variables_hold_and_returns_to_its_start,
+        a_graph_holds_what_backward_needs_until_backward,
+        empty_cache_gives_spare_memory_back_to_the_system,
+        memory_that_was_freed_is_used_again,
+        a_steady_training_never_asks_the_system_for_memory,
+        nor_does_one_whose_images_are_batch_last,
+        nor_does_one_whose_batches_are_made_by_threads,
+        the_count_of_calls_to_the_system_can_tell,
+        printing_takes_no_memory,
+        nor_does_an_error_sentence,
+        what_cannot_be_printed_is_an_error,
+        what_one_thread_makes_and_another_frees_flows_back,
+        a_thread_that_ends_leaves_its_memory_to_the_others,
+        a_program_that_forks_while_its_threads_work_goes_on_in_child_and_parent,
+        caching_is_off_where_the_environment_says_1,
+    };
+    if (argc == 2) return check_caching(!strcmp(argv[1], "off"));
+    return support_main("memory", all, sizeof all / sizeof *all);
+}
