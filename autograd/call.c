@@ -90,8 +90,10 @@ const ag_op *ag_op_find(const char *name)
 
 /* ---- the schema ---- */
 
-static const char *const kind_names[] = { "Tensor", "Tensor[]", "int",   "float",  "bool",         "str",      "int[2]",
-                                          "int[]",  "int[]",    "dtype", "Device", "MemoryFormat", "Generator" };
+static const char *const kind_names[] = {
+    "Tensor", "Tensor[]", "int",   "float", "Scalar", "bool",         "str",
+    "int[2]", "int[]",    "int[]", "dtype", "Device", "MemoryFormat", "Generator"
+};
 
 /* A default as Python writes it. */
 static const char *fallback_name(const ag_arg *a)
@@ -202,27 +204,25 @@ static bool is_sound(const ag_value *v)
 }
 
 /* A Variable without dimensions counts as a number where it wants no gradient. */
-static bool as_number(const ag_value *v, bool whole, double *f, int64_t *i)
+static bool as_number(const ag_value *v, bool whole, ag_number *out)
 {
     switch (v->kind) {
     case AG_VALUE_INT:
-        *i = v->i;
-        *f = (double)v->i;
+        *out = v->i;
         return true;
     case AG_VALUE_BOOL:
-        *i = v->b;
-        *f = v->b;
+        *out = v->b;
         return true;
     case AG_VALUE_FLOAT:
-        *f = v->f;
-        *i = 0;
+        *out = v->f;
         return !whole;
-    case AG_VALUE_TENSOR:
-        if (!v->tensor || v->tensor == AG_NONE || v->tensor->tensor.ndim || v->tensor->requires_grad) return false;
-        if (whole && ag__is_floating((ag_dtype)v->tensor->tensor.dtype)) return false;
-        *f = ag_item(v->tensor);
-        *i = whole ? ag_item_int64(v->tensor) : 0;
-        return true;
+    case AG_VALUE_TENSOR: {
+        const ag_variable *x = v->tensor;
+        if (!x || x == AG_NONE || x->tensor.ndim || x->requires_grad) return false;
+        bool fractional = ag__is_floating((ag_dtype)x->tensor.dtype);
+        *out = fractional ? (ag_number)ag_item(x) : (ag_number)ag_item_int64(x);
+        return !(whole && fractional);
+    }
     default:
         return false;
     }
@@ -258,8 +258,7 @@ static bool bind(binding *b, int k, const ag_value *v, bool by_name)
 {
     const ag_arg *a = &b->op->args[k];
     void *field = b->args + a->offset;
-    double f;
-    int64_t i;
+    ag_number number;
     bool ok = false;
     if (b->bound >> k & 1) return refuse(b, "%s() got multiple values for argument '%s'", b->op->name, a->name);
     b->bound |= (uint64_t)1 << k;
@@ -286,10 +285,13 @@ static bool bind(binding *b, int k, const ag_value *v, bool by_name)
         if (ok) *(ag_list *)field = v->kind == AG_VALUE_TENSORS ? v->tensors : ag_list_from(0, NULL);
         break;
     case AG_KIND_Int:
-        if ((ok = as_number(v, true, &f, &i))) *(int64_t *)field = i;
+        if ((ok = as_number(v, true, &number))) *(int64_t *)field = (int64_t)number;
         break;
     case AG_KIND_Float:
-        if ((ok = as_number(v, false, &f, &i))) *(double *)field = f;
+        if ((ok = as_number(v, false, &number))) *(double *)field = (double)number;
+        break;
+    case AG_KIND_Number:
+        if ((ok = as_number(v, false, &number))) *(ag_number *)field = number;
         break;
     case AG_KIND_Bool:
         if ((ok = v->kind == AG_VALUE_BOOL || v->kind == AG_VALUE_INT))

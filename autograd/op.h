@@ -43,6 +43,7 @@ typedef enum {
     AG_KIND_Tensors,
     AG_KIND_Int,
     AG_KIND_Float,
+    AG_KIND_Number,
     AG_KIND_Bool,
     AG_KIND_Str,
     AG_KIND_Size,

@@ -186,7 +186,7 @@ AG_OP_PLAIN(copy_, .node = "CopyBackwards", .numbers = 2, .inplace_only = true, 
 
 static void zeros_backward(ag_gradients *b) { b->grad[0] = ag_zeros_like(b->g[0]); }
 
-#define AG_ARGS_fill_(must, may) must(Tensor, input) must(Float, value)
+#define AG_ARGS_fill_(must, may) must(Tensor, input) must(Number, value)
 static bool fill__shape(ag_run *r);
 static bool fill__cpu(ag_run *r);
 AG_OP_PLAIN(fill_, .node = "FillBackward2", .inplace_only = true, .shape = fill__shape, .kernel = { fill__cpu },
@@ -215,7 +215,7 @@ AG_OP_PLAIN(zero_, .node = "ZeroBackward0", .inplace_only = true, .shape = zero_
 
 /* ---- where a mask says so ---- */
 
-#define AG_ARGS_masked_fill(must, may) must(Tensor, input) must(Tensor, mask) must(Float, value)
+#define AG_ARGS_masked_fill(must, may) must(Tensor, input) must(Tensor, mask) must(Number, value)
 static bool masked_fill_shape(ag_run *r);
 static bool masked_fill_cpu(ag_run *r);
 static void masked_fill_backward(ag_gradients *b);
@@ -254,7 +254,7 @@ static bool masked_fill_cpu(ag_run *r)
     const struct ag_masked_fill_args *a = r->args;
     const ag_tensor *y = &r->out[0]->tensor;
     masked m = { .item = ag__itemsize(y) };
-    ag__store(m.value, (ag_dtype)y->dtype, a->value);
+    ag__store_number(m.value, (ag_dtype)y->dtype, a->value);
     if (r->out[0] != a->input) ag__copy_elements(y, &a->input->tensor);
     ag_walk w;
     ag__walk(&w, 2, (const ag_tensor *const[]){ y, &a->mask->tensor });

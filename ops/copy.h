@@ -49,13 +49,13 @@ AG_DECLARE(int)
 #define ag_cpu(input)  ag_to(input, AG_CPU)
 
 /* Every element of input becomes value, or zero. Returns input. */
-AG_API ag_variable *ag_fill_(ag_variable *input, double value);
+AG_API ag_variable *ag_fill_(ag_variable *input, ag_number value);
 AG_API ag_variable *ag_zero_(ag_variable *input);
 
 /* input with `value` where mask (bool, broadcasts) is true. ag_masked_fill_ changes input, to which the mask must
  * broadcast. */
-AG_API ag_variable *ag_masked_fill(ag_variable *input, ag_variable *mask, double value);
-AG_API ag_variable *ag_masked_fill_(ag_variable *input, ag_variable *mask, double value);
+AG_API ag_variable *ag_masked_fill(ag_variable *input, ag_variable *mask, ag_number value);
+AG_API ag_variable *ag_masked_fill_(ag_variable *input, ag_variable *mask, ag_number value);
 
 AG_END_DECLS
 #endif

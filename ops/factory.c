@@ -13,13 +13,13 @@
 #include <math.h>
 #include <string.h>
 
-bool ag__check_number(const ag_op *op, const void *args, double value, ag_dtype dtype)
+bool ag__check_number(const ag_op *op, const void *args, ag_number value, ag_dtype dtype)
 {
     static const char *const type[AG_N_DTYPES] = { "float", "double", "int64_t", "int", "uint8_t", "bool" };
     bool fits = true;
     switch (dtype) {
     case AG_FLOAT32:
-        fits = !isfinite(value) || fabs(value) <= FLT_MAX;
+        fits = !isfinite(value) || fabsl(value) <= FLT_MAX;
         break;
     case AG_INT64:
         fits = value >= -0x1p63 && value < 0x1p63;
@@ -28,7 +28,7 @@ bool ag__check_number(const ag_op *op, const void *args, double value, ag_dtype 
         fits = value > -0x1.00000002p31 && value < 0x1p31;
         break;
     case AG_UINT8:
-        fits = value > -256 && value < 256 && (value >= 0 || value == trunc(value));
+        fits = value > -256 && value < 256 && (value >= 0 || value == truncl(value));
         break;
     default:
         break;
@@ -110,7 +110,7 @@ static bool make_like(ag_run *r, const ag_variable *input, options o, ag_memory_
 
 /* ---- one number everywhere ---- */
 
-static bool fill(ag_run *r, double value)
+static bool fill(ag_run *r, ag_number value)
 {
     ag__fill_elements(&r->out[0]->tensor, value);
     return true;
@@ -184,10 +184,10 @@ AG_OP(full_like, .shape = full_like_shape, .kernel = { full_like_cpu }, .non_dif
 /* ---- ranges ---- */
 
 /* Whole and small enough to have been meant as an integer. */
-static bool is_whole(double x) { return x == floor(x) && fabs(x) < 0x1p63; }
+static bool is_whole(ag_number x) { return x == floorl(x) && x >= -0x1p63L && x < 0x1p63L; }
 
 typedef struct range {
-    double start, end, step;
+    ag_number start, end, step;
     ag_dtype dtype;
     int64_t n;
 } range;
@@ -203,11 +203,19 @@ static range range_of(const struct ag_arange_args *a)
         g.dtype = is_whole(g.start) && is_whole(g.end) && is_whole(g.step) ? AG_INT64 : ag_get_default_dtype();
     if (g.dtype ==
         AG_INT64) { /* how many there are is counted in int64, too; in narrower integers PyTorch only steps */
-        g.start = trunc(g.start);
-        g.end = trunc(g.end);
-        g.step = trunc(g.step);
+        g.start = truncl(g.start);
+        g.end = truncl(g.end);
+        g.step = truncl(g.step);
     }
     return g;
+}
+
+static bool range_fits(ag_run *r, const range *g)
+{
+    const ag_number each[] = { g->start, g->end, g->step };
+    for (int k = 0; k < 3; k++)
+        if (!ag__check_number(r->op, r->args, each[k], AG_INT64)) return false;
+    return true;
 }
 
 static bool arange_shape(ag_run *r)
@@ -217,11 +225,15 @@ static bool arange_shape(ag_run *r)
     if (g.dtype == AG_BOOL) return ag__fail_call(r->op, a, "\"arange_cpu\" not implemented for 'Bool'");
     if (!(g.step > 0 || g.step < 0)) return ag__fail_call(r->op, a, "step must be nonzero");
     if (!isfinite(g.start) || !isfinite(g.end))
-        return ag__fail_call(r->op, a, "unsupported range: %g -> %g", g.start, g.end);
+        return ag__fail_call(r->op, a, "unsupported range: %g -> %g", (double)g.start, (double)g.end);
+    if (g.dtype == AG_INT64 && !range_fits(r, &g)) return false;
     if (g.step > 0 ? g.end < g.start : g.end > g.start)
         return ag__fail_call(r->op, a, "upper bound and lower bound inconsistent with step sign");
-    double n = ceil((g.end - g.start) / g.step);
+    /* counted in the type itself if it is int64, else in double */
+    ag_number n = g.dtype == AG_INT64 ? ceill((g.end - g.start) / g.step)
+                                      : ceil(((double)g.end - (double)g.start) / (double)g.step);
     if (!(n >= 0 && n < 0x1p62)) return ag__fail_call(r->op, a, "invalid size, possible overflow?");
+    if (!ag__is_floating(g.dtype) && !range_fits(r, &g)) return false;
     int64_t size = (int64_t)n;
     options o = OPTIONS(a);
     o.dtype = g.dtype;
@@ -232,17 +244,18 @@ static bool arange_cpu(ag_run *r)
 {
     range g = range_of(r->args);
     ag_tensor *y = &r->out[0]->tensor;
-    int64_t n = y->numel, first, by;
+    int64_t n = y->numel;
+    double start = (double)g.start, step = (double)g.step;
+    bool whole = !ag__is_floating(g.dtype); /* then they fit */
+    int64_t first = whole ? (int64_t)g.start : 0, by = whole ? (int64_t)g.step : 0;
     switch (g.dtype) {
     case AG_FLOAT32:
-        for (int64_t i = 0; i < n; i++) ((float *)(void *)y->data)[i] = (float)(g.start + g.step * (double)i);
+        for (int64_t i = 0; i < n; i++) ((float *)(void *)y->data)[i] = (float)(start + step * (double)i);
         break;
     case AG_FLOAT64:
-        for (int64_t i = 0; i < n; i++) ((double *)(void *)y->data)[i] = g.start + g.step * (double)i;
+        for (int64_t i = 0; i < n; i++) ((double *)(void *)y->data)[i] = start + step * (double)i;
         break;
     default:
-        first = ag__to_int64(g.start);
-        by = ag__to_int64(g.step);
         for (int64_t i = 0; i < n; i++)
             ag__store_int64(y->data + i * (int64_t)ag__itemsize(y), g.dtype,
                             (int64_t)((uint64_t)first + (uint64_t)by * (uint64_t)i));

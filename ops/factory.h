@@ -33,10 +33,10 @@ AG_DECLARE(zeros)
 #define ag_ones(...)            AG_CALL(ones, __VA_ARGS__)
 AG_DECLARE(ones)
 
-/* fill_value everywhere. The type is the default one unless given: a C number does not say whether it was meant as an
- * integer. */
+/* fill_value everywhere, any double or int64_t as it is. The type is the default one unless given: a C number does not
+ * say whether it was meant as an integer. */
 #define AG_ARGS_full(must, may) \
-    must(Shape, size) must(Float, fill_value) AG_MAY_MAKE_(may) may(Format, memory_format, AG_CONTIGUOUS_FORMAT)
+    must(Shape, size) must(Number, fill_value) AG_MAY_MAKE_(may) may(Format, memory_format, AG_CONTIGUOUS_FORMAT)
 #define ag_full(...) AG_CALL(full, __VA_ARGS__)
 AG_DECLARE(full)
 
@@ -55,14 +55,14 @@ AG_DECLARE(zeros_like)
 AG_DECLARE(ones_like)
 
 #define AG_ARGS_full_like(must, may) \
-    must(Tensor, input) must(Float, fill_value) AG_MAY_MAKE_(may) may(Format, memory_format, AG_PRESERVE_FORMAT)
+    must(Tensor, input) must(Number, fill_value) AG_MAY_MAKE_(may) may(Format, memory_format, AG_PRESERVE_FORMAT)
 #define ag_full_like(...) AG_CALL(full_like, __VA_ARGS__)
 AG_DECLARE(full_like)
 
 /* start, start + step, ... up to but without end: ag_arange(5) is 0 1 2 3 4, ag_arange(1, 5) 1 2 3 4, ag_arange(1, 5,
  * 2) 1 3. As in PyTorch a first number on its own is the end. Without a .dtype, whole numbers make an int64 and others
  * the default type. */
-#define AG_ARGS_arange(must, may) must(Float, start) may(Float, end, NAN) may(Float, step, 1) AG_MAY_MAKE_(may)
+#define AG_ARGS_arange(must, may) must(Number, start) may(Number, end, NAN) may(Number, step, 1) AG_MAY_MAKE_(may)
 #define ag_arange(...)            AG_CALL(arange, __VA_ARGS__)
 AG_DECLARE(arange)
 

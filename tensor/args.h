@@ -39,6 +39,8 @@ typedef struct ag_list { /* Variables; borrowed for the call */
     int64_t n;
     ag_variable *const *at;
 } ag_list;
+/* A number that becomes an element: wide enough to hold any double and any int64_t as it is. */
+typedef long double ag_number __attribute__((aligned(8)));
 typedef int64_t ag_sizes; /* a number for every side, or AG_SIZE(5, 3): up to three in one number, 20 bits each */
 typedef int64_t ag_dims;  /* one dimension, AG_ALL, or AG_DIMS(0, -1): up to eight in one number, 6 bits each */
 
@@ -60,6 +62,7 @@ typedef ag_generator Generator;
 #define AG_TYPE_Tensors   ag_list
 #define AG_TYPE_Int       int64_t
 #define AG_TYPE_Float     double
+#define AG_TYPE_Number    ag_number
 #define AG_TYPE_Bool      bool
 #define AG_TYPE_Str       const char *
 #define AG_TYPE_Size      ag_sizes

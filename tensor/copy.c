@@ -140,13 +140,13 @@ static void row_of_fill(void *user, char *const *data, const int64_t *stride, in
         f->convert->row(data[0], stride[0], f->value, 0, count);
 }
 
-void ag__fill_elements(const ag_tensor *to, double value)
+void ag__fill_elements(const ag_tensor *to, ag_number value)
 {
     ag_walk w;
     ag__walk(&w, 1, &to);
     ag__convert_row convert = { ag__convert_rows[to->dtype][to->dtype], (int64_t)ag__itemsize(to) };
     filling f = { .convert = &convert, .one_byte = true };
-    ag__store(f.value, (ag_dtype)to->dtype, value);
+    ag__store_number(f.value, (ag_dtype)to->dtype, value);
     for (int i = 1; i < convert.item; i++) f.one_byte &= f.value[i] == f.value[0];
     ag__walk_rows(&w, GRAIN, row_of_fill, &f);
 }

@@ -187,3 +187,13 @@ void ag__store_int64(char *at, ag_dtype dtype, int64_t value)
         break;
     }
 }
+
+void ag__store_number(char *at, ag_dtype dtype, ag_number value)
+{
+    if (dtype == AG_FLOAT32)
+        *(float *)at = (float)value;
+    else if (dtype == AG_INT64 && value >= -0x1p63L && value < 0x1p63L)
+        *(int64_t *)at = (int64_t)value;
+    else
+        ag__store(at, dtype, (double)value);
+}

@@ -101,6 +101,7 @@ double ag__load(const char *at, ag_dtype dtype);
 void ag__store(char *at, ag_dtype dtype, double value);
 int64_t ag__load_int64(const char *at, ag_dtype dtype);
 void ag__store_int64(char *at, ag_dtype dtype, int64_t value);
+void ag__store_number(char *at, ag_dtype dtype, ag_number value); /* rounded once, integers as they are */
 
 /* ---- walking in step over several operands ---- */
 
@@ -124,6 +125,6 @@ void ag__walk_rows(const ag_walk *w, int64_t grain, ag_row *row, void *user);
 
 /* Copy with conversion between any strides and types on the CPU; same sizes (or broadcasting from). */
 void ag__copy_elements(const ag_tensor *to, const ag_tensor *from);
-void ag__fill_elements(const ag_tensor *to, double value);
+void ag__fill_elements(const ag_tensor *to, ag_number value);
 
 #endif

@@ -24,6 +24,7 @@ static double get_Float(const ag_value *v)
     return v->kind == AG_VALUE_BOOL ? v->b : v->f;
 }
 static int64_t get_Int(const ag_value *v) { return v->kind == AG_VALUE_BOOL ? v->b : v->i; }
+static ag_number get_Number(const ag_value *v) { return v->kind == AG_VALUE_FLOAT ? v->f : (ag_number)get_Int(v); }
 static bool get_Bool(const ag_value *v) { return v->b; }
 static const char *get_Str(const ag_value *v) { return v->s; }
 static Shape get_Shape(const ag_value *v) { return v->kind == AG_VALUE_INT ? ag_sizes_of(1, &v->i) : v->ints; }

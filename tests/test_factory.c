@@ -2,6 +2,10 @@
 #include "op_cases.h"
 #include "support.h"
 
+#include <argent/call.h>
+
+#include <stdio.h>
+
 START_TEST(factories_do_what_pytorchs_do) { replay("factory"); }
 END_TEST
 
@@ -173,9 +177,89 @@ START_TEST(a_number_is_kept_for_reuse_and_stays_while_it_is_held)
 }
 END_TEST
 
+/* ---- numbers at the limits of their types ---- */
+
+static void check_int64(Variable *x, int64_t n, const int64_t *expected)
+{
+    OK(x);
+    ck_assert_int_eq(ag_dtype_of(x), AG_INT64);
+    ck_assert_int_eq(ag_numel(x), n);
+    for (int64_t i = 0; i < n; i++) ck_assert_int_eq(((const int64_t *)ag_data(x))[i], expected[i]);
+}
+#define INT64S(x, ...) check_int64(x, AG_COUNT_OF(int64_t, __VA_ARGS__), (const int64_t[]){ __VA_ARGS__ })
+
+START_TEST(every_int64_can_be_filled_in)
+{
+    static const int64_t values[] = { INT64_MIN,        INT64_MIN + 1, -9007199254740993,
+                                      9007199254740993, INT64_MAX - 1, INT64_MAX };
+    Variable *yes = ag_ones(AG_SHAPE(2), .dtype = AG_BOOL);
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        int64_t v = values[i];
+        Variable *x = ag_full(AG_SHAPE(2), v, .dtype = AG_INT64), *named;
+        INT64S(x, v, v);
+        INT64S(ag_full_like(x, v), v, v);
+        INT64S(ag_fill_(ag_zeros(AG_SHAPE(2), .dtype = AG_INT64), v), v, v);
+        INT64S(ag_masked_fill(ag_zeros_like(x), yes, v), v, v);
+        const ag_value by_int[] = { ag_of(AG_SHAPE(2)), ag_of(v) };
+        const ag_value by_tensor[] = { ag_of(AG_SHAPE(2)), ag_of(ag_tensor(((int64_t[]){ v }), AG_SCALAR_SHAPE)) };
+        const ag_named_value dtype[] = { { "dtype", { .kind = AG_VALUE_DTYPE, .dtype = AG_INT64 } } };
+        ck_assert_int_eq(ag_call("full", 2, by_int, 1, dtype, &named, 1), 1);
+        INT64S(named, v, v);
+        ck_assert_int_eq(ag_call("full", 2, by_tensor, 1, dtype, &named, 1), 1);
+        INT64S(named, v, v);
+        ck_assert(ag_item(ag_full(AG_SHAPE(1), v)) == (float)v); /* rounded once */
+        ck_assert(ag_item(ag_full(AG_SHAPE(1), v, .dtype = AG_FLOAT64)) == (double)v);
+        OK(ag_item(ag_full(AG_SHAPE(1), v, .dtype = AG_BOOL)) == 1);
+    }
+}
+END_TEST
+
+START_TEST(what_does_not_fit_its_type_is_refused_with_pytorchs_sentence)
+{
+    static const struct {
+        double value;
+        ag_dtype dtype;
+        const char *type;
+    } rows[] = {
+        { 0x1p63, AG_INT64, "int64_t" },  { -0x1.0000000000001p63, AG_INT64, "int64_t" },
+        { NAN, AG_INT64, "int64_t" },     { 0x1p31, AG_INT32, "int" },
+        { -0x1p31 - 1, AG_INT32, "int" }, { 256, AG_UINT8, "uint8_t" },
+        { -256, AG_UINT8, "uint8_t" },    { INFINITY, AG_UINT8, "uint8_t" },
+        { 3.5e38, AG_FLOAT32, "float" },
+    };
+    Variable *yes = ag_ones(AG_SHAPE(1), .dtype = AG_BOOL);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char sentence[80];
+        snprintf(sentence, sizeof sentence, "value cannot be converted to type %s without overflow", rows[i].type);
+        Variable *x = ag_zeros(AG_SHAPE(1), .dtype = rows[i].dtype);
+        REFUSED(ag_full(AG_SHAPE(1), rows[i].value, .dtype = rows[i].dtype), sentence);
+        REFUSED(ag_full_like(x, rows[i].value), sentence);
+        REFUSED(ag_fill_(x, rows[i].value), sentence);
+        REFUSED(ag_masked_fill_(x, yes, rows[i].value), sentence);
+        VALUES(x, 0);
+    }
+}
+END_TEST
+
+START_TEST(a_range_reaches_the_ends_of_int64)
+{
+    INT64S(ag_arange(INT64_MAX - 2, INT64_MAX), INT64_MAX - 2, INT64_MAX - 1);
+    INT64S(ag_arange(INT64_MIN, INT64_MIN + 2), INT64_MIN, INT64_MIN + 1);
+    INT64S(ag_arange(INT64_MAX, INT64_MAX - 5, -2), INT64_MAX, INT64_MAX - 2, INT64_MAX - 4);
+    INT64S(ag_arange(INT64_MIN, INT64_MAX, INT64_MAX), INT64_MIN, -1, INT64_MAX - 1);
+    INT64S(ag_arange(9007199254740992, 9007199254740995), 9007199254740992, 9007199254740993, 9007199254740994);
+    VALUES(ag_arange(0x1p40, 0x1p40 + 3, .dtype = AG_INT32), 0, 1, 2);
+    REFUSED(ag_arange(0, 0x1p63, .dtype = AG_INT64), "value cannot be converted to type int64_t without overflow");
+    REFUSED(ag_arange(-1e19, 0, 1e18, .dtype = AG_UINT8), "value cannot be converted to type int64_t without overflow");
+    REFUSED(ag_arange(0, INFINITY, .dtype = AG_INT64), "unsupported range: 0 -> inf");
+    REFUSED(ag_arange(0, 1e30, .dtype = AG_INT32), "invalid size, possible overflow?");
+}
+END_TEST
+
 SUPPORT_MAIN("factory", factories_do_what_pytorchs_do, every_factory_can_be_called_directly,
              whole_numbers_make_an_int64_range_and_others_a_floating_one,
              a_factory_makes_a_leaf_that_wants_a_gradient_even_without_grad_mode, the_default_type_can_be_changed,
              tensor_from_copies_and_copy_to_copies_back, tensor_takes_its_options_by_name,
              from_blob_uses_the_memory_itself_until_the_last_view_goes, item_is_the_only_element,
-             a_number_is_kept_for_reuse_and_stays_while_it_is_held)
+             a_number_is_kept_for_reuse_and_stays_while_it_is_held, every_int64_can_be_filled_in,
+             what_does_not_fit_its_type_is_refused_with_pytorchs_sentence, a_range_reaches_the_ends_of_int64)
