@@ -90,9 +90,24 @@ const ag_op *ag_op_find(const char *name)
 
 /* ---- the schema ---- */
 
-static const char *const kind_names[] = {
-    "Tensor", "Tensor[]", "int",   "float", "Scalar", "bool",         "str",
-    "int[2]", "int[]",    "int[]", "dtype", "Device", "MemoryFormat", "Generator"
+/* What the arguments are called in a schema, and what Python calls the values they take. */
+static const struct {
+    const char *schema, *python;
+} kinds[] = {
+    [AG_KIND_Tensor] = { "Tensor", "Tensor" },
+    [AG_KIND_Tensors] = { "Tensor[]", "tuple of Tensors" },
+    [AG_KIND_Int] = { "int", "int" },
+    [AG_KIND_Float] = { "float", "float" },
+    [AG_KIND_Number] = { "Scalar", "Number" },
+    [AG_KIND_Bool] = { "bool", "bool" },
+    [AG_KIND_Str] = { "str", "str" },
+    [AG_KIND_Size] = { "int[2]", "tuple of ints" },
+    [AG_KIND_Dims] = { "int[]", "tuple of ints" },
+    [AG_KIND_Shape] = { "int[]", "tuple of ints" },
+    [AG_KIND_Dtype] = { "dtype", "torch.dtype" },
+    [AG_KIND_Device] = { "Device", "torch.device" },
+    [AG_KIND_Format] = { "MemoryFormat", "torch.memory_format" },
+    [AG_KIND_Generator] = { "Generator", "Generator" },
 };
 
 /* A default as Python writes it. */
@@ -130,7 +145,7 @@ size_t ag_op_schema(const ag_op *op, char *text, size_t room)
         const ag_arg *a = &op->args[i];
         const char *fallback = a->fallback ? fallback_name(a) : NULL;
         append(text, room, &n, "%s", i ? ", " : "");
-        append(text, room, &n, "%s", kind_names[a->kind]);
+        append(text, room, &n, "%s", kinds[a->kind].schema);
         append(text, room, &n, "%s ", fallback && !strcmp(fallback, "None") ? "?" : "");
         append(text, room, &n, "%s", a->name);
         if (fallback) append(text, room, &n, "=%s", fallback);
@@ -170,21 +185,22 @@ static bool refuse(binding *b, const char *format, ...)
     return false;
 }
 
-/* What Python calls the values an argument takes. */
-static const char *wanted(const ag_arg *a)
-{
-    static const char *const names[] = {
-        "Tensor",       "tuple of Tensors",    "int",           "float",         "bool",
-        "str",          "tuple of ints",       "tuple of ints", "tuple of ints", "torch.dtype",
-        "torch.device", "torch.memory_format", "Generator"
-    };
-    return names[a->kind];
-}
+static const char *wanted(const ag_arg *a) { return kinds[a->kind].python; }
 static const char *kind_of(const ag_value *v)
 {
-    static const char *const names[] = { "NoneType", "Tensor", "tuple of Tensors", "int",         "float",
-                                         "bool",     "str",    "tuple of ints",    "torch.dtype", "torch.device",
-                                         "Generator" };
+    static const char *const names[] = {
+        [AG_VALUE_NONE] = "NoneType",
+        [AG_VALUE_TENSOR] = "Tensor",
+        [AG_VALUE_TENSORS] = "tuple of Tensors",
+        [AG_VALUE_INT] = "int",
+        [AG_VALUE_FLOAT] = "float",
+        [AG_VALUE_BOOL] = "bool",
+        [AG_VALUE_STR] = "str",
+        [AG_VALUE_INTS] = "tuple of ints",
+        [AG_VALUE_DTYPE] = "torch.dtype",
+        [AG_VALUE_DEVICE] = "torch.device",
+        [AG_VALUE_GENERATOR] = "Generator",
+    };
     return names[v->kind];
 }
 
