@@ -21,8 +21,11 @@ bool small_training_begin(small_training *s, small_cnn_options o)
                                .memory_format = o.memory_format);
     s->net = small_cnn(o.side, o.dropout, o.dtype);
     s->criterion = ag_nn_cross_entropy_loss();
-    s->sgd = s->net ? ag_optim_sgd(ag_parameters(s->net), .lr = 0.01, .momentum = 0.9) : NULL;
-    return s->data && s->loader && s->net && s->criterion && s->sgd && !ag_error();
+    if (s->net && o.momentum < 0)
+        s->optimizer = ag_optim_adam(ag_parameters(s->net));
+    else if (s->net)
+        s->optimizer = ag_optim_sgd(ag_parameters(s->net), .lr = 0.01, .momentum = o.momentum);
+    return s->data && s->loader && s->net && s->criterion && s->optimizer && !ag_error();
 }
 
 bool small_training_epoch(small_training *s)
@@ -30,9 +33,9 @@ bool small_training_epoch(small_training *s)
     for (Batch batch; ag_data_next(s->loader, &batch);) {
         AG_SCOPE;
         Variable *loss = ag_criterion(s->criterion, ag_forward(s->net, batch.inputs), batch.targets);
-        ag_optim_zero_grad(s->sgd);
+        ag_optim_zero_grad(s->optimizer);
         ag_backward(loss);
-        ag_optim_step(s->sgd);
+        ag_optim_step(s->optimizer);
         if (ag_error()) break;
         s->loss = ag_item(loss);
         s->steps++;
@@ -42,7 +45,7 @@ bool small_training_epoch(small_training *s)
 
 void small_training_end(small_training *s)
 {
-    ag_optim_free(s->sgd);
+    ag_optim_free(s->optimizer);
     ag_module_free(s->criterion);
     ag_module_free(s->net);
     ag_data_loader_free(s->loader);

@@ -1,4 +1,4 @@
-/* small_cnn.h - a training in small: a convolutional network on random images, through a loader, by SGD with momentum.
+/* small_cnn.h - a training in small: a convolutional network on random images, through a loader, by SGD or Adam.
  * It is what the suites on memory, on failures and on threads run. Every function goes on quietly when something
  * failed, and says so by its result. */
 #ifndef AG_TESTS_SMALL_CNN_H
@@ -9,6 +9,7 @@ typedef struct small_cnn_options {
     int64_t samples, side; /* images (samples, 1, side, side) */
     int64_t batch_size, num_workers;
     double dropout;
+    double momentum; /* of SGD; -1: Adam */
     ag_dtype dtype;
     ag_memory_format memory_format;
 } small_cnn_options;
@@ -17,7 +18,7 @@ typedef struct small_training {
     Dataset *data;
     DataLoader *loader;
     Module *net, *criterion;
-    Optimizer *sgd;
+    Optimizer *optimizer;
     double loss; /* of the last batch */
     int steps;
 } small_training;

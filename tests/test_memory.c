@@ -116,20 +116,16 @@ END_TEST
 
 /* ---- a steady training asks the system for nothing ---- */
 
-static void check_steady(int64_t num_workers, ag_memory_format format)
+static void check_steady(small_cnn_options options, int threads)
 {
     /* under AddressSanitizer the library keeps nothing, so that the sanitizer sees each block */
     if (interpose_address_sanitizer()) return;
     if (getenv("AG_NO_MEMORY_CACHING")) return;
-    const small_cnn_options options = {
-        .samples = 44,
-        .side = 16,
-        .batch_size = 8,
-        .num_workers = num_workers,
-        .dropout = 0.25,
-        .dtype = AG_FLOAT32,
-        .memory_format = format,
-    };
+    int before = ag_get_num_threads();
+    OK(ag_set_num_threads(threads));
+    options.samples = 5 * options.batch_size + 4;
+    options.dropout = 0.25;
+    options.dtype = AG_FLOAT32;
     small_training s;
     OK(small_training_begin(&s, options));
     /* four passes: with workers, how far ahead they are is a matter of luck */
@@ -139,17 +135,34 @@ static void check_steady(int64_t num_workers, ag_memory_format format)
     for (int epoch = 0; epoch < 3; epoch++) small_training_epoch(&s);
     int64_t calls = interpose_stop();
     OK(s.steps == 7 * 6);
-    ck_assert_msg(calls == 0, "18 steps of a training that has warmed up asked the system %lld times for memory",
-                  (long long)calls);
+    ck_assert_msg(calls == 0,
+                  "18 steps of a training that has warmed up asked the system %lld times for memory (%d threads, "
+                  "momentum %g)",
+                  (long long)calls, threads, options.momentum);
     ck_assert_int_eq(ag_memory_allocated(), allocated);
     small_training_end(&s);
+    OK(ag_set_num_threads(before));
 }
 
-START_TEST(a_steady_training_never_asks_the_system_for_memory) { check_steady(0, AG_CONTIGUOUS_FORMAT); }
+/* SGD without and with momentum, and Adam; by one thread and, the images large enough to be shared out, by two. */
+static void check_steady_each(int64_t num_workers, ag_memory_format format)
+{
+    static const double momentum[] = { 0, 0.9, -1 };
+    for (int threads = 1; threads <= 2; threads++)
+        for (size_t i = 0; i < sizeof momentum / sizeof *momentum; i++)
+            check_steady((small_cnn_options){ .side = threads == 1 ? 16 : 28,
+                                              .batch_size = threads == 1 ? 8 : 32,
+                                              .num_workers = num_workers,
+                                              .momentum = momentum[i],
+                                              .memory_format = format },
+                         threads);
+}
+
+START_TEST(a_steady_training_never_asks_the_system_for_memory) { check_steady_each(0, AG_CONTIGUOUS_FORMAT); }
 END_TEST
-START_TEST(nor_does_one_whose_images_are_batch_last) { check_steady(0, AG_BATCH_LAST); }
+START_TEST(nor_does_one_whose_images_are_batch_last) { check_steady_each(0, AG_BATCH_LAST); }
 END_TEST
-START_TEST(nor_does_one_whose_batches_are_made_by_threads) { check_steady(2, AG_CONTIGUOUS_FORMAT); }
+START_TEST(nor_does_one_whose_batches_are_made_by_threads) { check_steady_each(2, AG_CONTIGUOUS_FORMAT); }
 END_TEST
 
 START_TEST(the_count_of_calls_to_the_system_can_tell)

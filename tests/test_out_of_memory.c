@@ -48,14 +48,18 @@ static bool batches(int64_t num_workers)
 static bool loader(void) { return batches(0); }
 static bool loader_with_workers(void) { return batches(2); }
 
-static bool training(void)
+static bool training_by(double momentum)
 {
     small_training s;
-    const small_cnn_options few = { .samples = 12, .side = 16, .batch_size = 4, .dropout = 0.25, .dtype = AG_FLOAT32 };
+    const small_cnn_options few = {
+        .samples = 12, .side = 16, .batch_size = 4, .dropout = 0.25, .momentum = momentum, .dtype = AG_FLOAT32
+    };
     bool ok = small_training_begin(&s, few) && small_training_epoch(&s) && s.steps == 3;
     small_training_end(&s);
     return ok;
 }
+static bool training(void) { return training_by(0.9); }
+static bool training_by_adam(void) { return training_by(-1); }
 
 /* The engine's odd corners: views and changes in place, a retained gradient, gradients of gradients, a deep and
  * a wide graph. */
@@ -294,6 +298,7 @@ static const struct {
     { "a loader", loader },
     { "a loader with workers", loader_with_workers },
     { "a training", training },
+    { "a training by Adam", training_by_adam },
     { "the engine", engine },
     { "saving and loading", saving_and_loading },
     { "printing", printing },
