@@ -154,6 +154,13 @@ __attribute__((destructor)) static void at_exit(void)
 }
 
 /* ---- blocks ---- */
+
+/* By the thread itself; others may look. */
+static inline void count(ag_thread *t, int64_t bytes)
+{
+    __atomic_store_n(&t->allocated, t->allocated + bytes, __ATOMIC_RELAXED);
+}
+
 static void *system_block(size_t bytes)
 {
     void *block = aligned_alloc(64, bytes);
@@ -210,7 +217,7 @@ static __attribute__((noinline)) void *block_refill(ag_thread *t, int size_class
     if (!caching) {
         void *block = system_block(bytes);
         if (!block) return out_of_memory(bytes);
-        t->allocated += (int64_t)bytes;
+        count(t, (int64_t)bytes);
         return block;
     }
     bool small = bytes <= SMALL_BYTES;
@@ -221,7 +228,7 @@ static __attribute__((noinline)) void *block_refill(ag_thread *t, int size_class
         if (first && !small) *(void **)first = NULL;
     }
     if (!first) return out_of_memory(bytes);
-    t->allocated += (int64_t)bytes;
+    count(t, (int64_t)bytes);
     int64_t n = 0;
     for (void *b = next_block(first); b; b = next_block(b)) n++;
     t->spare[size_class] = (ag_block_list){ next_block(first), n };
@@ -236,7 +243,7 @@ void *ag__block_get(ag_thread *t, int size_class)
     if (__builtin_expect(!block, 0)) return block_refill(t, size_class);
     spare->first = next_block(block);
     spare->n--;
-    t->allocated += (int64_t)ag__class_bytes(size_class);
+    count(t, (int64_t)ag__class_bytes(size_class));
     return block;
 }
 
@@ -266,7 +273,7 @@ void ag__block_put(ag_thread *t, void *block, int size_class)
     if (__builtin_expect(t->stateless, 0))
         take_back_stateless((int64_t)bytes);
     else
-        t->allocated -= (int64_t)bytes;
+        count(t, -(int64_t)bytes);
     if (__builtin_expect(!caching, 0)) {
         system_free(block, bytes);
         return;
@@ -317,7 +324,7 @@ void *ag__object_get(ag_thread *t)
         if (t->stateless) return NULL;
         if (!caching) {
             void *object = loose_get();
-            if (object) t->allocated += AG_OBJECT_BYTES;
+            if (object) count(t, AG_OBJECT_BYTES);
             return object;
         }
         spare->first = take_batch(&depot.object_batches);
@@ -329,7 +336,7 @@ void *ag__object_get(ag_thread *t)
     void *object = spare->first;
     spare->first = next_block(object);
     spare->n--;
-    t->allocated += AG_OBJECT_BYTES;
+    count(t, AG_OBJECT_BYTES);
     return object;
 }
 
@@ -338,7 +345,7 @@ void ag__object_put(ag_thread *t, void *object)
     if (__builtin_expect(t->stateless, 0))
         take_back_stateless(AG_OBJECT_BYTES);
     else
-        t->allocated -= AG_OBJECT_BYTES;
+        count(t, -AG_OBJECT_BYTES);
     if (__builtin_expect(!caching, 0)) {
         loose_put(object);
         return;

@@ -145,6 +145,36 @@ START_TEST(from_blob_uses_the_memory_itself_until_the_last_view_goes)
 }
 END_TEST
 
+START_TEST(from_blob_takes_any_strides_and_eight_dimensions)
+{
+    double numbers[12];
+    int ends = 0, made = 0;
+    for (int i = 0; i < 12; i++) numbers[i] = i;
+    {
+        AG_SCOPE;
+#define FROM(...) (made++, ag_from_blob(numbers, __VA_ARGS__, AG_FLOAT64, count_end, &ends))
+        VALUES(FROM(AG_SHAPE(1, 2, 1, 3, 1, 1, 1, 2), AG_SHAPE(7, 1, 0, 4, 99, 1, 5, 2)), 0, 2, 4, 6, 8, 10, 1, 3, 5, 7,
+               9, 11);
+        VALUES(FROM(AG_SHAPE(2, 3), AG_SHAPE(0, 5)), 0, 5, 10, 0, 5, 10);
+        VALUES(FROM(AG_SHAPE(2, 2), AG_SHAPE(1, 1)), 0, 1, 1, 2);
+        VALUES(FROM(AG_SCALAR_SHAPE, AG_SCALAR_SHAPE), 0);
+        Variable *empty = FROM(AG_SHAPE(3, 0), AG_SHAPE(1, INT64_MAX));
+        SHAPE(empty, 3, 0);
+        ck_assert_ptr_null(ag_data(empty));
+        OK(ag_from_blob(NULL, AG_SHAPE(0), AG_SCALAR_SHAPE, AG_FLOAT64, NULL, NULL));
+        ck_assert_int_eq(ends, 0);
+    }
+    ck_assert_int_eq(ends, made);
+    REFUSED(FROM(AG_SHAPE(1, 1, 1, 1, 1, 1, 1, 1, 1), AG_SCALAR_SHAPE), "at most 8 dimensions");
+    REFUSED(FROM(AG_SHAPE(2, 3), AG_SHAPE(INT64_MAX, 1)), "nor reach beyond memory");
+    REFUSED(FROM(AG_SHAPE(2, -3), AG_SCALAR_SHAPE), "must not be negative");
+    REFUSED((made++, ag_from_blob(numbers, AG_SHAPE(2), AG_SCALAR_SHAPE, (ag_dtype)77, count_end, &ends)),
+            "there is no dtype 77");
+#undef FROM
+    ck_assert_int_eq(ends, made); /* whoever fails gives the memory back, too */
+}
+END_TEST
+
 START_TEST(item_is_the_only_element)
 {
     ck_assert(ag_item(ag_full(AG_SHAPE(1, 1), 2.5)) == 2.5);
@@ -260,6 +290,7 @@ SUPPORT_MAIN("factory", factories_do_what_pytorchs_do, every_factory_can_be_call
              whole_numbers_make_an_int64_range_and_others_a_floating_one,
              a_factory_makes_a_leaf_that_wants_a_gradient_even_without_grad_mode, the_default_type_can_be_changed,
              tensor_from_copies_and_copy_to_copies_back, tensor_takes_its_options_by_name,
-             from_blob_uses_the_memory_itself_until_the_last_view_goes, item_is_the_only_element,
+             from_blob_uses_the_memory_itself_until_the_last_view_goes,
+             from_blob_takes_any_strides_and_eight_dimensions, item_is_the_only_element,
              a_number_is_kept_for_reuse_and_stays_while_it_is_held, every_int64_can_be_filled_in,
              what_does_not_fit_its_type_is_refused_with_pytorchs_sentence, a_range_reaches_the_ends_of_int64)
