@@ -237,7 +237,7 @@ static __attribute__((noinline)) void *block_refill(ag_thread *t, int size_class
 
 void *ag__block_get(ag_thread *t, int size_class)
 {
-    if (__builtin_expect(size_class >= AG_N_SIZE_CLASSES, 0)) return out_of_memory(SIZE_MAX);
+    if (__builtin_expect(size_class >= AG_N_SIZE_CLASSES, 0)) return out_of_memory(ag__class_bytes(size_class));
     ag_block_list *spare = &t->spare[size_class];
     void *block = spare->first;
     if (__builtin_expect(!block, 0)) return block_refill(t, size_class);
@@ -329,6 +329,10 @@ void *ag__object_get(ag_thread *t)
         }
         spare->first = take_batch(&depot.object_batches);
         if (!spare->first) spare->first = cut_slab(&depot.object_slabs, AG_OBJECT_BYTES);
+        if (!spare->first) {
+            ag_empty_cache();
+            spare->first = cut_slab(&depot.object_slabs, AG_OBJECT_BYTES);
+        }
         if (!spare->first) return out_of_memory(AG_OBJECT_BYTES);
         spare->n = 0;
         for (void *b = spare->first; b; b = next_block(b)) spare->n++;

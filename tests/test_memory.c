@@ -200,7 +200,39 @@ START_TEST(the_count_of_calls_to_the_system_can_tell)
 }
 END_TEST
 
-/* ---- a full memory can be told of ---- */
+/* ---- a full memory ---- */
+
+START_TEST(what_is_kept_goes_back_before_memory_is_said_to_be_out)
+{
+    if (interpose_address_sanitizer() || getenv("AG_NO_MEMORY_CACHING")) return;
+    AG_SCOPE;
+    {
+        AG_SCOPE;
+        OK(ag_empty(AG_SHAPE(16, MEGABYTE), .dtype = AG_UINT8)); /* will be kept */
+    }
+    int64_t reserved = ag_memory_reserved();
+    interpose_start(1, false);
+    Variable *x = ag_ones(AG_SHAPE(1));
+    for (int i = 0; i < 3000; i++) x = ag_view(x, AG_SHAPE(1)); /* Variables alone: another slab is needed */
+    int64_t calls = interpose_stop();
+    OK(x);
+    ck_assert_int_ge(calls, 2);
+    ck_assert_int_lt(ag_memory_reserved(), reserved - 8 * MEGABYTE);
+}
+END_TEST
+
+START_TEST(more_than_there_can_be_is_an_error)
+{
+    ck_assert_ptr_null(ag_empty(AG_SHAPE((int64_t)1 << 50)));
+    ck_assert_int_eq(ag_error_code(), AG_ENOMEM);
+    ck_assert_msg(strstr(ag_error(), "out of memory: ") && !strstr(ag_error(), "18446744073709551615"), "%s",
+                  ag_error());
+    ag_clear_error();
+    ck_assert_ptr_null(ag_empty(AG_SHAPE((int64_t)1 << 31, (int64_t)1 << 31)));
+    ck_assert_int_eq(ag_error_code(), AG_EINVAL);
+    ag_clear_error();
+}
+END_TEST
 
 static void check_printed(Variable *x)
 {
@@ -461,6 +493,8 @@ int main(int argc, char **argv)
         nor_does_one_whose_images_are_batch_last,
         nor_does_one_whose_batches_are_made_by_threads,
         the_count_of_calls_to_the_system_can_tell,
+        what_is_kept_goes_back_before_memory_is_said_to_be_out,
+        more_than_there_can_be_is_an_error,
         printing_takes_no_memory,
         nor_does_an_error_sentence,
         what_cannot_be_printed_is_an_error,
