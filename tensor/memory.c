@@ -1,10 +1,12 @@
 /* memory.c - the caching allocator, and each thread's share of it.
  *
  * A block that is let go is kept by its size class and handed out again. Small blocks (up to SMALL_BYTES) are cut from
- * slabs and kept by each thread, without a lock; a thread that piles up more than KEPT_BYTES of one size passes half of
- * them, a batch, to the depot, where a thread that runs out looks before it cuts a new slab: so blocks flow back from a
- * thread that only frees to one that only takes. Large blocks are kept in the depot, under its lock, which costs little
- * beside what is done with them. A thread that ends leaves its blocks to the depot.
+ * slabs and kept by each thread, without a lock; where there are several threads, one that piles up more than
+ * KEPT_BYTES of one size passes half of them, a batch, to the depot, where a thread that runs out looks before it cuts
+ * a new slab. So blocks flow back from a thread that only frees, as one that trains, to one that only takes, as a
+ * loader's worker; and since that begins before a slab is used up, the worker needs no second one. Large blocks are
+ * kept in the depot, under its lock, which costs little beside what is done with them. A thread that ends leaves its
+ * blocks to the depot.
  *
  * Objects (Variables) are blocks of one size from slabs of their own, so that the living ones can be listed.
  *
@@ -29,7 +31,7 @@
 #define CACHING_BY_DEFAULT true
 #endif
 
-enum { SMALL_BYTES = 32 << 10, SLAB_BYTES = 256 << 10, KEPT_BYTES = 256 << 10, KEPT_BLOCKS = 16 };
+enum { SMALL_BYTES = 32 << 10, SLAB_BYTES = 256 << 10, KEPT_BYTES = SLAB_BYTES / 2, KEPT_BLOCKS = 4 };
 
 /* A slab: 64 bytes of header, then blocks. */
 typedef struct slab {
@@ -247,7 +249,12 @@ void *ag__block_get(ag_thread *t, int size_class)
     return block;
 }
 
-/* The thread has more than it is likely to need soon: half goes to the depot. */
+static inline bool too_many(const ag_block_list *spare, size_t block_bytes)
+{
+    return !__libc_single_threaded && (size_t)spare->n * block_bytes > KEPT_BYTES && spare->n > KEPT_BLOCKS;
+}
+
+/* Half of what the thread has spare goes to the depot. */
 static __attribute__((noinline)) void shed(ag_block_list *spare, void **list)
 {
     int64_t half = spare->n / 2;
@@ -286,8 +293,8 @@ void ag__block_put(ag_thread *t, void *block, int size_class)
     ag_block_list *spare = &t->spare[size_class];
     *(void **)block = spare->first;
     spare->first = block;
-    if (__builtin_expect((size_t)++spare->n * bytes > KEPT_BYTES, 0) && spare->n > KEPT_BLOCKS)
-        shed(spare, &depot.batches[size_class]);
+    spare->n++;
+    if (__builtin_expect(too_many(spare, bytes), 0)) shed(spare, &depot.batches[size_class]);
 }
 
 /* ---- objects ---- */
@@ -362,7 +369,8 @@ void ag__object_put(ag_thread *t, void *object)
     ag_block_list *spare = &t->spare_objects;
     *(void **)object = spare->first;
     spare->first = object;
-    if (__builtin_expect(++spare->n > KEPT_BYTES / AG_OBJECT_BYTES, 0)) shed(spare, &depot.object_batches);
+    spare->n++;
+    if (__builtin_expect(too_many(spare, AG_OBJECT_BYTES), 0)) shed(spare, &depot.object_batches);
 }
 
 void ag__objects_each(void (*visit)(void *object, void *user), void *user)

@@ -1,6 +1,8 @@
 /* small_cnn.c - see small_cnn.h. */
 #include "small_cnn.h"
 
+#include <unistd.h>
+
 Module *small_cnn(int64_t side, double dropout, ag_dtype dtype)
 {
     int64_t last = ((side - 4) / 2 - 2) / 2; /* after 5x5, 2x2, 3x3, 2x2 */
@@ -39,6 +41,7 @@ bool small_training_epoch(small_training *s)
         if (ag_error()) break;
         s->loss = ag_item(loss);
         s->steps++;
+        if (s->pause) usleep(s->pause);
     }
     return ag_error() == NULL;
 }

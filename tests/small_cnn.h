@@ -19,7 +19,8 @@ typedef struct small_training {
     DataLoader *loader;
     Module *net, *criterion;
     Optimizer *optimizer;
-    double loss; /* of the last batch */
+    unsigned pause; /* microseconds after each step, in which workers get as far ahead as they may */
+    double loss;    /* of the last batch */
     int steps;
 } small_training;
 
