@@ -37,18 +37,21 @@ static bool forked(const ag__workers *w) { return w->process != getpid(); }
 
 static void make_slot(const ag_loader *loader, int64_t k, ag__made_batch *made)
 {
-    if (ag__loader_make(loader, k, made)) return;
-    const char *sentence = ag_error();
-    made->n_parts = 0;
-    made->kind = sentence ? ag_error_code() : AG_EINVAL;
-    strcpy(made->error, sentence ? sentence : "data_loader: a batch could not be made");
-    ag_clear_error();
+    ag_clear_error(); /* a thread that found no room for its state tries again */
+    ag__handler_hold();
+    if (!ag__loader_make(loader, k, made)) {
+        const char *sentence = ag_error();
+        made->n_parts = 0;
+        made->kind = sentence ? ag_error_code() : AG_EINVAL;
+        strcpy(made->error, sentence ? sentence : "data_loader: a batch could not be made");
+        ag_clear_error();
+    }
+    ag__handler_release();
 }
 
 static void *worker(void *user)
 {
     ag__workers *w = user;
-    ag__handler_hold();
     pthread_mutex_lock(&w->lock);
     while (!w->stop) {
         if (w->next >= w->limit) {
