@@ -157,7 +157,10 @@ inline ag_numbers ag_numbers_of(const long long *data) { return ag_numbers{ data
 inline ag_numbers ag_numbers_of(const int *data) { return ag_numbers{ data, AG_INT32 }; }
 inline ag_numbers ag_numbers_of(const unsigned char *data) { return ag_numbers{ data, AG_UINT8 }; }
 inline ag_numbers ag_numbers_of(const bool *data) { return ag_numbers{ data, AG_BOOL }; }
-#define ag_tensor(array, ...) AG_CALL(tensor, ag_numbers_of(array), __VA_ARGS__)
+template <class T>
+inline ag_variable *ag_tensor(const T *array, ag_shape_list shape, ag_dtype dtype = AG_DTYPE_DEFAULT,
+                              ag_device device = AG_ANY_DEVICE, bool requires_grad = false)
+{ return ag_tensor_call(ag_address(ag_tensor_args{ ag_numbers_of(array), shape, dtype, device, requires_grad })); }
 inline ag_variable *ag_scalar(double value) { return ag_scalar_double(value); }
 inline ag_variable *ag_scalar(float value) { return ag_scalar_double(value); }
 inline ag_variable *ag_scalar(bool value) { return ag_scalar_bool(value); }
