@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 typedef struct {
     ag_variable *images;     /* (N,H,W) uint8 */
@@ -27,13 +27,18 @@ typedef struct {
 static const char *const places[] = { "MNIST/raw/", "raw/", "" };
 static const char *const endings[] = { "", ".gz" };
 
-/* The first of the places where `name` is readable, in path[PATH_MAX]. */
+static bool is_file(const char *path)
+{
+    struct stat facts;
+    return stat(path, &facts) == 0 && S_ISREG(facts.st_mode);
+}
+
+/* The first of the places where `name` is a file, in path[PATH_MAX]. */
 static bool find_file(const char *root, const char *name, char *path)
 {
     for (size_t p = 0; p < sizeof places / sizeof *places; p++)
         for (size_t e = 0; e < sizeof endings / sizeof *endings; e++)
-            if (snprintf(path, PATH_MAX, "%s/%s%s%s", root, places[p], name, endings[e]) < PATH_MAX &&
-                access(path, R_OK) == 0)
+            if (snprintf(path, PATH_MAX, "%s/%s%s%s", root, places[p], name, endings[e]) < PATH_MAX && is_file(path))
                 return true;
     return false;
 }

@@ -111,6 +111,8 @@ START_TEST(a_missing_file_names_the_places_that_were_tried)
     snprintf(path, sizeof path, "%s/%s", root, files[3]);
     unlink(path);
     REFUSED(ag_datasets_mnist(root, .train = false), "t10k-labels-idx1-ubyte is not there");
+    ck_assert_int_eq(mkdir(path, 0700), 0); /* a folder of that name is no file */
+    REFUSED(ag_datasets_mnist(root, .train = false), "t10k-labels-idx1-ubyte is not there");
     REFUSED(ag_datasets_mnist(NULL), "root is NULL");
     REFUSED(ag_datasets_mnist(root, .transform = NULL), "transform is NULL");
     char *endless = malloc(10000);
