@@ -6,7 +6,9 @@
 #include "datasets/mnist_download.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -357,6 +359,22 @@ START_TEST(a_folder_that_cannot_be_made_gives_a_sentence)
 }
 END_TEST
 
+START_TEST(a_full_disk_ends_the_search)
+{
+    if (no_libcurl()) return;
+    struct rlimit before, few;
+    signal(SIGXFSZ, SIG_IGN);
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
+    few = (struct rlimit){ 300, before.rlim_max };
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &few), 0);
+    Dataset *training = ag_datasets_mnist(root, .download = true);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &before), 0);
+    ck_assert_int_eq(ag_error_code(), AG_EIO);
+    REFUSED(training, "MNIST/raw/train-images-idx3-ubyte: it cannot be written: File too large");
+    ck_assert(!exists(root));
+}
+END_TEST
+
 START_TEST(without_libcurl_the_sentence_says_what_is_missing)
 {
     static const char *const none[] = { "libnothing-of-the-kind.so.4", NULL };
@@ -383,6 +401,7 @@ int main(void)
         the_handler_hears_of_it_when_the_remains_are_gone,
         the_folder_and_those_above_it_are_made_and_removed_if_nothing_came,
         a_folder_that_cannot_be_made_gives_a_sentence,
+        a_full_disk_ends_the_search,
         without_libcurl_the_sentence_says_what_is_missing,
     };
     return support_main_with("mnist, downloading", all, sizeof all / sizeof *all, set_up, tear_down);
