@@ -80,7 +80,7 @@ static void give_batch(void **list, void *first)
 {
     pthread_mutex_lock(&depot.lock);
     *next_batch(first) = *list;
-    *list = first;
+    __atomic_store_n(list, first, __ATOMIC_RELAXED); /* take_batch looks without the lock */
     pthread_mutex_unlock(&depot.lock);
 }
 
@@ -180,7 +180,7 @@ static void *take_batch(void **list)
     if (!__atomic_load_n(list, __ATOMIC_RELAXED)) return NULL;
     pthread_mutex_lock(&depot.lock);
     void *first = *list;
-    if (first) *list = *next_batch(first);
+    if (first) __atomic_store_n(list, *next_batch(first), __ATOMIC_RELAXED);
     pthread_mutex_unlock(&depot.lock);
     return first;
 }
