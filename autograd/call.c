@@ -317,6 +317,11 @@ static bool bind(binding *b, int k, const ag_value *v, bool by_name)
         if ((ok = v->kind == AG_VALUE_STR)) *(const char **)field = v->s;
         break;
     case AG_KIND_Size:
+        if (v->kind == AG_VALUE_STR && strstr(b->op->name, "conv") && !strcmp(a->name, "padding")) {
+            if (!strcmp(v->s, "valid")) return *(ag_sizes *)field = 0, true;
+            if (!strcmp(v->s, "same")) return *(ag_sizes *)field = AG_PADDING_SAME, true;
+            return refuse(b, "%s(): Invalid padding string: '%s'", b->op->name, v->s);
+        }
         ok = as_size(v, field);
         break;
     case AG_KIND_Dims:

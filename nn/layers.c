@@ -30,7 +30,9 @@ static const char *python_bool(bool b) { return b ? "True" : "False"; }
 static const char *sides_text(ag_sizes size, bool as_pair, char text[SIDES_TEXT])
 {
     int64_t side[2] = { 0, 0 };
-    if (!as_pair && ag__size_parts(size) == 0)
+    if (size == AG_PADDING_SAME)
+        snprintf(text, SIDES_TEXT, "same");
+    else if (!as_pair && ag__size_parts(size) == 0)
         snprintf(text, SIDES_TEXT, "%" PRId64, size);
     else if (ag__size_sides(size, 2, side))
         snprintf(text, SIDES_TEXT, "(%" PRId64 ", %" PRId64 ")", side[0], side[1]);
@@ -155,9 +157,11 @@ ag_module *ag_nn_conv2d_call(const struct ag_nn_conv2d_args *a)
                         a->groups);
     if (!sides_checked("Conv2d", "kernel_size", a->kernel_size, 1, kernel) ||
         !sides_checked("Conv2d", "stride", a->stride, 1, other) ||
-        !sides_checked("Conv2d", "padding", a->padding, 0, other) ||
+        !sides_checked("Conv2d", "padding", a->padding == AG_PADDING_SAME ? 0 : a->padding, 0, other) ||
         !sides_checked("Conv2d", "dilation", a->dilation, 1, other))
         return NULL;
+    if (a->padding == AG_PADDING_SAME && ag__size_sides(a->stride, 2, other) && (other[0] != 1 || other[1] != 1))
+        return ag__fail(AG_EINVAL, "Conv2d: padding='same' is not supported for strided convolutions");
     AG_SCOPE;
     ag_module *m = ag_module_new(sizeof(conv2d), "Conv2d", conv2d_forward);
     if (!m) return NULL;

@@ -42,6 +42,8 @@ static bool check_options(const ag_run *r, const ag__conv2d_shape *s)
         if (s->padding[i] < 0)
             return ag__fail_call(r->op, r->args, "negative padding is not supported (padding: %" PRId64 ")",
                                  s->padding[i]);
+        if (s->padding[i] > INT64_MAX / 4)
+            return ag__fail_call(r->op, r->args, "a padding of %" PRId64 " is too large", s->padding[i]);
         if (s->stride[i] <= 0)
             return ag__fail_call(r->op, r->args, "non-positive stride is not supported (stride: %" PRId64 ")",
                                  s->stride[i]);
@@ -70,7 +72,8 @@ static bool geometry(const ag_run *r, const options *o, ag_shape_list input, ag_
         if (weight.at[d] < 0) return ag__fail_call(r->op, r->args, "a size of the weight is negative");
     if (o->groups <= 0)
         return ag__fail_call(r->op, r->args, "non-positive groups is not supported (groups: %" PRId64 ")", o->groups);
-    if (!sides(r, "padding", o->padding, s->padding)) return false;
+    const bool same = o->padding == AG_PADDING_SAME;
+    if (!sides(r, "padding", same ? 0 : o->padding, s->padding)) return false;
     if (!sides(r, "stride", o->stride, s->stride)) return false;
     if (!sides(r, "dilation", o->dilation, s->dilation)) return false;
     if (!check_options(r, s)) return false;
@@ -106,11 +109,13 @@ static bool geometry(const ag_run *r, const options *o, ag_shape_list input, ag_
         return ag__fail_call(r->op, r->args,
                              "kernel size should be greater than zero, but got [%" PRId64 ", %" PRId64 "]",
                              s->kernel[0], s->kernel[1]);
+    if (same && (s->stride[0] != 1 || s->stride[1] != 1))
+        return ag__fail_call(r->op, r->args, "padding='same' is not supported for strided convolutions");
     int64_t padded[2], reach[2];
     for (int i = 0; i < 2; i++) {
-        padded[i] = s->size[i] + 2 * s->padding[i];
-        if (__builtin_mul_overflow(s->dilation[i], s->kernel[i] - 1, &reach[i])) reach[i] = INT64_MAX - 1;
-        reach[i] += 1;
+        reach[i] = ag__window_reach(s->kernel[i], s->dilation[i]);
+        if (same) s->padding[i] = (reach[i] - 1) / 2; /* before the input; behind it as much, or one more */
+        padded[i] = same ? s->size[i] + reach[i] - 1 : s->size[i] + 2 * s->padding[i];
     }
     if (padded[0] < reach[0] || padded[1] < reach[1])
         return ag__fail_call(r->op, r->args,

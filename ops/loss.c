@@ -290,18 +290,37 @@ static bool cross_entropy_compose(const void *args, ag_variable **out)
     return out[0] != NULL;
 }
 
-static bool mse_loss_compose(const void *args, ag_variable **out);
-AG_OP(mse_loss, .compose = mse_loss_compose)
-static bool mse_loss_compose(const void *args, ag_variable **out)
+/* ---- mse_loss: one node, whose gradients are those of the formula ---- */
+
+/* The values by the ops that the formula names, unrecorded: out[0] is made and filled at once. */
+static bool mse_shape(ag_run *r)
 {
-    const struct ag_mse_loss_args *a = args;
+    const struct ag_mse_loss_args *a = r->args;
     ag_reduction reduction;
-    if (!ag__check_reduction(ag__op_mse_loss(), a, a->reduction, &reduction)) return false;
+    if (!ag__check_reduction(r->op, a, a->reduction, &reduction)) return false;
     if (!ag_is_floating_point(a->input) && !ag_is_floating_point(a->target))
-        return ag__fail_call(ag__op_mse_loss(), a, "not implemented for '%s'", ag__scalar_type(ag_dtype_of(a->input)));
+        return ag__fail_call(r->op, a, "\"mse_cpu\" not implemented for '%s'",
+                             ag__scalar_type(ag_promote_types(ag_dtype_of(a->input), ag_dtype_of(a->target))));
+    ag_mode mode = ag_grad_mode_begin(false);
     ag_variable *difference = ag_sub(a->input, a->target);
-    return (out[0] = reduced(ag_mul(difference, difference), reduction)) != NULL;
+    r->out[0] = reduced(ag_mul(difference, difference), reduction);
+    ag_grad_mode_end(&mode);
+    return r->out[0] != NULL;
 }
+static bool mse_kernel(ag_run *r) { return r->out[0] != NULL; }
+static void mse_backward(ag_gradients *b)
+{
+    const struct ag_mse_loss_args *a = b->args;
+    ag_variable *difference = ag_sub(a->input, a->target), *g = b->g[0];
+    double n = a->reduction[0] == 'm' && difference ? (double)difference->tensor.numel : 1;
+    ag_variable *slope = ag_mul(ag_mul(difference, ag_scalar_double(2 / (n ? n : 1))), g);
+    if (b->wanted[0]) b->grad[0] = ag_sum_to_size(slope, ag__in_shape(b, 0));
+    if (b->wanted[1]) b->grad[1] = ag_neg(ag_sum_to_size(slope, ag__in_shape(b, 1)));
+}
+AG_OP(mse_loss, .node = "MseLossBackward0", .shape = mse_shape, .kernel = { mse_kernel }, .backward = mse_backward,
+      .keeps = { AG_KEEP_IN(0) | AG_KEEP_IN(1), AG_KEEP_IN(0) | AG_KEEP_IN(1) })
+
+/* ---- l1_loss ---- */
 
 static bool l1_loss_compose(const void *args, ag_variable **out);
 AG_OP(l1_loss, .compose = l1_loss_compose)

@@ -19,8 +19,10 @@ static ag_variable *put_back(ag_variable *grad_output, ag_variable *indices, ag_
 
 static bool sides(const ag_op *op, const void *args, const char *name, ag_sizes given, int64_t out[2])
 {
-    if (ag__size_sides(given, 2, out)) return true;
-    return ag__fail_call(op, args, "%s must either be a single int, or a tuple of two ints", name);
+    if (!ag__size_sides(given, 2, out))
+        return ag__fail_call(op, args, "%s must either be a single int, or a tuple of two ints", name);
+    if (out[0] == (int)out[0] && out[1] == (int)out[1]) return true;
+    return ag__fail_call(op, args, "%s: value cannot be converted to type int without overflow", name);
 }
 
 static bool all_positive(const ag_op *op, const void *args, const char *name, const char *side, const int64_t value[2])

@@ -11,4 +11,12 @@ void ag__window_strides(const ag_tensor *x, const int64_t *size, int64_t *stride
 /* x with four dimensions: (C,H,W) becomes (1,C,H,W). Only geometry and address, nothing is held. */
 ag_tensor ag__as_batch(const ag_tensor *x);
 
+/* How many elements a window spans, gaps included; too many to count are as many as no Variable has. */
+static inline int64_t ag__window_reach(int64_t kernel, int64_t dilation)
+{
+    int64_t last;
+    bool beyond = __builtin_mul_overflow(kernel - 1, dilation, &last) || last >= INT64_MAX / 4;
+    return beyond ? INT64_MAX / 4 : last + 1;
+}
+
 #endif

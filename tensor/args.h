@@ -84,6 +84,9 @@ typedef ag_generator Generator;
 #define AG_SIZE2_(h, w)    ((int64_t)2 << 60 | AG_SIDE_(h) << 20 | AG_SIDE_(w))
 #define AG_SIZE3_(d, h, w) ((int64_t)3 << 60 | AG_SIDE_(d) << 40 | AG_SIDE_(h) << 20 | AG_SIDE_(w))
 
+/* A convolution's padding that keeps the height and width: "same". */
+#define AG_PADDING_SAME (-INT64_MAX)
+
 /* A dimension beyond -31..31 becomes 31 or -32, which no Variable has. */
 #define AG_DIM_(k, d) ((int64_t)(((int64_t)(d) > 31 ? 31 : (int64_t)(d) < -32 ? -32 : (int)(d)) & 63) << 6 * (k))
 #define AG_DIMS_(n)   ((int64_t)1 << 62 | (int64_t)(n) << 56)

@@ -38,6 +38,7 @@ static ag_device get_Device(const ag_value *v)
 static ag_memory_format get_Format(const ag_value *v) { return (ag_memory_format)v->i; }
 static ag_sizes get_Size(const ag_value *v)
 {
+    if (v->kind == AG_VALUE_STR) return strcmp(v->s, "same") ? strcmp(v->s, "valid") ? -1 : 0 : AG_PADDING_SAME;
     if (v->kind == AG_VALUE_INT) return v->i;
     return v->ints.n == 1 ? AG_SIZE(v->ints.at[0]) : AG_SIZE(v->ints.at[0], v->ints.at[1]);
 }

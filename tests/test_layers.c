@@ -175,6 +175,8 @@ START_TEST(options_that_cannot_be_are_refused_with_a_sentence)
     REFUSED(ag_nn_conv2d(1, 2, AG_SIZE(3, 3, 3)), "Conv2d: kernel_size must be a number or AG_SIZE(height, width)");
     REFUSED(ag_nn_conv2d(1, 2, 3, .stride = 0), "Conv2d: stride must be at least 1, but got 0");
     REFUSED(ag_nn_conv2d(1, 2, 3, .padding = AG_SIZE(1, -1)), "Conv2d: padding must be at least 0, but got -1");
+    REFUSED(ag_nn_conv2d(1, 2, 3, .padding = AG_PADDING_SAME, .stride = 2),
+            "Conv2d: padding='same' is not supported for strided convolutions");
     REFUSED(ag_nn_conv2d(1, 2, 3, .dilation = 0), "Conv2d: dilation must be at least 1, but got 0");
     REFUSED(ag_nn_max_pool2d(), "MaxPool2d: kernel_size must be at least 1, but got 0");
     REFUSED(ag_nn_max_pool2d(2, .stride = -1), "MaxPool2d: stride must be at least 1, but got -1");
@@ -264,6 +266,12 @@ START_TEST(parameters_of_a_layer_can_be_shared_replaced_and_left_out)
     ck_assert(isnan(ag_item(ag_criterion(loss, ag_ones(AG_SHAPE(1, 2)), ag_zeros(AG_SHAPE(1), .dtype = AG_INT64)))));
     ag_module_free(conv);
     ag_module_free(loss);
+
+    Module *same = ag_nn_conv2d(1, 1, 2, .padding = AG_PADDING_SAME);
+    ag_nn_repr(same, text, sizeof text);
+    ck_assert_str_eq(text, "Conv2d(1, 1, kernel_size=(2, 2), stride=(1, 1), padding=same)");
+    SHAPE(ag_forward(same, ag_ones(AG_SHAPE(1, 1, 4, 5))), 1, 1, 4, 5);
+    ag_module_free(same);
 }
 END_TEST
 

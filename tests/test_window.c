@@ -65,6 +65,34 @@ START_TEST(max_pooling_is_refused_in_pytorchs_words)
 }
 END_TEST
 
+#define LARGEST (INT64_MAX >> 4) /* of a number that stands for both sides */
+
+START_TEST(windows_beyond_what_can_be_counted_are_refused)
+{
+    Variable *x = ones(AG_SHAPE(1, 1, 4, 4)), *w = ones(AG_SHAPE(1, 1, 3, 3));
+    REFUSED(ag_conv2d(x, w, .padding = LARGEST), "is not possible");
+    REFUSED(ag_conv2d(x, w, .padding = AG_SIZE(1 << 20, 1)), "negative padding is not supported");
+    REFUSED(ag_conv2d(x, w, .dilation = LARGEST), "Kernel size can't be greater than actual input size");
+    SHAPE(ag_conv2d(x, w, .stride = LARGEST), 1, 1, 1, 1);
+    SHAPE(ag_conv2d(x, w, .padding = AG_PADDING_SAME, .dilation = 1000), 1, 1, 4, 4);
+    REFUSED(ag_max_pool2d(x, LARGEST), "kernel_size: value cannot be converted to type int without overflow");
+    REFUSED(ag_max_pool2d(x, 2, .padding = LARGEST), "padding: value cannot be converted");
+    REFUSED(ag_max_pool2d(x, 2, .dilation = INT32_MAX), "Output size is too small");
+    SHAPE(ag_max_pool2d(x, 2, .stride = INT32_MAX, .ceil_mode = true), 1, 1, 1, 1);
+}
+END_TEST
+
+START_TEST(padding_same_keeps_height_and_width)
+{
+    Variable *x = ones(AG_SHAPE(1, 1, 4, 4));
+    SHAPE(ag_conv2d(x, ones(AG_SHAPE(2, 1, 2, 3)), .padding = AG_PADDING_SAME), 1, 2, 4, 4);
+    VALUES(ag_conv2d(ones(AG_SHAPE(1, 1, 2, 3)), ones(AG_SHAPE(1, 1, 2, 2)), .padding = AG_PADDING_SAME), 4, 4, 2, 2, 2,
+           1);
+    REFUSED(ag_conv2d(x, ones(AG_SHAPE(1, 1, 3, 3)), .padding = AG_PADDING_SAME, .stride = 2),
+            "padding='same' is not supported for strided convolutions");
+}
+END_TEST
+
 START_TEST(an_empty_batch_goes_through_and_gives_zero_gradients)
 {
     Variable *x = ag_requires_grad_(ones(AG_SHAPE(0, 2, 6, 5))), *w = ag_requires_grad_(ones(AG_SHAPE(3, 2, 3, 2)));
@@ -178,6 +206,7 @@ START_TEST(gradients_of_max_pooling_are_right_to_the_second_order)
 END_TEST
 
 SUPPORT_MAIN("window", a_convolution_is_refused_in_pytorchs_words, max_pooling_is_refused_in_pytorchs_words,
+             windows_beyond_what_can_be_counted_are_refused, padding_same_keeps_height_and_width,
              an_empty_batch_goes_through_and_gives_zero_gradients, an_image_without_a_batch_is_a_batch_of_one,
              pooling_takes_the_first_of_equal_numbers_and_nan_before_all,
              gradients_of_convolution_are_right_to_the_second_order,
