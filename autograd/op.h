@@ -181,6 +181,10 @@ ag_variable *ag__snapshot(Thread *t, ag_variable *x);
  * Afterwards the op raises the storage's version, and ag__record_end with x among its outputs gives x its new
  * history. */
 bool ag__check_inplace(Thread *t, const char *op, ag_variable *x, bool wants_grad);
+/* The same for an op that changes no element: they may overlap. */
+bool ag__check_change(Thread *t, const char *op, ag_variable *x, bool wants_grad);
+/* x gets the sizes, strides and node of a view of all its elements that an op has just made. */
+void ag__become(Thread *t, ag_variable *x, ag_variable *view);
 
 /* ---- rows (ops/pointwise.c) ---- */
 bool ag__pointwise_apply(const ag_op *op, const void *args, bool inplace, ag_variable **out, const void *caller);

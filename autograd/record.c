@@ -358,10 +358,15 @@ bool ag__fail_overlap(const char *op)
 
 bool ag__check_inplace(Thread *t, const char *op, ag_variable *x, bool wants_grad)
 {
+    if (ag__may_change(t) && ag__overlaps_itself(&x->tensor)) return ag__fail_overlap(op);
+    return ag__check_change(t, op, x, wants_grad);
+}
+
+bool ag__check_change(Thread *t, const char *op, ag_variable *x, bool wants_grad)
+{
     if (!ag__may_change(t)) return false;
     if (x->tensor.wrapped)
         return ag__fail(AG_EINVAL, "%s: a number from ag_scalar is shared, so it cannot change; use ag_full", op);
-    if (ag__overlaps_itself(&x->tensor)) return ag__fail_overlap(op);
     if (t->grad_off || !(wants_grad || ag__requires_grad(x))) return true;
     if (x->no_grad_view) return fail_no_grad_view(x, "is being");
     if (x->base && !x->base->grad_fn && ag__requires_grad(x))
@@ -374,4 +379,27 @@ bool ag__check_inplace(Thread *t, const char *op, ag_variable *x, bool wants_gra
         AG_ENOTSUP,
         "%s: changing a view in place is not differentiated yet; change a clone(), or the Variable it is a view of",
         op);
+}
+
+void ag__become(Thread *t, ag_variable *x, ag_variable *view)
+{
+    ag_tensor *to = &x->tensor;
+    const ag_tensor *from = &view->tensor;
+    to->ndim = from->ndim;
+    to->contiguous = from->contiguous;
+    memcpy(to->size, from->size, sizeof to->size);
+    memcpy(to->stride, from->stride, sizeof to->stride);
+    to->storage->version++;
+    ag_node *before = x->grad_fn, *node = view->grad_fn;
+    if (!node) return;
+    if (x->retains_grad) {
+        if (before) ag__retain_forget(x);
+        ag__node_results(node)[0].retained = x;
+    }
+    ag__count_up(&node->refs);
+    x->grad_fn = node;
+    x->output_nr = 0;
+    x->requires_grad = true;
+    if (before) ag__node_unref(t, before);
+    ag__bury(t);
 }

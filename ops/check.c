@@ -30,6 +30,12 @@ void *ag__fail_call(const ag_op *op, const void *args, const char *format, ...)
     return ag__fail(AG_EINVAL, "%s: %s%s", name, text, *before == ',' ? ")" : "");
 }
 
+bool ag__check_ndim(const ag_op *op, const void *args, int64_t n)
+{
+    if (n >= 0 && n <= AG_MAX_DIMS) return true;
+    return ag__fail_call(op, args, "a Variable has at most %d dimensions, not %" PRId64, AG_MAX_DIMS, n);
+}
+
 bool ag__check_reduction(const ag_op *op, const void *args, const char *text, ag_reduction *reduction)
 {
     static const char *const name[] = { [AG_REDUCE_NONE] = "none", [AG_REDUCE_MEAN] = "mean", [AG_REDUCE_SUM] = "sum" };

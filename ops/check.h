@@ -8,6 +8,9 @@
 void *ag__fail_call(const ag_op *op, const void *args, const char *format, ...)
     __attribute__((format(printf, 3, 4), cold));
 
+/* Whether a Variable can have n dimensions; false with a sentence. */
+bool ag__check_ndim(const ag_op *op, const void *args, int64_t n);
+
 /* `reduction` as losses take it; false with PyTorch's "abc is not a valid value for reduction". */
 typedef enum { AG_REDUCE_NONE, AG_REDUCE_MEAN, AG_REDUCE_SUM } ag_reduction;
 bool ag__check_reduction(const ag_op *op, const void *args, const char *text, ag_reduction *reduction);

@@ -41,6 +41,14 @@ AG_DECLARE(squeeze)
 /* With a dimension of size 1 before dimension dim. */
 AG_API ag_variable *ag_unsqueeze(ag_variable *input, int64_t dim);
 
+/* The same of input itself: it keeps its memory and gets other sizes and strides. Returns input. */
+AG_API ag_variable *ag_t_(ag_variable *input);
+AG_API ag_variable *ag_transpose_(ag_variable *input, int64_t dim0, int64_t dim1);
+AG_API ag_variable *ag_unsqueeze_(ag_variable *input, int64_t dim);
+#define AG_ARGS_squeeze_(must, may) AG_ARGS_squeeze(must, may)
+#define ag_squeeze_(...)            AG_CALL(squeeze_, __VA_ARGS__)
+AG_DECLARE(squeeze_)
+
 /* Dimensions of size 1 repeat up to `size` (stride 0), new ones come in front; -1 keeps a dimension as it is. */
 AG_API ag_variable *ag_expand(ag_variable *input, ag_shape_list size);
 AG_API ag_variable *ag_expand_as(ag_variable *input, ag_variable *other);
@@ -49,8 +57,8 @@ AG_API ag_variable *ag_expand_as(ag_variable *input, ag_variable *other);
 AG_API ag_variable *ag_narrow(ag_variable *input, int64_t dim, int64_t start, int64_t length);
 /* input[..., index, ...]: one dimension less; index may count from the end. */
 AG_API ag_variable *ag_select(ag_variable *input, int64_t dim, int64_t index);
-/* input[..., start : end : step, ...] as Python slices: both may count from the end, and are cut to what there is. step
- * > 0. */
+/* input[..., start : end : step, ...] as Python slices: both may count from the end, and are cut to what there is;
+ * step > 0. */
 #define AG_ARGS_slice(must, may) \
     must(Tensor, input) may(Int, dim, 0) may(Int, start, 0) may(Int, end, INT64_MAX) may(Int, step, 1)
 #define ag_slice(...) AG_CALL(slice, __VA_ARGS__)

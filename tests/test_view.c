@@ -100,7 +100,47 @@ START_TEST(more_dimensions_than_there_can_be_are_refused)
 }
 END_TEST
 
+START_TEST(in_place_the_variable_itself_gets_other_sizes)
+{
+    Variable *x = ag_requires_grad_(ag_tensor(((double[]){ 1, 2, 3, 4, 5, 6 }), AG_SHAPE(2, 3)));
+    Variable *weight = ag_tensor(((double[]){ 1, 2, 3, 4, 5, 6 }), AG_SHAPE(3, 2));
+    REFUSED(ag_t_(x), "a leaf Variable that requires grad is being used in an in-place operation");
+    SHAPE(x, 2, 3);
+
+    Variable *y = ag_mul(x, ag_scalar(2)), *before = ag_view(y, AG_SHAPE(6));
+    ag_retain_grad(y);
+    ck_assert_ptr_eq(ag_t_(y), y);
+    SHAPE(y, 3, 2);
+    VALUES(y, 2, 8, 4, 10, 6, 12);
+    ck_assert_int_eq(ag_version(y), 1);
+    ck_assert_str_eq(ag_node_name(ag_grad_fn(y)), "TBackward1");
+    ck_assert_str_eq(ag_node_name(ag_grad_fn(ag_squeeze_(ag_unsqueeze_(ag_clone(x), 0), 0))), "SqueezeBackward4");
+    VALUES(before, 2, 4, 6, 8, 10, 12);
+    OK(ag_backward(ag_sum(ag_mul(y, weight))));
+    VALUES(ag_grad(x), 2, 6, 10, 4, 8, 12);
+    VALUES(ag_grad(y), 1, 2, 3, 4, 5, 6);
+
+    Variable *square = ag_clone(x), *z = ag_mul(square, square);
+    ag_transpose_(square, 0, 1);
+    REFUSED(ag_backward(ag_sum(z)), "modified by an inplace operation");
+}
+END_TEST
+
+START_TEST(in_place_sizes_change_where_elements_could_not)
+{
+    Variable *x = ag_expand(ag_ones(AG_SHAPE(2, 1)), AG_SHAPE(2, 3));
+    REFUSED(ag_add_(x, x), "more than one element of the written-to tensor refers to a single memory location");
+    SHAPE(ag_t_(x), 3, 2);
+    REFUSED(ag_unsqueeze_(ag_scalar(1), 0), "a number from ag_scalar is shared");
+    AG_NO_GRAD;
+    Variable *leaf = ag_requires_grad_(ag_ones(AG_SHAPE(1, 3)));
+    SHAPE(ag_squeeze_(leaf), 3);
+    ck_assert(ag_is_leaf(leaf) && ag_requires_grad(leaf));
+}
+END_TEST
+
 SUPPORT_MAIN("view", views_of_all_elements_do_what_pytorchs_do, views_of_a_part_do_what_pytorchs_do,
              every_view_can_be_called_directly, a_view_shares_memory_and_version_and_a_copy_does_not,
              a_batch_last_image_flattens_as_a_view, gradients_of_views_are_right_to_the_second_order,
-             more_dimensions_than_there_can_be_are_refused)
+             more_dimensions_than_there_can_be_are_refused, in_place_the_variable_itself_gets_other_sizes,
+             in_place_sizes_change_where_elements_could_not)
