@@ -16,9 +16,14 @@
 
 #include <argent/conv.h>
 #include <argent/reduce.h>
+#include <argent/view.h>
 
 #include <inttypes.h>
 #include <string.h>
+
+#define AG_ARGS__conv2d_bias_backward(must, may) must(Tensor, grad_output)
+AG_STRUCT(_conv2d_bias_backward, AG_ARGS__conv2d_bias_backward)
+static ag_variable *bias_gradient(ag_variable *g);
 
 /* ---- checks ---- */
 
@@ -273,7 +278,7 @@ static void conv2d_backward(ag_gradients *b)
     if (b->wanted[1])
         b->grad[1] = ag_nn_grad_conv2d_weight(a->input, ag__in_shape(b, 1), g, a->stride, a->padding, a->dilation,
                                               a->groups);
-    if (b->wanted[2]) b->grad[2] = ag_sum(g, .dim = b->out_ndim == 4 ? AG_DIMS(0, 2, 3) : AG_DIMS(1, 2));
+    if (b->wanted[2]) b->grad[2] = bias_gradient(g);
 }
 AG_OP(conv2d, .node = "ConvolutionBackward0", .shape = conv2d_shape, .kernel = { conv2d_cpu },
       .backward = conv2d_backward, .keeps = { AG_KEEP_IN(1), AG_KEEP_IN(0), 0 })
@@ -360,3 +365,39 @@ static void weight_backward(ag_gradients *b)
 }
 AG_OP(nn_grad_conv2d_weight, .node = "ConvolutionBackwardBackward0", .shape = weight_shape, .kernel = { weight_cpu },
       .backward = weight_backward, .keeps = { AG_KEEP_IN(1), AG_KEEP_IN(0) })
+
+/* ---- the bias's gradient ---- */
+
+static bool bias_shape(ag_run *r)
+{
+    const ag_tensor *g = &r->in[0]->tensor;
+    return ag__output(r, 0, 1, &g->size[g->ndim - 3], (ag_dtype)g->dtype);
+}
+static bool bias_cpu(ag_run *r)
+{
+    const ag_tensor *g = &r->in[0]->tensor, batch = ag__as_batch(g);
+    const ag__conv2d_shape s = {
+        .dtype = (ag_dtype)g->dtype,
+        .batch = batch.size[0],
+        .out_channels = batch.size[1],
+        .out_size = { batch.size[2], batch.size[3] },
+    };
+    ag__conv2d_bias_gradient(&s, read_from(&batch), r->out[0]->tensor.data, 1);
+    return true;
+}
+static void bias_backward(ag_gradients *b)
+{
+    ag_variable *g = ag_view(b->g[0], AG_SHAPE(-1, 1, 1));
+    b->grad[0] = ag_expand(g, ag__in_shape(b, 0));
+}
+AG_RECORD(_conv2d_bias_backward, AG_ARGS__conv2d_bias_backward, .node = "SumBackward1", .shape = bias_shape,
+          .kernel = { bias_cpu }, .backward = bias_backward)
+
+/* A contiguous gradient in the order of oneDNN's sum; others as any sum. */
+static ag_variable *bias_gradient(ag_variable *g)
+{
+    const struct ag__conv2d_bias_backward_args args = { .grad_output = g };
+    if (g && g->tensor.contiguous && ag__is_floating(ag_dtype_of(g)))
+        return ag__apply1(ag__op__conv2d_bias_backward(), &args, NULL);
+    return ag_sum(g, .dim = g && g->tensor.ndim == 3 ? AG_DIMS(1, 2) : AG_DIMS(0, 2, 3));
+}

@@ -29,7 +29,7 @@ typedef struct {
     int64_t stride[4];
 } ag__conv2d_out;
 
-/* All four write what they compute over what was there, and return false with AG_ENOMEM standing if there was no memory
+/* All write what they compute over what was there; three return false with AG_ENOMEM standing if there was no memory
  * to work in. */
 bool ag__conv2d_forward(const ag__conv2d_shape *shape, ag__conv2d_in input, ag__conv2d_in weight,
                         const void *bias, /* (O), or NULL */
@@ -38,7 +38,7 @@ bool ag__conv2d_input_gradient(const ag__conv2d_shape *shape, ag__conv2d_in outp
                                ag__conv2d_out input_gradient);
 bool ag__conv2d_weight_gradient(const ag__conv2d_shape *shape, ag__conv2d_in input, ag__conv2d_in output_gradient,
                                 ag__conv2d_out weight_gradient);
-bool ag__conv2d_bias_gradient(const ag__conv2d_shape *shape, ag__conv2d_in output_gradient, void *bias_gradient,
+void ag__conv2d_bias_gradient(const ag__conv2d_shape *shape, ag__conv2d_in output_gradient, void *bias_gradient,
                               int64_t bias_stride);
 
 /* ---- the kernels, one table for each type and instruction set; all strides and steps count elements ---- */
@@ -120,8 +120,8 @@ typedef struct {
                      int64_t column_stride);
     /* the sum of the lanes of each of n registers: totals[i] = sums[i][0] + ... */
     void (*add_lanes)(const void *sums, int64_t n, void *totals);
-    /* the sum of rows x n elements */
-    double (*sum)(const void *from, int64_t rows, int64_t row_stride, int64_t n, int64_t stride);
+    /* sums[o] += the numbers of up to `lanes` channels, each one after another */
+    void (*channel_sums)(const void *from, int channels, int64_t channel_stride, int64_t n, int64_t stride, void *sums);
 } ag__conv2d_kernels;
 
 #endif

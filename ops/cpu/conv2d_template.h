@@ -219,28 +219,5 @@ static void REAL(unpack)(const void *from_, int channels, int64_t pixels, const 
     }
 }
 
-/* ---- bias gradient ---- */
-
-/* Sums of up to 4096 elements are taken in the element's type, the sum of those in double. */
-static double REAL(sum)(const void *from_, int64_t rows, int64_t row_stride, int64_t n, int64_t stride)
-{
-    double sum = 0;
-    for (int64_t r = 0; r < rows; r++) {
-        const real *from = (const real *)from_ + r * row_stride;
-        for (int64_t i = 0, end; i < n; i = end) {
-            end = REAL(smaller)(n, i + 4096);
-            vec part[4] = { 0 };
-            for (; stride == 1 && i + 4 * LANES <= end; i += 4 * LANES) {
-                AG_UNROLL
-                for (int j = 0; j < 4; j++) part[j] += REAL(load)(from + i + j * LANES);
-            }
-            real rest = 0;
-            for (; i < end; i++) rest += from[i * stride];
-            sum += (double)(REAL(total)((part[0] + part[1]) + (part[2] + part[3])) + rest);
-        }
-    }
-    return sum;
-}
-
 #undef vec
 #undef LANES

@@ -1,4 +1,4 @@
-/* conv2d_weight.c - the gradients of a convolution's weight and bias.
+/* conv2d_weight.c - the gradient of a convolution's weight.
  *
  * The weight's gradient at (o, c, kernel row, kernel column) is the sum over all images and output pixels of the
  * output's gradient times the input pixel it met. Input and gradient are taken in strips like those of conv2d.c. A
@@ -311,69 +311,5 @@ bool ag__conv2d_weight_gradient(const ag__conv2d_shape *s, ag__conv2d_in input, 
         }
     }
     if (space) ag__scratch_free(space);
-    return true;
-}
-
-/* ---- bias ---- */
-
-typedef struct {
-    const ag__conv2d_kernels *kernels;
-    ag_dtype dtype;
-    const void *from;
-    size_t element;
-    int64_t channel_stride, size[3], stride[3]; /* of one channel; the innermost dimension last */
-    void *to;
-    int64_t to_stride;
-} bias_plan;
-
-static void add_channels(void *user, int64_t begin, int64_t end)
-{
-    const bias_plan *b = user;
-    for (int64_t o = begin; o < end; o++) {
-        double sum = 0;
-        for (int64_t i = 0; i < b->size[0]; i++)
-            sum += b->kernels->sum(at(b->from, o * b->channel_stride + i * b->stride[0], b->element), b->size[1],
-                                   b->stride[1], b->size[2], b->stride[2]);
-        if (b->dtype == AG_FLOAT32)
-            ((float *)b->to)[o * b->to_stride] = (float)sum;
-        else
-            ((double *)b->to)[o * b->to_stride] = sum;
-    }
-}
-
-bool ag__conv2d_bias_gradient(const ag__conv2d_shape *s, ag__conv2d_in output_gradient, void *bias_gradient,
-                              int64_t bias_stride)
-{
-    const int64_t *stride = output_gradient.stride;
-    bias_plan b = {
-        .kernels = s->dtype == AG_FLOAT32 ? AG_ISA_PICK(ag__conv2d_f32) : AG_ISA_PICK(ag__conv2d_f64),
-        .dtype = s->dtype,
-        .from = output_gradient.data,
-        .element = s->dtype == AG_FLOAT32 ? sizeof(float) : sizeof(double),
-        .channel_stride = stride[1],
-        .size = { s->batch, s->out_size[0], s->out_size[1] },
-        .stride = { stride[0], stride[2], stride[3] },
-        .to = bias_gradient,
-        .to_stride = bias_stride,
-    };
-    /* the smallest stride last, then dimensions that lie end to end become one */
-    for (int pass = 0; pass < 2; pass++) {
-        for (int i = 0; i < 2; i++) {
-            if (b.stride[i] >= b.stride[i + 1]) continue;
-            const int64_t size = b.size[i], step = b.stride[i];
-            b.size[i] = b.size[i + 1];
-            b.stride[i] = b.stride[i + 1];
-            b.size[i + 1] = size;
-            b.stride[i + 1] = step;
-        }
-    }
-    for (int i = 0; i < 2; i++) {
-        if (b.stride[i] != b.size[i + 1] * b.stride[i + 1]) continue;
-        b.size[i + 1] *= b.size[i];
-        b.stride[i] = 0;
-        b.size[i] = 1;
-    }
-    const int64_t a_channel = s->batch * s->out_size[0] * s->out_size[1];
-    ag__parallel_for(s->out_channels, 1 + 16384 / (a_channel + 1), add_channels, &b);
     return true;
 }

@@ -198,6 +198,31 @@ static void REAL(add_lanes)(const void *sums, int64_t n, void *totals)
     }
 }
 
+/* ---- bias gradient ---- */
+
+static void REAL(channel_sums)(const void *from_, int channels, int64_t channel_stride, int64_t n, int64_t stride,
+                               void *sums)
+{
+    const real *from = from_;
+    vec sum = REAL(load)(sums);
+    int64_t t = 0;
+    for (; stride == 1 && t + LANES <= n; t += LANES) {
+        vec block[LANES];
+        AG_UNROLL
+        for (int o = 0; o < LANES; o++)
+            block[o] = o < channels ? REAL(load)(from + o * channel_stride + t) : (vec){ 0 };
+        REAL(transpose)(block);
+        AG_UNROLL
+        for (int i = 0; i < LANES; i++) sum += block[i];
+    }
+    for (; t < n; t++) {
+        real numbers[LANES] = { 0 };
+        for (int o = 0; o < channels; o++) numbers[o] = from[o * channel_stride + t * stride];
+        sum += REAL(load)(numbers);
+    }
+    REAL(store)(sums, sum);
+}
+
 AG_ISA_TABLE(ag__conv2d_kernels, REAL(ag__conv2d)) = {
     .lanes = LANES,
     .channels = CHANNELS,
@@ -210,7 +235,7 @@ AG_ISA_TABLE(ag__conv2d_kernels, REAL(ag__conv2d)) = {
     .add_lanes = REAL(add_lanes),
     .window_run = REAL(window_run),
     .pack_row = REAL(pack_row),
-    .sum = REAL(sum),
+    .channel_sums = REAL(channel_sums),
 };
 
 #undef vec
