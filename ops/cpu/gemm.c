@@ -5,7 +5,8 @@
  *     for blocks of C and of k:   pack panels of A and B (in parallel)
  *                                 tiles of C, each a task or a few to a task (in parallel)
  *
- * All strides are dealt with by the packing and by a tile's store. The cuts depend on the shape alone. Three shapes go
+ * All strides are dealt with by the packing and by a tile's store. An element is summed in slices (AG_GEMM_SLICE), so k
+ * is cut where slices end, and the result does not depend on where. The cuts depend on the shape alone. Three shapes go
  * other ways: with a vector nothing is packed; many small products are shared out whole; and a small C with a long k is
  * cut along k, the partial results added in order.
  */

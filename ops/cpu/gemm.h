@@ -35,15 +35,15 @@ enum { AG_GEMM_SLICE = 192 };
 typedef struct {
     int rows, columns; /* of a tile: A in panels of `rows` rows, B in panels of `columns` columns */
 
-    /* A panel of A (width = rows) or B (width = columns): to[p][i] = from[i * across + p * along] for i < width and p <
-     * depth; i from `valid` on is 0. */
+    /* A panel of A (width = rows) or of B (width = columns):
+     *     to[p][i] = from[i * across + p * along]   p < depth, i < valid; 0 for i from valid to width */
     void (*pack_a)(void *to, const void *from, int64_t across, int64_t along, int valid, int64_t depth);
     void (*pack_b)(void *to, const void *from, int64_t across, int64_t along, int valid, int64_t depth);
     /* C[m, n] = alpha * (panel of A) (panel of B) + beta * D, m <= rows, n <= columns */
     void (*tile)(const ag__gemm_args *g, int m, int n, int64_t depth, const void *a, const void *b, const void *d,
                  void *c);
-    /* c[i * c_row] = alpha * (row i of A) x + beta * d[i * d_row] for m rows, x contiguous; A has a_row = 1 or a_col =
-     * 1 */
+    /* c[i * c_row] = alpha * (row i of A) x + beta * d[i * d_row] for m rows; x is contiguous, and so are the rows of A
+     * (a_col = 1) or its columns (a_row = 1) */
     void (*times_vector)(const ag__gemm_args *g, int64_t m, const void *a, const void *x, const void *d, void *c);
 } ag__gemm_kernels;
 
