@@ -127,10 +127,10 @@ static bool run_kernel(ag_run *r, const void *caller)
         if (!ag__wants(t, r->in[i])) continue;
         if (!op->node) return ag__fail(AG_EGRAPH, "the derivative for '%s' is not implemented", op->name);
         r->wants_grad = true;
-        keeps |= op->keeps[i < AG_MAX_KEEPS ? i : AG_MAX_KEEPS - 1];
+        if (r->in[i]->requires_grad) keeps |= op->keeps[i < AG_MAX_KEEPS ? i : AG_MAX_KEEPS - 1];
     }
     bool changes = op->inplace_only || r->inplace;
-    if (changes && !ag__check_inplace(t, op->name, r->in[0], r->wants_grad)) return false;
+    if (changes && !ag__check_inplace(t, op, r->in[0], r->wants_grad)) return false;
     if (op->inplace_only) r->out[0] = r->in[0];
     if (!op->shape(r)) return false;
     ag_variable *before = NULL, *changed = r->n_in ? r->in[0] : NULL;

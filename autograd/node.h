@@ -147,7 +147,8 @@ static inline bool ag__is_floating(ag_dtype d) { return d == AG_FLOAT32 || d == 
 /* ---- nodes (record.c) ---- */
 void ag__node_bury(Thread *t, ag_node *n);
 void ag__node_unsave(Thread *t, ag_node *n); /* what was saved has been used */
-/* What PyTorch's sentences call the op of a node: "Mul" for MulBackward0. Returns text. */
+/* What PyTorch's sentences call the op of a node: "Mul" for MulBackward0, "Pow1" for PowBackward1.
+ * Returns text. */
 const char *ag__forward_name(const ag_node *node, char *text, size_t room);
 void ag__retain_forget(ag_variable *x); /* x's node no longer gives its gradient to x.grad */
 void ag__leaf_lock(ag_variable *leaf);  /* round every change of .grad */

@@ -94,6 +94,9 @@ static bool fail_modified(const ag_node *n, const ag_variable *x, uint32_t versi
 static ag_variable *unsave_input(ag_pass *w, ag_node *n, const ag_edge *e)
 {
     ag_variable *x = e->saved;
+    if (e->to && !(e->to & 1) && !x->grad_fn && !x->rehistoried)
+        return ag__fail(AG_EGRAPH, "Trying to use a saved tensor that has been detached in-place, i.e. with .detach_()."
+                                   "This is not supported, please use out-of-place `.detach()` instead");
     if (x->tensor.storage->version != e->version) {
         fail_modified(n, x, e->version, x->grad_fn, x->output_nr);
         return NULL;
@@ -169,7 +172,7 @@ static bool node_backward(ag_pass *w, ag_node *n, ag_variable *const *g)
     ag_variable *out[AG_MAX_OUTPUTS] = { NULL };
     int n_in = (int)n->n_in;
     ag_variable **in = few.in, **grad = few.grad, **list = few.list;
-    bool *wanted = few.wanted, ok = true;
+    bool *wanted = few.wanted, ok = true, any = false; /* none: its only inputs are views from no_grad mode */
     char *many = NULL;
     if (n_in > FEW) {
         many = ag__scratch((size_t)n_in * (3 * sizeof(ag_variable *) + sizeof(bool)));
@@ -182,6 +185,7 @@ static bool node_backward(ag_pass *w, ag_node *n, ag_variable *const *g)
     for (int i = 0; i < n_in && ok; i++) {
         const ag_edge *e = &n->edge[i];
         wanted[i] = e->to && ag__is_needed(w, e->to);
+        any = any || wanted[i];
         grad[i] = NULL;
         in[i] = e->saved ? unsave_input(w, n, e) : NULL;
         ok = !e->saved || in[i];
@@ -192,8 +196,8 @@ static bool node_backward(ag_pass *w, ag_node *n, ag_variable *const *g)
         ok = !saved || out[k];
     }
     _Alignas(16) char args[ARGS_BYTES];
-    if (ok && n->args) fill_args(n, in, args, list);
-    if (ok) {
+    if (ok && any && n->args) fill_args(n, in, args, list);
+    if (ok && any) {
         ag_gradients b = { .t = t,
                            .op = op,
                            .args = args,

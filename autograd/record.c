@@ -301,12 +301,11 @@ void ag__node_bury(Thread *t, ag_node *n)
 
 const char *ag__forward_name(const ag_node *node, char *text, size_t room)
 {
-    const char *name = node->op->node;
-    size_t n = strlen(name), end = n;
-    while (end && name[end - 1] >= '0' && name[end - 1] <= '9') end--;
-    const char *word = "Backward";
-    if (end > strlen(word) && !strncmp(name + end - strlen(word), word, strlen(word))) n = end - strlen(word);
-    snprintf(text, room, "%.*s", (int)n, name);
+    const char *name = node->op->node, *word = "Backward", *at = strstr(name, word);
+    const char *number = at ? at + strlen(word) : "";
+    bool stripped = at && number[strspn(number, "0123456789")] == 0;
+    snprintf(text, room, "%.*s%s", stripped ? (int)(at - name) : (int)strlen(name), name,
+             stripped && strcmp(number, "0") != 0 ? number : "");
     return text;
 }
 
@@ -339,7 +338,7 @@ bool ag_retain_grad(ag_variable *x)
     Thread *t = ag__thread();
     if (!x || x == AG_NONE) return ag__fail(AG_EINVAL, "retain_grad: input is %s", x ? "None" : "NULL");
     if (!ag__may_change(t)) return false;
-    if (!x->requires_grad) return ag__fail(AG_EGRAPH, "can't retain_grad on Tensor that has requires_grad=False");
+    if (!ag__requires_grad(x)) return ag__fail(AG_EGRAPH, "can't retain_grad on Tensor that has requires_grad=False");
     if (!x->grad_fn || x->retains_grad) return true; /* a leaf's gradient is kept anyway */
     x->retains_grad = true;
     ag__node_results(x->grad_fn)[x->output_nr].retained = x;
@@ -356,10 +355,10 @@ bool ag__fail_overlap(const char *op)
                     op);
 }
 
-bool ag__check_inplace(Thread *t, const char *op, ag_variable *x, bool wants_grad)
+bool ag__check_inplace(Thread *t, const ag_op *op, ag_variable *x, bool wants_grad)
 {
-    if (ag__may_change(t) && ag__overlaps_itself(&x->tensor)) return ag__fail_overlap(op);
-    return ag__check_change(t, op, x, wants_grad);
+    if (ag__may_change(t) && !op->repeats && ag__overlaps_itself(&x->tensor)) return ag__fail_overlap(op->name);
+    return ag__check_change(t, op->name, x, wants_grad);
 }
 
 bool ag__check_change(Thread *t, const char *op, ag_variable *x, bool wants_grad)

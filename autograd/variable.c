@@ -134,7 +134,7 @@ void ag__abandoned(Thread *t, ag_variable *x)
     ag_node *n = x->grad_fn;
     x->grad_fn = NULL;
     x->output_nr = 0;
-    x->requires_grad = x->retains_grad = x->rehistoried = false;
+    x->requires_grad = x->retains_grad = false;
     ag__node_unref(t, n);
 }
 

@@ -189,8 +189,8 @@ static void zeros_backward(ag_gradients *b) { b->grad[0] = ag_zeros_like(b->g[0]
 #define AG_ARGS_fill_(must, may) must(Tensor, input) must(Number, value)
 static bool fill__shape(ag_run *r);
 static bool fill__cpu(ag_run *r);
-AG_OP_PLAIN(fill_, .node = "FillBackward2", .inplace_only = true, .shape = fill__shape, .kernel = { fill__cpu },
-            .backward = zeros_backward)
+AG_OP_PLAIN(fill_, .node = "FillBackward2", .inplace_only = true, .repeats = true, .shape = fill__shape,
+            .kernel = { fill__cpu }, .backward = zeros_backward)
 static bool fill__shape(ag_run *r)
 {
     const struct ag_fill__args *a = r->args;
@@ -210,8 +210,8 @@ static bool zero__cpu(ag_run *r)
     ag__fill_elements(&r->in[0]->tensor, 0);
     return true;
 }
-AG_OP_PLAIN(zero_, .node = "ZeroBackward0", .inplace_only = true, .shape = zero__shape, .kernel = { zero__cpu },
-            .backward = zeros_backward)
+AG_OP_PLAIN(zero_, .node = "ZeroBackward0", .inplace_only = true, .repeats = true, .shape = zero__shape,
+            .kernel = { zero__cpu }, .backward = zeros_backward)
 
 /* ---- where a mask says so ---- */
 
@@ -219,7 +219,7 @@ AG_OP_PLAIN(zero_, .node = "ZeroBackward0", .inplace_only = true, .shape = zero_
 static bool masked_fill_shape(ag_run *r);
 static bool masked_fill_cpu(ag_run *r);
 static void masked_fill_backward(ag_gradients *b);
-AG_OP_PLAIN(masked_fill, .node = "MaskedFillBackward0", .inplace = true, .shape = masked_fill_shape,
+AG_OP_PLAIN(masked_fill, .node = "MaskedFillBackward0", .inplace = true, .repeats = true, .shape = masked_fill_shape,
             .kernel = { masked_fill_cpu }, .backward = masked_fill_backward, .keeps = { AG_KEEP_IN(1) })
 AG_INPLACE_PLAIN(masked_fill)
 

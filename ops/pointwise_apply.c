@@ -89,7 +89,10 @@ ag_variable *ag__pointwise_result(Thread *t, const char *op, int n, const ag_ten
 static uint32_t keeps(const call *c)
 {
     const ag_pointwise *row = c->row;
-    unsigned reads = 0, derivatives = c->wants >> (row->n_in - row->n_derivatives);
+    unsigned reads = 0, wants = 0;
+    for (int i = 0; i < row->n_in; i++) /* a view from no_grad mode is recorded, but its gradient goes nowhere */
+        wants |= (unsigned)(c->wants >> i & c->in[i]->requires_grad) << i;
+    unsigned derivatives = wants >> (row->n_in - row->n_derivatives);
     for (int d = 0; d < row->n_derivatives; d++)
         if (derivatives >> d & 1) reads |= ag__formula_reads(row->value + 1 + d);
     uint32_t kept = reads >> IN_Y & 1 ? AG_KEEP_OUT(0) : 0;
@@ -179,16 +182,13 @@ static __attribute__((noinline)) bool apply_inplace(call *c, ag_variable **out)
     ag_variable *x = c->in[0], *in[3];
     bool recorded = is_recorded(c), ok = true;
     if (!c->op->inplace) return ag__fail(AG_ENOTSUP, "%s has no in-place form", c->op->name);
-    if (!ag__check_inplace(t, c->op->name, x, recorded) || !check_fits(c)) return false;
+    if (!ag__check_inplace(t, c->op, x, recorded) || !check_fits(c)) return false;
     uint32_t kept = recorded ? keeps(c) : 0;
     ag_scope scope = ag_scope_begin();
-    for (int i = 0; i < c->row->n_in && ok; i++) { /* what is overwritten and needed again is kept as it was */
-        in[i] = c->in[i];
-        bool lost = kept & AG_KEEP_IN(i) &&
-                    (i == 0 || (in[i]->tensor.storage == x->tensor.storage && ag__overlap(&x->tensor, &in[i]->tensor)));
-        if (lost) in[i] = ag__snapshot(t, in[i]);
-        ok = in[i] != NULL;
-    }
+    for (int i = 0; i < c->row->n_in; i++) in[i] = c->in[i];
+    /* What is overwritten and needed again is kept as it was; where it is another input, too (x *= x), backward says
+     * that it was changed, as in PyTorch. */
+    if (kept & AG_KEEP_IN(0)) ok = (in[0] = ag__snapshot(t, x)) != NULL;
     ag_node *node = NULL;
     if (ok && recorded) {
         node = ag__record_begin(t, c->op, c->row->n_in, in, 1, &x, kept, c->args, c->caller);

@@ -61,6 +61,45 @@ START_TEST(the_sentence_names_what_was_changed_as_pytorch_does)
 }
 END_TEST
 
+START_TEST(a_variable_changed_by_itself_is_noticed_where_backward_reads_it)
+{
+    Variable *x = LEAF(AG_SHAPE(2), 1, 2), *y = ag_mul(x, x);
+    OK(ag_mul_(y, y));
+    REFUSED(ag_backward(ag_sum(y)), "which is output 0 of Mul, is at version 1; expected version 0 instead.");
+    y = ag_mul(x, x);
+    OK(ag_pow_(y, y));
+    REFUSED(ag_backward(ag_sum(y)), "which is output 0 of Pow1, is at version 1; expected version 0 instead.");
+    y = ag_mul(x, x);
+    OK(ag_add_(y, y)); /* add reads neither */
+    OK(ag_backward(ag_sum(y)));
+    VALUES(ag_grad(x), 4, 8);
+}
+END_TEST
+
+START_TEST(a_saved_variable_that_was_detached_in_place_is_noticed)
+{
+    Variable *x = LEAF(AG_SHAPE(2), 1, 2), *y = ag_mul(x, x), *z = ag_mul(y, y);
+    OK(ag_detach_(y));
+    REFUSED(ag_backward(ag_sum(z)),
+            "Trying to use a saved tensor that has been detached in-place, i.e. with .detach_().This is not supported, "
+            "please use out-of-place `.detach()` instead");
+}
+END_TEST
+
+START_TEST(what_fills_may_fill_elements_that_overlap)
+{
+    Variable *one = ag_zeros(AG_SHAPE(1)), *x = ag_expand(one, AG_SHAPE(3));
+    OK(ag_fill_(x, 2));
+    VALUES(one, 2);
+    OK(ag_masked_fill_(x, ag_tensor(((bool[]){ true, false, true }), AG_SHAPE(3)), 5));
+    VALUES(one, 5);
+    OK(ag_zero_(x));
+    VALUES(one, 0);
+    REFUSED(ag_add_(x, x), "more than one element of the written-to tensor refers to a single memory location.");
+    REFUSED(ag_copy_(x, ag_ones(AG_SHAPE(3))), "more than one element of the written-to tensor");
+}
+END_TEST
+
 START_TEST(a_change_in_place_of_what_no_backward_reads_is_no_error)
 {
     Variable *x = LEAF(AG_SHAPE(2), 1, 2), *a = ag_mul(x, x), *b = ag_add(a, x);
@@ -161,10 +200,15 @@ START_TEST(a_view_made_in_no_grad_mode_wants_what_its_base_wants_and_leads_nowhe
     ck_assert(!ag_grad(v) && !ag_grad(x));
     REFUSED(ag_autograd_grad(AG_LIST(ag_sum(v)), AG_LIST(v), g), "at index 0 appears to not have been used");
     REFUSED(ag_backward(w), "element 0 of tensors does not require grad and does not have a grad_fn");
+    OK(ag_retain_grad(w)); /* to no effect */
+    Variable *c = ag_ones(AG_SHAPE(2), .dtype = AG_FLOAT64), *z = ag_mul(v, c);
+    OK(ag_zero_(c)); /* nobody would read it */
+    OK(ag_backward(ag_sum(z)));
+    OK(ag_backward(ag_sum(ag_index_select(v, 0, ag_tensor(((int64_t[]){ 1, 1 }), AG_SHAPE(2))))));
     OK(ag_detach_(y));
     ck_assert(!ag_requires_grad(v));
-    Variable *c = ag_zeros(AG_SHAPE(2)), *of_c = ag_view(c, AG_SHAPE(2));
-    OK(ag_requires_grad_(c));
+    Variable *leaf = ag_zeros(AG_SHAPE(2)), *of_c = ag_view(leaf, AG_SHAPE(2));
+    OK(ag_requires_grad_(leaf));
     ck_assert(ag_requires_grad(of_c) && ag_is_leaf(of_c));
 }
 END_TEST
@@ -212,6 +256,8 @@ END_TEST
 
 SUPPORT_MAIN("inplace", detach_shares_numbers_and_version_and_never_wants_a_gradient,
              a_saved_variable_that_was_changed_in_place_is_noticed, the_sentence_names_what_was_changed_as_pytorch_does,
+             a_variable_changed_by_itself_is_noticed_where_backward_reads_it,
+             a_saved_variable_that_was_detached_in_place_is_noticed, what_fills_may_fill_elements_that_overlap,
              a_change_in_place_of_what_no_backward_reads_is_no_error,
              a_leaf_that_wants_a_gradient_cannot_be_changed_in_place,
              a_change_in_place_of_an_inner_variable_becomes_its_history,
