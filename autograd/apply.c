@@ -141,19 +141,23 @@ static bool run_kernel(ag_run *r, const void *caller)
     bool (*kernel)(ag_run *) = op->kernel[r->device.type];
     if (!kernel && op->kernel[AG_DEVICE_CPU])
         return ag__fail(AG_ENOTSUP, "%s: there is no kernel for %s", op->name, ag_device_name(r->device));
-    ag_node *node = NULL;
+    ag_node *node = NULL, *slices = NULL;
     if (r->wants_grad) { /* all that can fail comes before the kernel, which may change an input */
         if (before) r->in[0] = before;
         node = ag__record_begin(t, op, r->n_in, r->in, op->n_out + op->n_hidden, r->out, keeps, r->args, caller);
         r->in[0] = changed;
         if (!node) return false;
+        if (changes && changed->base) slices = ag__slices_begin(t, changed, node);
     }
-    if (kernel && !kernel(r)) {
+    bool ok = (slices || !node || !changes || !changed->base) && (!kernel || kernel(r));
+    if (!ok) {
+        if (slices) ag__record_drop(t, slices);
         if (node) ag__record_drop(t, node);
         return false;
     }
     if (changes) changed->tensor.storage->version++;
     if (node) ag__record_end(t, node, r->out);
+    if (slices) ag__record_end(t, slices, &changed->base);
     return true;
 }
 

@@ -49,7 +49,7 @@ static bool check_grad_call(const struct ag_autograd_grad_args *a)
             return ag__fail(AG_EINVAL, "autograd.grad: input %lld is %s", (long long)i, x ? "None" : "NULL");
         if (!ag__requires_grad(x))
             return ag__fail(AG_EGRAPH, "One of the differentiated Tensors does not require grad");
-        if (ag__view_is_stale(x)) return ag__fail_stale("autograd.grad", x);
+        if (!ag__view_refresh(ag__thread(), a->inputs.at[i])) return false;
     }
     return true;
 }

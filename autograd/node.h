@@ -28,6 +28,7 @@ struct ag_variable {
     bool retains_grad;
     bool no_grad_view;  /* a view that was made while nothing was recorded */
     bool rehistoried;   /* its history is that of a change in place, and may lead to nodes that keep it */
+    bool owns_base;     /* of a view: its hold on base is an owner\'s, as long as somebody owns the view */
     uint32_t output_nr; /* which of grad_fn's outputs */
     ag_node *grad_fn;
     ag_variable *grad;
@@ -123,7 +124,7 @@ static inline void ag__unref(Thread *t, ag_variable *x, int64_t by)
     int64_t left = __libc_single_threaded ? (x->refs -= by) : __atomic_sub_fetch(&x->refs, by, __ATOMIC_ACQ_REL);
     if (left == 0)
         ag__variable_free_later(t, x);
-    else if (by == AG_OWNER && left >> 32 == 0 && (x->grad || x->rehistoried))
+    else if (by == AG_OWNER && left >> 32 == 0 && (x->grad || x->rehistoried || x->base))
         ag__abandoned(t, x);
 }
 static inline void ag__node_unref(Thread *t, ag_node *n)
@@ -154,10 +155,12 @@ void ag__retain_forget(ag_variable *x); /* x's node no longer gives its gradient
 void ag__leaf_lock(ag_variable *leaf);  /* round every change of .grad */
 void ag__leaf_unlock(ag_variable *leaf);
 ag_variable *ag__take_grad(ag_variable *x); /* x.grad, which x no longer has; the caller owns it */
-/* x is a view, and its base has been changed in place since (of a no_grad_view: even where that was not recorded). */
-bool ag__view_is_stale(const ag_variable *x);
-bool ag__fail_stale(const char *op, const ag_variable *view);          /* says so: false */
+
+/* ---- views (views.c) ---- */
 void ag__view_made(ag_variable *view, ag_variable *of, bool grad_off); /* view becomes a view to autograd */
+/* A view whose base has been changed in place since has its history from there. false with an error, of a view from
+ * no_grad mode even where the change was not recorded. */
+bool ag__view_refresh(Thread *t, ag_variable *x);
 
 /* PyTorch's sentence on a change in place of a Variable that repeats elements: false. */
 bool ag__fail_overlap(const char *op);

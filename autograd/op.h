@@ -187,6 +187,15 @@ bool ag__check_change(Thread *t, const char *op, ag_variable *x, bool wants_grad
 /* x gets the sizes, strides and node of a view of all its elements that an op has just made. */
 void ag__become(Thread *t, ag_variable *x, ag_variable *view);
 
+/* After a change of a view: the node that makes it one of the view's base. Then ag__record_end(t, node, &view->base).
+ */
+ag_node *ag__slices_begin(Thread *t, ag_variable *view, ag_node *change);
+#define AG_ARGS__copy_slices(must, may)                                                                   \
+    must(Tensor, input) must(Tensor, src) must(Shape, in_stride) must(Int, in_offset) must(Shape, stride) \
+        must(Int, offset)
+AG_STRUCT(_copy_slices, AG_ARGS__copy_slices)
+const ag_op *ag__op__copy_slices(void); /* ops/view_part.c */
+
 /* ---- rows (ops/pointwise.c) ---- */
 bool ag__pointwise_apply(const ag_op *op, const void *args, bool inplace, ag_variable **out, const void *caller);
 /* sum += x, both of one size and type on one device, any strides; no history. For accumulation. */

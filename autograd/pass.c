@@ -284,10 +284,10 @@ static bool check_roots(ag_variable *const *roots, int64_t n_roots, ag_variable 
         if (!check_factor(i, roots[i], gradients ? gradients[i] : AG_NONE)) return false;
     }
     for (int64_t i = 0; i < n_roots; i++) {
+        if (!ag__view_refresh(ag__thread(), roots[i])) return false;
         if (!roots[i]->requires_grad)
             return ag__fail(AG_EGRAPH, "element %lld of tensors does not require grad and does not have a grad_fn",
                             (long long)i);
-        if (ag__view_is_stale(roots[i])) return ag__fail_stale("backward", roots[i]);
     }
     return true;
 }

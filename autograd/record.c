@@ -78,50 +78,6 @@ static char *copy_args(const ag_op *op, const void *args, char *to)
     return tail;
 }
 
-/* ---- views ---- */
-
-static inline uint64_t state_of_base(const ag_variable *view)
-{
-    if (view->no_grad_view) return view->tensor.storage->version;
-    return view->base->grad_fn ? view->base->grad_fn->seq : 0;
-}
-bool ag__view_is_stale(const ag_variable *x)
-{
-    return x->base && x->base->requires_grad && state_of_base(x) != x->base_state;
-}
-void ag__view_made(ag_variable *view, ag_variable *of, bool grad_off)
-{
-    view->base = of->base ? of->base : of;
-    ag__ref(view->base, AG_REFERENCE);
-    view->no_grad_view = grad_off || of->no_grad_view;
-    view->base_state = state_of_base(view);
-}
-
-/* PyTorch's sentence on a view that was made in no_grad mode; what: what has been done to it or its base. */
-static bool fail_no_grad_view(const ag_variable *view, const char *what)
-{
-    char first[2 * AG_TEXT] = "A view was", op[AG_TEXT];
-    if (view->grad_fn)
-        snprintf(first, sizeof first, "Output %u of %s is a view of a view which was", view->output_nr,
-                 ag__forward_name(view->grad_fn, op, sizeof op));
-    return ag__fail(AG_EGRAPH,
-                    "%s created in no_grad mode and %s modified inplace with grad mode enabled. Given that this use "
-                    "case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the "
-                    "view and the inplace either both inside the no_grad block (if you don't want the inplace to be "
-                    "tracked) or both outside (if you want the inplace to be tracked).",
-                    first, what);
-}
-
-bool ag__fail_stale(const char *op, const ag_variable *view)
-{
-    if (view->no_grad_view) return fail_no_grad_view(view, "its base or another view of its base has been");
-    return ag__fail(
-        AG_ENOTSUP,
-        "%s: an input is a view whose base has since been changed in place by an operation that is differentiated; "
-        "make the view again after the change, or change a clone()",
-        op);
-}
-
 /* ---- recording ---- */
 
 ag_node *ag__record_begin(Thread *t, const ag_op *op, int n_in, ag_variable *const *in, int n_out,
@@ -132,10 +88,7 @@ ag_node *ag__record_begin(Thread *t, const ag_op *op, int n_in, ag_variable *con
     size_t sizes = 0;
     for (int i = 0; i < n_in; i++) {
         if (!in[i]) continue;
-        if (ag__view_is_stale(in[i])) {
-            ag__fail_stale(op->name, in[i]);
-            return NULL;
-        }
+        if (!ag__view_refresh(t, in[i])) return NULL;
         if (!ag__same_sizes(&in[i]->tensor, y)) sizes += in[i]->tensor.ndim;
     }
     bytes += sizes * sizeof(int64_t) + (args ? args_bytes(op, args) : 0);
@@ -269,6 +222,8 @@ ag_variable *ag__snapshot(Thread *t, ag_variable *x)
 void ag__node_unsave(Thread *t, ag_node *n)
 {
     ag_result *results = ag__node_results(n);
+    if (n->op == ag__op__copy_slices())
+        n->freed = true; /* PyTorch's lets go of the change even where it saved nothing */
     for (uint32_t i = 0; i < n->n_in; i++)
         if (n->edge[i].saved) {
             ag__unref(t, n->edge[i].saved, AG_REFERENCE);
@@ -339,66 +294,9 @@ bool ag_retain_grad(ag_variable *x)
     if (!x || x == AG_NONE) return ag__fail(AG_EINVAL, "retain_grad: input is %s", x ? "None" : "NULL");
     if (!ag__may_change(t)) return false;
     if (!ag__requires_grad(x)) return ag__fail(AG_EGRAPH, "can't retain_grad on Tensor that has requires_grad=False");
+    if (!ag__view_refresh(t, x)) return false;
     if (!x->grad_fn || x->retains_grad) return true; /* a leaf's gradient is kept anyway */
     x->retains_grad = true;
     ag__node_results(x->grad_fn)[x->output_nr].retained = x;
     return true;
-}
-
-/* ---- in-place ---- */
-
-bool ag__fail_overlap(const char *op)
-{
-    return ag__fail(AG_EINVAL,
-                    "%s: unsupported operation: more than one element of the written-to tensor refers to a single "
-                    "memory location. Please clone() the tensor before performing the operation.",
-                    op);
-}
-
-bool ag__check_inplace(Thread *t, const ag_op *op, ag_variable *x, bool wants_grad)
-{
-    if (ag__may_change(t) && !op->repeats && ag__overlaps_itself(&x->tensor)) return ag__fail_overlap(op->name);
-    return ag__check_change(t, op->name, x, wants_grad);
-}
-
-bool ag__check_change(Thread *t, const char *op, ag_variable *x, bool wants_grad)
-{
-    if (!ag__may_change(t)) return false;
-    if (x->tensor.wrapped)
-        return ag__fail(AG_EINVAL, "%s: a number from ag_scalar is shared, so it cannot change; use ag_full", op);
-    if (t->grad_off || !(wants_grad || ag__requires_grad(x))) return true;
-    if (x->no_grad_view) return fail_no_grad_view(x, "is being");
-    if (x->base && !x->base->grad_fn && ag__requires_grad(x))
-        return ag__fail(AG_EGRAPH,
-                        "a view of a leaf Variable that requires grad is being used in an in-place operation.");
-    if (x->requires_grad && !x->grad_fn)
-        return ag__fail(AG_EGRAPH, "a leaf Variable that requires grad is being used in an in-place operation.");
-    if (!x->base) return true;
-    return ag__fail(
-        AG_ENOTSUP,
-        "%s: changing a view in place is not differentiated yet; change a clone(), or the Variable it is a view of",
-        op);
-}
-
-void ag__become(Thread *t, ag_variable *x, ag_variable *view)
-{
-    ag_tensor *to = &x->tensor;
-    const ag_tensor *from = &view->tensor;
-    to->ndim = from->ndim;
-    to->contiguous = from->contiguous;
-    memcpy(to->size, from->size, sizeof to->size);
-    memcpy(to->stride, from->stride, sizeof to->stride);
-    to->storage->version++;
-    ag_node *before = x->grad_fn, *node = view->grad_fn;
-    if (!node) return;
-    if (x->retains_grad) {
-        if (before) ag__retain_forget(x);
-        ag__node_results(node)[0].retained = x;
-    }
-    ag__count_up(&node->refs);
-    x->grad_fn = node;
-    x->output_nr = 0;
-    x->requires_grad = true;
-    if (before) ag__node_unref(t, before);
-    ag__bury(t);
 }

@@ -49,7 +49,7 @@ static ag_variable *variable_new(Thread *t, int ndim, const int64_t *size, const
         v->tensor.contiguous = true;
     }
     v->refs = AG_OWNER;
-    v->requires_grad = v->retains_grad = v->no_grad_view = v->rehistoried = false;
+    v->requires_grad = v->retains_grad = v->no_grad_view = v->rehistoried = v->owns_base = false;
     v->output_nr = 0;
     v->grad_fn = NULL;
     v->grad = NULL;
@@ -78,7 +78,7 @@ ag_variable *ag__alias_owned(Thread *t, const ag_variable *x, int64_t refs)
     v->tensor.wrapped = false;
     ag__count_up(&v->tensor.storage->refs);
     v->refs = refs;
-    v->requires_grad = v->retains_grad = v->no_grad_view = v->rehistoried = false;
+    v->requires_grad = v->retains_grad = v->no_grad_view = v->rehistoried = v->owns_base = false;
     v->output_nr = 0;
     v->grad_fn = NULL;
     v->grad = NULL;
@@ -127,8 +127,13 @@ void ag__node_free_later(Thread *t, ag_node *n)
  * what holds that graph. A node that keeps x knows its history as it was. */
 void ag__abandoned(Thread *t, ag_variable *x)
 {
-    ag_variable *grad = ag__take_grad(x);
+    ag_variable *grad = x->grad ? ag__take_grad(x) : NULL;
     if (grad) ag__unref(t, grad, AG_OWNER);
+    if (x->owns_base) { /* nobody needs the base's history for this view any more */
+        x->owns_base = false;
+        ag__ref(x->base, AG_REFERENCE);
+        ag__unref(t, x->base, AG_OWNER);
+    }
     if (!x->rehistoried || !x->grad_fn) return;
     if (x->retains_grad) ag__retain_forget(x);
     ag_node *n = x->grad_fn;
@@ -144,7 +149,7 @@ static void variable_bury(Thread *t, ag_variable *v)
     ag__storage_drop(t, v->tensor.storage);
     if (v->grad_fn) ag__node_unref(t, v->grad_fn);
     if (v->grad) ag__unref(t, v->grad, AG_OWNER);
-    if (v->base) ag__unref(t, v->base, AG_REFERENCE);
+    if (v->base) ag__unref(t, v->base, v->owns_base ? AG_OWNER : AG_REFERENCE);
     v->refs = 0; /* what ag_leaks goes by */
     ag__object_put(t, v);
 }
@@ -206,9 +211,16 @@ bool ag_shares_storage(const ag_variable *a, const ag_variable *b)
 }
 
 bool ag_requires_grad(const ag_variable *x) { return x && ag__requires_grad(x); }
-bool ag_is_leaf(const ag_variable *x) { return is_there(x) && !x->grad_fn; }
-ag_node *ag_grad_fn(const ag_variable *x) { return x ? x->grad_fn : NULL; }
-int ag_output_nr(const ag_variable *x) { return x ? (int)x->output_nr : 0; }
+
+/* x with the history that it has now; only a view's can have changed unseen. */
+static const ag_variable *with_history(const ag_variable *x)
+{
+    if (x && x->base) ag__view_refresh(ag__thread(), (ag_variable *)(uintptr_t)x);
+    return x;
+}
+bool ag_is_leaf(const ag_variable *x) { return is_there(x) && !with_history(x)->grad_fn; }
+ag_node *ag_grad_fn(const ag_variable *x) { return x ? with_history(x)->grad_fn : NULL; }
+int ag_output_nr(const ag_variable *x) { return x ? (int)with_history(x)->output_nr : 0; }
 ag_variable *ag_grad(const ag_variable *x) { return x ? x->grad : NULL; }
 const char *ag_node_name(const ag_node *node) { return node ? node->op->node : NULL; }
 bool ag_retains_grad(const ag_variable *x) { return x && x->grad_fn && x->retains_grad; }

@@ -189,14 +189,17 @@ static __attribute__((noinline)) bool apply_inplace(call *c, ag_variable **out)
     /* What is overwritten and needed again is kept as it was; where it is another input, too (x *= x), backward says
      * that it was changed, as in PyTorch. */
     if (kept & AG_KEEP_IN(0)) ok = (in[0] = ag__snapshot(t, x)) != NULL;
-    ag_node *node = NULL;
+    ag_node *node = NULL, *slices = NULL;
     if (ok && recorded) {
         node = ag__record_begin(t, c->op, c->row->n_in, in, 1, &x, kept, c->args, c->caller);
-        ok = node != NULL;
+        slices = node && x->base ? ag__slices_begin(t, x, node) : NULL;
+        ok = node && (slices || !x->base);
     }
     ok = ok && evaluate_value(c, x);
     if (ok) x->tensor.storage->version++;
     if (ok && node) ag__record_end(t, node, &x);
+    if (ok && slices) ag__record_end(t, slices, &x->base);
+    if (!ok && slices) ag__record_drop(t, slices);
     if (!ok && node) ag__record_drop(t, node);
     ag_scope_end(&scope);
     *out = ok ? x : NULL;

@@ -5,6 +5,8 @@
 #include "autograd/op.h"
 #include "ops/check.h"
 
+#include <argent/copy.h>
+#include <argent/factory.h>
 #include <argent/view.h>
 
 #include <inttypes.h>
@@ -405,6 +407,21 @@ static bool as_strided_back_cpu(ag_run *r)
     ag__scratch_free(cell);
     return true;
 }
+/* A base after a change of a view of it: src where the view lies, and input elsewhere. */
+static void copy_slices_backward(ag_gradients *b)
+{
+    const struct ag__copy_slices_args *a = b->args;
+    ag_variable *g = b->g[0];
+    if (b->wanted[1])
+        b->grad[1] = ag__as_strided_backward(g, a->in_stride, a->in_offset, ag__in_shape(b, 1), a->stride, a->offset,
+                                             0);
+    if (!b->wanted[0]) return;
+    ag_variable *seen = ag_ones(ag__in_shape(b, 1), .dtype = AG_BOOL);
+    if (seen) seen = ag__as_strided_backward(seen, a->stride, a->offset, ag_shape(g), a->in_stride, a->in_offset, 0);
+    if (seen) b->grad[0] = ag_masked_fill(g, seen, 0);
+}
+AG_RECORD(_copy_slices, AG_ARGS__copy_slices, .node = "CopySlices", .backward = copy_slices_backward)
+
 /* Back the other way; what was divided among the elements of one side is so on the way back. */
 static void as_strided_back_backward(ag_gradients *b)
 {

@@ -1,0 +1,155 @@
+/* views.c - views that follow their base's history, and changes in place.
+ *
+ * A change of a view is a change of its base: the base's new history is a node of its own (CopySlices) that takes the
+ * view's new numbers from the node of the change and the rest from the base as it was. A view whose base has got
+ * another history since it was made gets one from there when it is next asked for (AsStridedBackward0).
+ */
+#include "autograd/op.h"
+
+#include <argent/view.h>
+
+#include <stdio.h>
+#include <string.h>
+
+static inline uint64_t state_of_base(const ag_variable *view)
+{
+    if (view->no_grad_view) return view->tensor.storage->version;
+    return view->base->grad_fn ? view->base->grad_fn->seq : 0;
+}
+void ag__view_made(ag_variable *view, ag_variable *of, bool grad_off)
+{
+    view->base = of->base ? of->base : of;
+    ag__ref(view->base, AG_OWNER);
+    view->owns_base = true;
+    view->no_grad_view = grad_off || of->no_grad_view;
+    view->base_state = state_of_base(view);
+}
+
+/* PyTorch's sentence on a view that was made in no_grad mode; what: what has been done to it or its base. */
+static bool fail_no_grad_view(const ag_variable *view, const char *what)
+{
+    char first[2 * AG_TEXT] = "A view was", op[AG_TEXT];
+    if (view->grad_fn)
+        snprintf(first, sizeof first, "Output %u of %s is a view of a view which was", view->output_nr,
+                 ag__forward_name(view->grad_fn, op, sizeof op));
+    return ag__fail(AG_EGRAPH,
+                    "%s created in no_grad mode and %s modified inplace with grad mode enabled. Given that this use "
+                    "case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the "
+                    "view and the inplace either both inside the no_grad block (if you don't want the inplace to be "
+                    "tracked) or both outside (if you want the inplace to be tracked).",
+                    first, what);
+}
+
+static bool is_stale(const ag_variable *x)
+{
+    return x->base && x->base->requires_grad && state_of_base(x) != x->base_state;
+}
+
+/* view's history becomes that of a view made of its base now. Readers may ask for it in several threads at once. */
+static bool take_history_from_base(Thread *t, ag_variable *view)
+{
+    ag_scope scope = ag_scope_begin();
+    ag_mode mode = ag_grad_mode_begin(true);
+    ag_variable *now = ag_as_strided(view->base, ag_shape(view), ag_stride(view),
+                                     .storage_offset = ag_storage_offset(view));
+    ag_grad_mode_end(&mode);
+    ag_node *before = NULL;
+    ag__leaf_lock(view);
+    if (now && now->grad_fn && is_stale(view)) {
+        before = view->grad_fn;
+        if (view->retains_grad && before) ag__retain_forget(view);
+        view->grad_fn = now->grad_fn;
+        ag__count_up(&view->grad_fn->refs);
+        view->output_nr = now->output_nr;
+        view->requires_grad = view->rehistoried = true;
+        if (view->retains_grad) ag__node_results(view->grad_fn)[view->output_nr].retained = view;
+        view->base_state = state_of_base(view);
+    }
+    ag__leaf_unlock(view);
+    if (before) ag__node_unref(t, before);
+    ag_scope_end(&scope);
+    return now != NULL;
+}
+
+bool ag__view_refresh(Thread *t, ag_variable *x)
+{
+    if (!x || !is_stale(x)) return true;
+    if (x->no_grad_view) return fail_no_grad_view(x, "its base or another view of its base has been");
+    return take_history_from_base(t, x);
+}
+
+/* ---- changes in place ---- */
+
+bool ag__fail_overlap(const char *op)
+{
+    return ag__fail(AG_EINVAL,
+                    "%s: unsupported operation: more than one element of the written-to tensor refers to a single "
+                    "memory location. Please clone() the tensor before performing the operation.",
+                    op);
+}
+
+bool ag__check_change(Thread *t, const char *op, ag_variable *x, bool wants_grad)
+{
+    if (!ag__may_change(t)) return false;
+    if (x->tensor.wrapped)
+        return ag__fail(AG_EINVAL, "%s: a number from ag_scalar is shared, so it cannot change; use ag_full", op);
+    if (t->grad_off || !(wants_grad || ag__requires_grad(x))) return true;
+    if (x->no_grad_view) return fail_no_grad_view(x, "is being");
+    if (x->base && !x->base->grad_fn && ag__requires_grad(x))
+        return ag__fail(AG_EGRAPH,
+                        "a view of a leaf Variable that requires grad is being used in an in-place operation.");
+    if (x->requires_grad && !x->grad_fn)
+        return ag__fail(AG_EGRAPH, "a leaf Variable that requires grad is being used in an in-place operation.");
+    return ag__view_refresh(t, x);
+}
+
+bool ag__check_inplace(Thread *t, const ag_op *op, ag_variable *x, bool wants_grad)
+{
+    if (ag__may_change(t) && !op->repeats && ag__overlaps_itself(&x->tensor)) return ag__fail_overlap(op->name);
+    return ag__check_change(t, op->name, x, wants_grad);
+}
+
+void ag__become(Thread *t, ag_variable *x, ag_variable *view)
+{
+    ag_tensor *to = &x->tensor;
+    const ag_tensor *from = &view->tensor;
+    to->ndim = from->ndim;
+    to->contiguous = from->contiguous;
+    memcpy(to->size, from->size, sizeof to->size);
+    memcpy(to->stride, from->stride, sizeof to->stride);
+    to->storage->version++;
+    ag_node *before = x->grad_fn, *node = view->grad_fn;
+    if (!node) return;
+    if (x->retains_grad) {
+        if (before) ag__retain_forget(x);
+        ag__node_results(node)[0].retained = x;
+    }
+    ag__count_up(&node->refs);
+    x->grad_fn = node;
+    x->output_nr = 0;
+    x->requires_grad = true;
+    if (before) ag__node_unref(t, before);
+    ag__bury(t);
+}
+
+ag_node *ag__slices_begin(Thread *t, ag_variable *view, ag_node *change)
+{
+    ag_variable *base = view->base, *in[] = { base, view };
+    const struct ag__copy_slices_args args = { .input = NULL,
+                                               .src = NULL,
+                                               .in_stride = ag_stride(base),
+                                               .in_offset = ag_storage_offset(base),
+                                               .stride = ag_stride(view),
+                                               .offset = ag_storage_offset(view) };
+    ag_node *node = ag__record_begin(t, ag__op__copy_slices(), 2, in, 1, &base, 0, &args, change->caller);
+    if (!node) return NULL;
+    ag_edge *e = &node->edge[1]; /* not from the view as it was, but from its change */
+    if (e->to & 1)
+        ag__unref(t, (ag_variable *)(e->to & ~(uintptr_t)1), AG_REFERENCE);
+    else if (e->to)
+        ag__node_unref(t, (ag_node *)e->to);
+    e->to = (uintptr_t)change;
+    e->output_nr = 0;
+    ag__count_up(&change->refs);
+    return node;
+}
