@@ -14,8 +14,8 @@ AG_BEGIN_DECLS
  *     input (N,C,H,W) or (C,H,W), weight (O, C/groups, KH, KW), bias (O) -> (N,O,OH,OW) or (O,OH,OW)
  *     OH = (H + 2 padding - dilation (KH - 1) - 1) / stride + 1
  *
- * stride, padding, dilation: a number, or AG_SIZE(height, width). padding may be AG_PADDING_SAME ("same"): with stride 1
- * the output has the input's height and width; where they cannot be equal, there is one row more of zeros below (one
+ * stride, padding, dilation: a number, or AG_SIZE(height, width). padding may be AG_PADDING_SAME ("same"): with stride
+ * 1 the output has the input's height and width; where they cannot be equal, there is one row more of zeros below (one
  * column on the right). All of one type; integers wrap and have no gradient.
  * A batch-last input gives a batch-last output, others give a row-major one. Errors: AG_EINVAL where channels, sizes,
  * types or options do not fit. */

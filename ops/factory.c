@@ -270,6 +270,8 @@ static bool linspace_shape(ag_run *r)
     if (a->steps < 0) return ag__fail_call(r->op, a, "number of steps must be non-negative");
     options o = OPTIONS(a);
     if (o.dtype == AG_DTYPE_DEFAULT) o.dtype = ag_get_default_dtype();
+    if (o.dtype == AG_BOOL && a->steps > 1)
+        return ag__fail_call(r->op, a, "\"linspace_cpu\" not implemented for 'Bool'");
     return make(r, 1, &a->steps, NULL, o);
 }
 /* From both ends to the middle, so that the last number is `end` itself and the whole is symmetric. */
