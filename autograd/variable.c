@@ -316,7 +316,7 @@ ag_variable *ag_detach_(ag_variable *x)
     ag_node *n = x->grad_fn;
     x->grad_fn = NULL;
     x->output_nr = 0;
-    x->requires_grad = x->retains_grad = false;
+    x->requires_grad = x->retains_grad = x->rehistoried = false;
     if (n) {
         ag__node_unref(t, n);
         ag__bury(t);

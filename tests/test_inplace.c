@@ -78,7 +78,9 @@ END_TEST
 
 START_TEST(a_saved_variable_that_was_detached_in_place_is_noticed)
 {
-    Variable *x = LEAF(AG_SHAPE(2), 1, 2), *y = ag_mul(x, x), *z = ag_mul(y, y);
+    Variable *x = LEAF(AG_SHAPE(2), 1, 2), *y = ag_mul(x, x), *z;
+    OK(ag_add_(y, ag_scalar(1.0)));
+    z = ag_mul(y, y);
     OK(ag_detach_(y));
     REFUSED(ag_backward(ag_sum(z)),
             "Trying to use a saved tensor that has been detached in-place, i.e. with .detach_().This is not supported, "
