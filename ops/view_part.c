@@ -416,7 +416,7 @@ static void copy_slices_backward(ag_gradients *b)
         b->grad[1] = ag__as_strided_backward(g, a->in_stride, a->in_offset, ag__in_shape(b, 1), a->stride, a->offset,
                                              0);
     if (!b->wanted[0]) return;
-    ag_variable *seen = ag_ones(ag__in_shape(b, 1), .dtype = AG_BOOL);
+    ag_variable *seen = ag_ones(ag__in_shape(b, 1), .dtype = AG_BOOL, .device = b->edge[1].device);
     if (seen) seen = ag__as_strided_backward(seen, a->stride, a->offset, ag_shape(g), a->in_stride, a->in_offset, 0);
     if (seen) b->grad[0] = ag_masked_fill(g, seen, 0);
 }
