@@ -119,7 +119,7 @@ struct ag_op {
     uint8_t non_differentiable; /* bit k: output k never wants a gradient (indices) */
     uint8_t numbers;            /* bit i: called by name, a plain number may stand for argument i, a Variable */
     bool inplace;               /* op_ is there, too: compose_inplace, or the kernel may find out[0] to be in[0] */
-    bool repeats;               /* in place, elements of input 0 may share memory (fill_) */
+    bool repeats;               /* in place, elements of input 0 may share memory (fill_, or none changes: t_) */
     bool inplace_only;          /* the name ends in _: changes input 0 and returns it; shape() only checks */
     bool moves;                 /* inputs may be on several devices (copy_) */
     const char *const *out_names;
@@ -182,8 +182,6 @@ ag_variable *ag__snapshot(Thread *t, ag_variable *x);
  * Afterwards the op raises the storage's version, and ag__record_end with x among its outputs gives x its new
  * history. */
 bool ag__check_inplace(Thread *t, const ag_op *op, ag_variable *x, bool wants_grad);
-/* The same for an op that changes no element: they may overlap. */
-bool ag__check_change(Thread *t, const char *op, ag_variable *x, bool wants_grad);
 /* x gets the sizes, strides and node of a view of all its elements that an op has just made. */
 void ag__become(Thread *t, ag_variable *x, ag_variable *view);
 

@@ -88,25 +88,21 @@ bool ag__fail_overlap(const char *op)
                     op);
 }
 
-bool ag__check_change(Thread *t, const char *op, ag_variable *x, bool wants_grad)
-{
-    if (!ag__may_change(t)) return false;
-    if (x->tensor.wrapped)
-        return ag__fail(AG_EINVAL, "%s: a number from ag_scalar is shared, so it cannot change; use ag_full", op);
-    if (t->grad_off || !(wants_grad || ag__requires_grad(x))) return true;
-    if (x->no_grad_view) return fail_no_grad_view(x, "is being");
-    if (x->base && !x->base->grad_fn && ag__requires_grad(x))
-        return ag__fail(AG_EGRAPH,
-                        "a view of a leaf Variable that requires grad is being used in an in-place operation.");
-    if (x->requires_grad && !x->grad_fn)
-        return ag__fail(AG_EGRAPH, "a leaf Variable that requires grad is being used in an in-place operation.");
-    return ag__view_refresh(t, x);
-}
-
 bool ag__check_inplace(Thread *t, const ag_op *op, ag_variable *x, bool wants_grad)
 {
-    if (ag__may_change(t) && !op->repeats && ag__overlaps_itself(&x->tensor)) return ag__fail_overlap(op->name);
-    return ag__check_change(t, op->name, x, wants_grad);
+    const char *name = op->of ? op->of : op->name;
+    if (!ag__may_change(t)) return false;
+    if (x->tensor.wrapped)
+        return ag__fail(AG_EINVAL, "%s: a number from ag_scalar is shared, so it cannot change; use ag_full", name);
+    bool recorded = !t->grad_off && (wants_grad || ag__requires_grad(x));
+    if (recorded && x->no_grad_view) return fail_no_grad_view(x, "is being");
+    if (recorded && x->base && !x->base->grad_fn && ag__requires_grad(x))
+        return ag__fail(AG_EGRAPH,
+                        "a view of a leaf Variable that requires grad is being used in an in-place operation.");
+    if (recorded && x->requires_grad && !x->grad_fn)
+        return ag__fail(AG_EGRAPH, "a leaf Variable that requires grad is being used in an in-place operation.");
+    if (!op->repeats && ag__overlaps_itself(&x->tensor)) return ag__fail_overlap(name);
+    return !recorded || ag__view_refresh(t, x);
 }
 
 void ag__become(Thread *t, ag_variable *x, ag_variable *view)

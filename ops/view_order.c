@@ -244,16 +244,17 @@ AG_STRUCT(_unsqueeze_inplace, AG_ARGS_unsqueeze)
 AG_STRUCT(_squeeze_inplace_all, AG_ARGS__squeeze_all)
 AG_STRUCT(_squeeze_inplace_dim, AG_ARGS__squeeze_dim)
 AG_STRUCT(_squeeze_inplace_dims, AG_ARGS__squeeze_dims)
-AG_RECORD(_t_inplace, AG_ARGS_t, .of = "t_", .node = "TBackward1", .shape = t_shape, .backward = t_backward)
-AG_RECORD(_transpose_inplace, AG_ARGS_transpose, .of = "transpose_", .node = "TransposeBackward1",
+AG_RECORD(_t_inplace, AG_ARGS_t, .of = "t_", .repeats = true, .node = "TBackward1", .shape = t_shape,
+          .backward = t_backward)
+AG_RECORD(_transpose_inplace, AG_ARGS_transpose, .of = "transpose_", .repeats = true, .node = "TransposeBackward1",
           .shape = transpose_shape, .backward = transpose_backward)
-AG_RECORD(_unsqueeze_inplace, AG_ARGS_unsqueeze, .of = "unsqueeze_", .node = "UnsqueezeBackward1",
+AG_RECORD(_unsqueeze_inplace, AG_ARGS_unsqueeze, .of = "unsqueeze_", .repeats = true, .node = "UnsqueezeBackward1",
           .shape = unsqueeze_shape, .backward = reshape_backward)
-AG_RECORD(_squeeze_inplace_all, AG_ARGS__squeeze_all, .of = "squeeze_", .node = "SqueezeBackward3",
+AG_RECORD(_squeeze_inplace_all, AG_ARGS__squeeze_all, .of = "squeeze_", .repeats = true, .node = "SqueezeBackward3",
           .shape = squeeze_all_shape, .backward = reshape_backward)
-AG_RECORD(_squeeze_inplace_dim, AG_ARGS__squeeze_dim, .of = "squeeze_", .node = "SqueezeBackward4",
+AG_RECORD(_squeeze_inplace_dim, AG_ARGS__squeeze_dim, .of = "squeeze_", .repeats = true, .node = "SqueezeBackward4",
           .shape = squeeze_dim_shape, .backward = reshape_backward)
-AG_RECORD(_squeeze_inplace_dims, AG_ARGS__squeeze_dims, .of = "squeeze_", .node = "SqueezeBackward5",
+AG_RECORD(_squeeze_inplace_dims, AG_ARGS__squeeze_dims, .of = "squeeze_", .repeats = true, .node = "SqueezeBackward5",
           .shape = squeeze_dims_shape, .backward = reshape_backward)
 
 /* args: those of the op whose step it is. */
@@ -261,7 +262,7 @@ static bool become(const ag_op *step, const void *args, ag_variable *x, ag_varia
 {
     Thread *t = ag__thread();
     ag_variable *view;
-    if (!ag__check_change(t, step->of, x, ag__wants(t, x)) || !ag__apply(step, args, &view, NULL)) return false;
+    if (!ag__check_inplace(t, step, x, ag__wants(t, x)) || !ag__apply(step, args, &view, NULL)) return false;
     ag__become(t, x, view);
     return (out[0] = x) != NULL;
 }
