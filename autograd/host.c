@@ -179,7 +179,7 @@ ag_variable *ag_from_blob(void *data, ag_shape_list shape, ag_shape_list strides
     x->tensor.ndim = (uint8_t)shape.n;
     for (int64_t d = 0; d < shape.n; d++) {
         x->tensor.size[d] = shape.at[d];
-        x->tensor.stride[d] = stride[d];
+        x->tensor.stride[d] = ag__kept_stride(shape.at[d], stride[d]);
     }
     x->tensor.contiguous = ag__is_contiguous((int)shape.n, shape.at, stride);
     x->made_by = "from_blob";

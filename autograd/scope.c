@@ -102,7 +102,8 @@ ag_variable *ag_let(ag_variable **x, ag_variable *y)
     return y;
 }
 
-/* What is dead has no references; its memory stays the library's, so they can still be read until it is used again. */
+/* What is dead has no references. Where memory is cached it stays the library's, so they can still be read until it is
+ * used again; elsewhere a memory checker has the word. */
 static int64_t owners(const ag_variable *x) { return __atomic_load_n(&x->refs, __ATOMIC_RELAXED) >> 32; }
 
 ag_variable *ag_retain(ag_variable *x)

@@ -71,10 +71,12 @@ static bool geometry(const ag_run *r, const options *o, ag_shape_list input, ag_
         return ag__fail_call(r->op, r->args,
                              "weight must be of shape (out_channels, in_channels / groups, height, width), but is %s",
                              ag__shape_text((int)weight.n, weight.at, text, sizeof text));
-    for (int d = 0; d < input.n; d++)
-        if (input.at[d] < 0) return ag__fail_call(r->op, r->args, "a size of the input is negative");
-    for (int d = 0; d < 4; d++)
-        if (weight.at[d] < 0) return ag__fail_call(r->op, r->args, "a size of the weight is negative");
+    if (ag__numel_of((int)input.n, input.at) < 0)
+        return ag__fail_call(r->op, r->args, "an input of shape %s is not possible",
+                             ag__shape_text((int)input.n, input.at, text, sizeof text));
+    if (ag__numel_of(4, weight.at) < 0)
+        return ag__fail_call(r->op, r->args, "a weight of shape %s is not possible",
+                             ag__shape_text(4, weight.at, text, sizeof text));
     if (o->groups <= 0)
         return ag__fail_call(r->op, r->args, "non-positive groups is not supported (groups: %" PRId64 ")", o->groups);
     const bool same = o->padding == AG_PADDING_SAME;
@@ -97,14 +99,15 @@ static bool geometry(const ag_run *r, const options *o, ag_shape_list input, ag_
                              "Given groups=%" PRId64 ", expected weight to be divisible by %" PRId64
                              " at dimension 0, but got weight of size %s instead",
                              o->groups, o->groups, ag__shape_text(4, weight.at, text, sizeof text));
-    if (s->channels != weight.at[1] * o->groups) {
+    int64_t wanted;
+    if (__builtin_mul_overflow(weight.at[1], o->groups, &wanted) || s->channels != wanted) {
         if (o->groups == 1)
             return ag__fail_call(r->op, r->args, "input has %" PRId64 " channels but weight wants %" PRId64,
                                  s->channels, weight.at[1]);
         return ag__fail_call(r->op, r->args,
                              "input has %" PRId64 " channels but weight wants %" PRId64 " (%" PRId64
                              " in each of %" PRId64 " groups)",
-                             s->channels, weight.at[1] * o->groups, weight.at[1], o->groups);
+                             s->channels, wanted, weight.at[1], o->groups);
     }
     for (int i = 0; i < 2; i++) {
         s->size[i] = input.at[input.n - 2 + i];
@@ -128,11 +131,19 @@ static bool geometry(const ag_run *r, const options *o, ag_shape_list input, ag_
                              "). Kernel size: (%" PRId64 " x %" PRId64
                              "). Kernel size can't be greater than actual input size",
                              padded[0], padded[1], reach[0], reach[1]);
-    if (s->size[0] * s->size[1] == 0 && s->batch * s->channels > 0)
+    if ((s->size[0] == 0 || s->size[1] == 0) && s->batch > 0 && s->channels > 0)
         return ag__fail_call(r->op, r->args,
                              "Only zero batch or zero channel inputs are supported, but got input shape: %s",
                              ag__shape_text((int)input.n, input.at, text, sizeof text));
-    for (int i = 0; i < 2; i++) s->out_size[i] = (padded[i] - reach[i]) / s->stride[i] + 1;
+    if ((double)padded[0] * (double)padded[1] * (double)s->batch * (double)s->channels >
+        (double)(AG_MOST_ELEMENTS / 64))
+        return ag__fail_call(r->op, r->args, "a padded input of %" PRId64 " x %" PRId64 " is not possible", padded[0],
+                             padded[1]);
+    for (int i = 0; i < 2; i++) {
+        s->out_size[i] = (padded[i] - reach[i]) / s->stride[i] + 1;
+        if (s->out_size[i] == 1) s->stride[i] = 1; /* steps that nobody takes, however wide */
+        if (s->kernel[i] == 1) s->dilation[i] = 1;
+    }
     return true;
 }
 

@@ -147,8 +147,8 @@ static bool unflatten_compose(const void *args, ag_variable **out)
     for (int k = 0; k < parts; k++) {
         if (a->sizes.at[k] == -1 && inferred < 0)
             inferred = k;
-        else
-            known *= a->sizes.at[k];
+        else if (__builtin_mul_overflow(known, a->sizes.at[k], &known))
+            known = -1;
     }
     bool fits = known >= 0 && (inferred < 0 ? known == rest : known > 0 && rest % known == 0);
     if (!fits) {

@@ -60,8 +60,8 @@ static bool slice_geometry(const ag_op *op, const void *args, const ag_tensor *x
     memcpy(g->size, x->size, sizeof g->size);
     memcpy(g->stride, x->stride, sizeof g->stride);
     g->size[d] = (to - from) / step + ((to - from) % step != 0);
-    if (__builtin_mul_overflow(x->stride[d], step, &g->stride[d]))
-        g->stride[d] = x->stride[d]; /* then there is one element at most */
+    if (__builtin_mul_overflow(x->stride[d], step, &g->stride[d])) g->stride[d] = INT64_MAX;
+    g->stride[d] = ag__kept_stride(g->size[d], g->stride[d]);
     g->offset = from * x->stride[d];
     return true;
 }
@@ -277,7 +277,9 @@ static int64_t reach(ag_shape_list size, ag_shape_list stride)
 static bool as_strided_shape(ag_run *r)
 {
     const struct ag__as_strided_args *a = r->args;
-    return ag__output_view(r, (int)a->size.n, a->size.at, a->stride.at, a->storage_offset - a->in_offset);
+    int64_t stride[AG_MAX_DIMS];
+    for (int64_t d = 0; d < a->size.n; d++) stride[d] = ag__kept_stride(a->size.at[d], a->stride.at[d]);
+    return ag__output_view(r, (int)a->size.n, a->size.at, stride, a->storage_offset - a->in_offset);
 }
 static void as_strided_backward(ag_gradients *b)
 {

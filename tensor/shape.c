@@ -12,18 +12,22 @@
 
 /* ---- sizes and strides ---- */
 
-static const int64_t most_elements = (int64_t)1 << 62;
-
 /* Sizes of 0 count as 1 towards the limit, so that strides, which skip them in the same way, cannot overflow either. */
 int64_t ag__numel_of(int ndim, const int64_t *size)
 {
     int64_t numel = 1, reach = 1;
     for (int d = 0; d < ndim; d++) {
         if (size[d] < 0) return -1;
-        if (size[d] > 1 && (__builtin_mul_overflow(reach, size[d], &reach) || reach > most_elements)) return -1;
+        if (size[d] > 1 && (__builtin_mul_overflow(reach, size[d], &reach) || reach > AG_MOST_ELEMENTS)) return -1;
         if (size[d] == 0) numel = 0;
     }
     return numel ? reach : 0;
+}
+
+/* *step *= size. What is too large for that, ag__numel_of refuses: any number will do. */
+static void count_on(int64_t *step, int64_t size)
+{
+    if (__builtin_mul_overflow(*step, size, step)) *step = 1;
 }
 
 void ag__contiguous_strides(int ndim, const int64_t *size, int64_t *stride)
@@ -31,7 +35,7 @@ void ag__contiguous_strides(int ndim, const int64_t *size, int64_t *stride)
     int64_t step = 1;
     for (int d = ndim - 1; d >= 0; d--) {
         stride[d] = step;
-        if (size[d] > 1) step *= size[d];
+        if (size[d] > 1) count_on(&step, size[d]);
     }
 }
 
@@ -45,7 +49,7 @@ void ag__format_strides(int ndim, const int64_t *size, ag_memory_format format, 
     stride[0] = 1;
     for (int d = ndim - 1; d > 0; d--) {
         stride[d] = step;
-        if (size[d] > 1) step *= size[d];
+        if (size[d] > 1) count_on(&step, size[d]);
     }
 }
 

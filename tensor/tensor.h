@@ -38,10 +38,17 @@ static inline bool ag__same_sizes(const ag_tensor *a, const ag_tensor *b)
 
 /* ---- shapes (tensor/shape.c) ---- */
 
-/* The product of the sizes; -1 where one is negative or the product passes 2^62. */
+/* The product of the sizes; -1 where one is negative or the product passes AG_MOST_ELEMENTS: with fewer, what a
+ * Variable reaches over can be counted in bytes. */
+#define AG_MOST_ELEMENTS ((int64_t)1 << 56)
 int64_t ag__numel_of(int ndim, const int64_t *size);
 /* Row-major strides. */
 void ag__contiguous_strides(int ndim, const int64_t *size, int64_t *stride);
+/* A dimension of one element or none may be given any stride. It keeps one that can be counted in bytes. */
+static inline int64_t ag__kept_stride(int64_t size, int64_t stride)
+{
+    return size > 1 || stride < AG_MOST_ELEMENTS ? stride : AG_MOST_ELEMENTS;
+}
 /* The strides of a memory format; AG_BATCH_LAST puts the first dimension innermost. */
 void ag__format_strides(int ndim, const int64_t *size, ag_memory_format format, int64_t *stride);
 bool ag__is_contiguous(int ndim, const int64_t *size, const int64_t *stride);

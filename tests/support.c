@@ -145,3 +145,15 @@ int support_main_with(const char *name, const TTest *const *tests, size_t n, voi
     srunner_free(runner);
     return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+bool support_memory_is_kept(void)
+{
+#if defined __SANITIZE_ADDRESS__
+    return false;
+#elif defined __has_feature
+#if __has_feature(address_sanitizer)
+    return false;
+#endif
+#endif
+    return getenv("AG_NO_MEMORY_CACHING") == NULL;
+}

@@ -46,6 +46,9 @@ Variable *support_random(Shape shape, double from, double to);
 extern uint64_t support_drawn;
 Variable *support_draw(Shape shape, ag_dtype dtype, double scale);
 
+/* Whether the library keeps freed memory for reuse, as it does unless a memory checker wants to see every block. */
+bool support_memory_is_kept(void);
+
 /* A suite of one test case whose tests run between support_begin and support_end. */
 int support_main(const char *name, const TTest *const *tests, size_t n);
 /* Between these two, which call support_begin and support_end. */

@@ -146,8 +146,10 @@ START_TEST(what_is_held_by_nobody_is_not_released_or_retained)
         in_graph = LEAF(AG_SHAPE(1), 2);
         y = ag_keep(ag_exp(in_graph)); /* its graph needs the leaf, which has no owner left */
     }
-    REFUSED((ag_release(x), ag_error() == NULL), "release: nobody holds the Variable any more");
-    REFUSED(ag_retain(x), "retain: the Variable has died: its scope has ended");
+    if (support_memory_is_kept()) { /* else it is malloc's again, and a memory checker says so */
+        REFUSED((ag_release(x), ag_error() == NULL), "release: nobody holds the Variable any more");
+        REFUSED(ag_retain(x), "retain: the Variable has died: its scope has ended");
+    }
     REFUSED((ag_release(in_graph), ag_error() == NULL), "it was released more often than retained");
     OK(ag_retain(in_graph)); /* this one is still there */
     OK(ag_backward(y));

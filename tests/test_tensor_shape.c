@@ -21,11 +21,11 @@ START_TEST(number_of_elements_is_the_product_and_refuses_what_cannot_be)
         { 8, { 1, 2, 1, 2, 1, 2, 1, 2 }, 16 },
         { 2, { 3, -1 }, -1 },
         { 2, { 0, -1 }, -1 },
-        { 2, { (int64_t)1 << 31, (int64_t)1 << 31 }, (int64_t)1 << 62 },
-        { 2, { (int64_t)1 << 31, ((int64_t)1 << 31) + 1 }, -1 },
+        { 2, { (int64_t)1 << 28, (int64_t)1 << 28 }, (int64_t)1 << 56 },
+        { 2, { (int64_t)1 << 28, ((int64_t)1 << 28) + 1 }, -1 },
         { 3, { (int64_t)1 << 40, (int64_t)1 << 40, (int64_t)1 << 40 }, -1 },
         { 3, { 0, (int64_t)1 << 40, (int64_t)1 << 40 }, -1 }, /* its strides would overflow */
-        { 2, { (int64_t)1 << 62, 0 }, 0 },
+        { 2, { (int64_t)1 << 56, 0 }, 0 },
     };
     ck_assert_int_eq(ag__numel_of(rows[_i].ndim, rows[_i].size), rows[_i].numel);
 }

@@ -51,8 +51,8 @@ void ag__conv_lanes_init(ag__conv_lanes *l, const ag__conv_axis *rows, const ag_
             int64_t in_rows[2], in_columns[2];
             ag__conv_in_range(l, 0, 0, l->band[0], in_rows);
             ag__conv_in_range(l, 1, 0, l->band[1], in_columns);
-            double pixels = (double)(l->band[0] * l->band[1]),
-                   in = (double)((in_rows[1] - in_rows[0]) * (in_columns[1] - in_columns[0]));
+            double pixels = (double)l->band[0] * (double)l->band[1],
+                   in = (double)(in_rows[1] - in_rows[0]) * (double)(in_columns[1] - in_columns[0]);
             double cost = (double)l->n_groups * (pixels * work + 4 * in * (double)channels);
             if (high == 1 && wide == 1)
                 best = 0.9 * cost;
