@@ -15,6 +15,16 @@ struct ag_variable ag_none_ = { .refs = AG_OWNER };
 
 /* ---- making ---- */
 
+static void without_history(ag_variable *v)
+{
+    v->requires_grad = v->retains_grad = v->no_grad_view = v->rehistoried = v->owns_base = false;
+    v->output_nr = 0;
+    v->grad_fn = NULL;
+    v->grad = NULL;
+    v->base = NULL;
+    v->base_state = 0;
+}
+
 /* Geometry first, then storage: nothing is held if either fails. */
 static ag_variable *variable_new(Thread *t, int ndim, const int64_t *size, const int64_t *stride, ag_dtype dtype,
                                  ag_device device)
@@ -48,13 +58,8 @@ static ag_variable *variable_new(Thread *t, int ndim, const int64_t *size, const
         ag__contiguous_strides(ndim, size, v->tensor.stride);
         v->tensor.contiguous = true;
     }
+    without_history(v);
     v->refs = AG_OWNER;
-    v->requires_grad = v->retains_grad = v->no_grad_view = v->rehistoried = v->owns_base = false;
-    v->output_nr = 0;
-    v->grad_fn = NULL;
-    v->grad = NULL;
-    v->base = NULL;
-    v->base_state = 0;
     v->made_by = NULL;
     v->caller = NULL;
     return ag__hold(t, v);
@@ -77,13 +82,8 @@ ag_variable *ag__alias_owned(Thread *t, const ag_variable *x, int64_t refs)
     v->tensor = x->tensor;
     v->tensor.wrapped = false;
     ag__count_up(&v->tensor.storage->refs);
+    without_history(v);
     v->refs = refs;
-    v->requires_grad = v->retains_grad = v->no_grad_view = v->rehistoried = v->owns_base = false;
-    v->output_nr = 0;
-    v->grad_fn = NULL;
-    v->grad = NULL;
-    v->base = NULL;
-    v->base_state = 0;
     v->made_by = x->made_by;
     v->caller = x->caller;
     return v;
@@ -276,7 +276,8 @@ bool ag_set_grad(ag_variable *x, ag_variable *g)
 {
     Thread *t = ag__thread();
     if (!x || x == AG_NONE || !g)
-        return ag__fail(AG_EINVAL, "grad: %s is NULL", x && x != AG_NONE ? "the gradient" : "the Variable");
+        return ag__fail(AG_EINVAL, "grad: %s is NULL",
+                        x && x != AG_NONE ? "the gradient (AG_NONE stands for none)" : "the Variable");
     if (!ag__may_change(t)) return false;
     if (g == AG_NONE)
         g = NULL;

@@ -86,7 +86,7 @@ START_TEST(a_gradient_that_does_not_fit_cannot_be_assigned)
     REFUSED(ag_set_grad(ag_zeros(AG_SHAPE(2)), ag_zeros(AG_SHAPE(2), .dtype = AG_INT64)), "with dtype 'long int'");
     REFUSED(ag_set_grad(x, x), "can't assign Variable as its own grad");
     REFUSED(ag_set_grad(LEAF(AG_SCALAR_SHAPE, 1), ag_scalar(1.0)), "a number from ag_scalar is shared");
-    REFUSED(ag_set_grad(x, NULL), "the gradient is NULL");
+    REFUSED(ag_set_grad(x, NULL), "the gradient (AG_NONE stands for none) is NULL");
     REFUSED(ag_set_grad(NULL, x), "the Variable is NULL");
     ck_assert_ptr_null(ag_grad(x));
     Variable *whole = ag_zeros(AG_SHAPE(2), .dtype = AG_INT64); /* whoever wants none may have one */
