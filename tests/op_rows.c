@@ -8,7 +8,7 @@
 
 /* ---- reading ---- */
 
-static void wrong(const char *line)
+static _Noreturn void wrong(const char *line)
 {
     fprintf(stderr, "op_answers.txt: cannot read \"%.200s\"; write it again by tools/record-op-rows.py\n", line);
     exit(EXIT_FAILURE);
