@@ -2,7 +2,8 @@
  *
  * The batches of a pass are handed out by number: a worker takes the next number below `limit`, makes that batch, and
  * puts it into the slot of that number. The consumer takes them in order, and each one taken raises the limit, so a
- * slot is never wanted by two batches at once. An error lies in its slot until its turn comes, and then stands in the
+ * slot is never wanted by two batches at once. The first batches go to as many workers: by the time a loop runs evenly
+ * each of them has its memory. An error lies in its slot until its turn comes, and then stands in the
  * consumer's thread, where the handler hears of it. Workers take no signals. In a forked child they do not exist: there
  * batches are made when they are asked for.
  */
@@ -26,6 +27,7 @@ struct ag__workers {
     bool stop;
     int64_t next, limit; /* numbers to be taken: [next, limit) */
     int64_t busy;        /* workers that are making a batch */
+    int64_t fresh;       /* workers that have not made one yet */
     int64_t n_threads, n_slots;
     Slot *slots;
     pthread_t threads[];
@@ -52,12 +54,15 @@ static void make_slot(const ag_loader *loader, int64_t k, ag__made_batch *made)
 static void *worker(void *user)
 {
     ag__workers *w = user;
+    bool fresh = true;
     pthread_mutex_lock(&w->lock);
     while (!w->stop) {
-        if (w->next >= w->limit) {
+        if (w->next >= w->limit || (!fresh && w->fresh > 0)) {
             pthread_cond_wait(&w->work, &w->lock);
             continue;
         }
+        if (fresh && --w->fresh == 0) pthread_cond_broadcast(&w->work);
+        fresh = false;
         int64_t k = w->next++;
         Slot *slot = &w->slots[k % w->n_slots];
         w->busy++;
@@ -101,6 +106,7 @@ static void workers_new(ag_loader *loader)
     w->n_slots = loader->ahead;
     loader->workers = w;
     start_threads(w, loader->n_workers);
+    w->fresh = w->n_threads; /* there is no number to take before */
     if (w->n_threads == 0) ag__workers_free(loader);
 }
 
@@ -166,7 +172,7 @@ bool ag__workers_take(ag_loader *loader, ag__made_batch *made)
     slot->made.n_parts = 0;
     if (w->limit < loader->n_batches) {
         w->limit++;
-        pthread_cond_signal(&w->work);
+        pthread_cond_broadcast(&w->work); /* a signal might wake one that has to wait for a fresh one */
     }
     pthread_mutex_unlock(&w->lock);
     return ok;
