@@ -16,10 +16,11 @@
 bool ag__check_number(const ag_op *op, const void *args, ag_number value, ag_dtype dtype)
 {
     static const char *const type[AG_N_DTYPES] = { "float", "double", "int64_t", "int", "uint8_t", "bool" };
+    const double rounded = (double)value;
     bool fits = true;
     switch (dtype) {
     case AG_FLOAT32:
-        fits = !isfinite(value) || fabsl(value) <= FLT_MAX;
+        fits = !isfinite(rounded) || fabs(rounded) <= FLT_MAX;
         break;
     case AG_INT64:
         fits = value >= -0x1p63 && value < 0x1p63;
@@ -195,7 +196,7 @@ typedef struct range {
 static range range_of(const struct ag_arange_args *a)
 {
     range g = { a->start, a->end, a->step, a->dtype, 0 };
-    if (isnan(a->end)) { /* left out: the first number is the end */
+    if (isnan((double)a->end)) { /* left out: the first number is the end */
         g.start = 0;
         g.end = a->start;
     }
@@ -224,7 +225,7 @@ static bool arange_shape(ag_run *r)
     range g = range_of(a);
     if (g.dtype == AG_BOOL) return ag__fail_call(r->op, a, "\"arange_cpu\" not implemented for 'Bool'");
     if (!(g.step > 0 || g.step < 0)) return ag__fail_call(r->op, a, "step must be nonzero");
-    if (!isfinite(g.start) || !isfinite(g.end))
+    if (!isfinite((double)g.start) || !isfinite((double)g.end))
         return ag__fail_call(r->op, a, "unsupported range: %g -> %g", (double)g.start, (double)g.end);
     if (g.dtype == AG_INT64 && !range_fits(r, &g)) return false;
     if (g.step > 0 ? g.end < g.start : g.end > g.start)

@@ -220,6 +220,7 @@ static void check_int64(Variable *x, int64_t n, const int64_t *expected)
 
 START_TEST(every_int64_can_be_filled_in)
 {
+    if (getenv("AG_TEST_VALGRIND")) return; /* whose long double is a double */
     static const int64_t values[] = { INT64_MIN,        INT64_MIN + 1, -9007199254740993,
                                       9007199254740993, INT64_MAX - 1, INT64_MAX };
     Variable *yes = ag_ones(AG_SHAPE(2), .dtype = AG_BOOL);
@@ -273,6 +274,7 @@ END_TEST
 
 START_TEST(a_range_reaches_the_ends_of_int64)
 {
+    if (getenv("AG_TEST_VALGRIND")) return; /* whose long double is a double */
     INT64S(ag_arange(INT64_MAX - 2, INT64_MAX), INT64_MAX - 2, INT64_MAX - 1);
     INT64S(ag_arange(INT64_MIN, INT64_MIN + 2), INT64_MIN, INT64_MIN + 1);
     INT64S(ag_arange(INT64_MAX, INT64_MAX - 5, -2), INT64_MAX, INT64_MAX - 2, INT64_MAX - 4);
