@@ -28,7 +28,7 @@ struct ag_variable {
     bool retains_grad;
     bool no_grad_view;  /* a view that was made while nothing was recorded */
     bool rehistoried;   /* its history is that of a change in place, and may lead to nodes that keep it */
-    bool owns_base;     /* of a view: its hold on base is an owner\'s, as long as somebody owns the view */
+    bool owns_base;     /* of a view: its hold on base is an owner's, as long as somebody owns the view */
     uint32_t output_nr; /* which of grad_fn's outputs */
     ag_node *grad_fn;
     ag_variable *grad;

@@ -185,8 +185,7 @@ bool ag__check_inplace(Thread *t, const ag_op *op, ag_variable *x, bool wants_gr
 /* x gets the sizes, strides and node of a view of all its elements that an op has just made. */
 void ag__become(Thread *t, ag_variable *x, ag_variable *view);
 
-/* After a change of a view: the node that makes it one of the view's base. Then ag__record_end(t, node, &view->base).
- */
+/* After a change of a view: the node that makes it one of the view's base, for ag__record_end(t, node, &view->base). */
 ag_node *ag__slices_begin(Thread *t, ag_variable *view, ag_node *change);
 #define AG_ARGS__copy_slices(must, may)                                                                   \
     must(Tensor, input) must(Tensor, src) must(Shape, in_stride) must(Int, in_offset) must(Shape, stride) \
