@@ -4,8 +4,8 @@
  * puts it into the slot of that number. The consumer takes them in order, and each one taken raises the limit, so a
  * slot is never wanted by two batches at once. The first batches go to as many workers: by the time a loop runs evenly
  * each of them has its memory. An error lies in its slot until its turn comes, and then stands in the consumer's
- * thread, where the handler hears of it. Workers take no signals. In a forked child they do not exist: there batches are
- * made when they are asked for.
+ * thread, where the handler hears of it. Workers take no signals. In a forked child they do not exist: there batches
+ * are made when they are asked for.
  */
 #include "datasets/loader_internal.h"
 
