@@ -25,6 +25,8 @@
 #include <argent/autograd.h>
 #include <argent/call.h>
 #include <argent/gradcheck.h>
+#include <argent/hook.h>
+#include <argent/saved_hooks.h>
 #include <argent/scope.h>
 #include <argent/variable.h>
 

@@ -94,13 +94,35 @@ ag_variable *ag__output(ag_run *r, int k, int ndim, const int64_t *size, ag_dtyp
     return ag__output_strided(r, k, ndim, size, NULL, dtype);
 }
 
-bool ag__output_view(ag_run *r, int ndim, const int64_t *size, const int64_t *stride, int64_t offset)
+static bool output_view(ag_run *r, int k, ag_made_in made_in, int ndim, const int64_t *size, const int64_t *stride,
+                        int64_t offset)
 {
     ag_variable *x = r->in[0], *y = ag__view_of(r->t, x, ndim, size, stride, offset);
     if (!y) return false;
-    ag__view_made(y, x, r->t->grad_off);
+    ag__view_made(y, x, r->t->inference ? AG_MADE_IN_INFERENCE : r->t->grad_off ? AG_MADE_IN_NO_GRAD : made_in);
     r->is_view = true;
-    r->out[0] = y;
+    r->out[k] = y;
+    return true;
+}
+bool ag__output_view(ag_run *r, int ndim, const int64_t *size, const int64_t *stride, int64_t offset)
+{
+    return output_view(r, 0, AG_MADE_PLAINLY, ndim, size, stride, offset);
+}
+bool ag__output_view_of_many(ag_run *r, int k, int ndim, const int64_t *size, const int64_t *stride, int64_t offset)
+{
+    return output_view(r, k, AG_MADE_AMONG_MANY, ndim, size, stride, offset);
+}
+
+bool ag__outputs(ag_run *r, int64_t n)
+{
+    if (n > INT32_MAX) return ag__fail(AG_EINVAL, "%s: %lld results are too many", r->op->name, (long long)n);
+    int64_t words = n ? n : 1;
+    ag_variable *array = ag__new(r->t, 1, &words, AG_INT64, AG_CPU);
+    if (!array) return false;
+    r->n_out = (int)n;
+    r->out = (ag_variable **)(void *)array->tensor.data;
+    memset(r->out, 0, (size_t)words * sizeof *r->out);
+    r->array = array;
     return true;
 }
 
@@ -122,7 +144,7 @@ static bool run_kernel(ag_run *r, const void *caller)
     Thread *t = r->t;
     uint32_t keeps = 0;
     if (!find_device(r)) return false;
-    bool differentiable = op->non_differentiable != (1u << op->n_out) - 1;
+    bool differentiable = !op->n_out || op->non_differentiable != (1u << op->n_out) - 1;
     for (int i = 0; i < r->n_in && differentiable; i++) {
         if (!ag__wants(t, r->in[i])) continue;
         if (!op->node) return ag__fail(AG_EGRAPH, "the derivative for '%s' is not implemented", op->name);
@@ -144,7 +166,7 @@ static bool run_kernel(ag_run *r, const void *caller)
     ag_node *node = NULL, *slices = NULL;
     if (r->wants_grad) { /* all that can fail comes before the kernel, which may change an input */
         if (before) r->in[0] = before;
-        node = ag__record_begin(t, op, r->n_in, r->in, op->n_out + op->n_hidden, r->out, keeps, r->args, caller);
+        node = ag__record_begin(t, op, r->n_in, r->in, r->n_out + op->n_hidden, r->out, keeps, r->args, caller);
         r->in[0] = changed;
         if (!node) return false;
         if (changes && changed->base) slices = ag__slices_begin(t, changed, node);
@@ -156,46 +178,55 @@ static bool run_kernel(ag_run *r, const void *caller)
         return false;
     }
     if (changes) changed->tensor.storage->version++;
-    if (node) ag__record_end(t, node, r->out);
-    if (slices) ag__record_end(t, slices, &changed->base);
-    return true;
+    ok = !node || ag__record_end(t, node, r->out);
+    return (!slices || ag__record_end(t, slices, &changed->base)) && ok;
 }
 
-/* Runs the record with its inputs gathered, in a scope that passes on the results. */
-static bool run(const ag_op *op, const void *args, bool inplace, ag_variable **out, const void *caller)
+/* Runs the record with its inputs gathered, in a scope that passes on the results: r->n_out of them in r->out. */
+static bool run(ag_run *r, const void *caller)
 {
-    Thread *t = ag__thread();
-    ag_variable *few[FEW], **in = few;
-    int64_t n_in = count_inputs(op, args);
-    if (n_in > FEW && !(in = ag__scratch((size_t)n_in * sizeof *in))) return false;
-    for (int k = 0; k < op->n_out; k++) out[k] = NULL;
+    const ag_op *op = r->op;
+    ag_variable *few[FEW];
+    int64_t n_in = count_inputs(op, r->args);
+    r->in = few;
+    if (n_in > FEW && !(r->in = ag__scratch((size_t)n_in * sizeof *r->in))) return false;
+    for (int k = 0; k < r->n_out; k++) r->out[k] = NULL;
     ag_scope scope = ag_scope_begin();
-    bool ok = gather_inputs(op, args, in);
-    bool (*compose)(const void *, ag_variable **) = inplace ? op->compose_inplace : op->compose;
-    if (ok && compose) {
-        ok = compose(args, out) && !t->failed;
-    } else if (ok) {
-        ag_run r = { .t = t, .op = op, .args = args, .n_in = (int)n_in, .in = in, .inplace = inplace };
-        ok = run_kernel(&r, caller);
-        for (int k = 0; k < op->n_out; k++) out[k] = r.out[k];
+    bool ok = gather_inputs(op, r->args, r->in);
+    bool (*compose)(const void *, ag_variable **) = r->inplace ? op->compose_inplace : op->compose;
+    r->n_in = (int)n_in;
+    if (ok) ok = compose ? compose(r->args, r->out) && !r->t->failed : run_kernel(r, caller);
+    for (int k = 0; k < r->n_out; k++) {
+        if (ok && r->out[k]) hand_out(r->t, op, r->out[k], caller);
+        if (!ok) r->out[k] = NULL;
     }
-    for (int k = 0; k < op->n_out; k++) {
-        if (ok && out[k]) hand_out(t, op, out[k], caller);
-        if (!ok) out[k] = NULL;
-    }
+    if (ok && r->array) hand_out(r->t, op, r->array, caller);
     ag_scope_end(&scope);
-    if (in != few) ag__scratch_free(in);
+    if (r->in != few) ag__scratch_free(r->in);
+    return ok;
+}
+static bool run_few(const ag_op *op, const void *args, bool inplace, ag_variable **out, const void *caller)
+{
+    ag_variable *made[AG_MAX_OUTPUTS]; /* hidden ones, too */
+    ag_run r = { .t = ag__thread(), .op = op, .args = args, .inplace = inplace, .n_out = op->n_out, .out = made };
+    bool ok = run(&r, caller);
+    for (int k = 0; k < op->n_out; k++) out[k] = made[k];
     return ok;
 }
 
+ag_list ag__apply_list(const ag_op *op, const void *args, const void *caller)
+{
+    ag_run r = { .t = ag__thread(), .op = op, .args = args };
+    return run(&r, caller) ? ag_list_from(r.n_out, r.out) : ag_list_from(0, NULL);
+}
 bool ag__apply(const ag_op *op, const void *args, ag_variable **out, const void *caller)
 {
     if (op->row) return ag__pointwise_apply(op, args, false, out, caller);
-    return run(op, args, false, out, caller);
+    return run_few(op, args, false, out, caller);
 }
 bool ag__apply_inplace(const ag_op *op, const void *args, ag_variable **out, const void *caller)
 {
     if (op->row) return ag__pointwise_apply(op, args, true, out, caller);
     if (!op->inplace) return ag__fail(AG_ENOTSUP, "%s has no in-place form", op->name);
-    return run(op, args, true, out, caller);
+    return run_few(op, args, true, out, caller);
 }

@@ -5,6 +5,10 @@
 
 AG_BEGIN_DECLS
 
+/* Stands for inputs that were left out: all leaves. */
+#define AG_ALL_LEAVES (&ag_all_leaves_)
+extern AG_API struct ag_variable *const ag_all_leaves_;
+
 /* Adds d root / d leaf into the .grad of every leaf that root was made from.
  *
  *     ag_backward(loss);
@@ -13,12 +17,27 @@ AG_BEGIN_DECLS
  * gradient: a factor for each element of root, in its shape; left out: root must have one element, the factor is 1.
  * retain_graph: keep what the graph has saved, so that it can be walked again; default: as create_graph.
  * create_graph: record the walk itself, so that the gradients can be differentiated.
+ * inputs: only these Variables' .grad is added to; those that are no leaves keep their gradient from then on
+ * (ag_retain_grad). An empty list is an error.
  * Errors: AG_EGRAPH (root wants no gradient; the graph was freed, or a saved Variable changed in place), AG_EINVAL,
  * AG_ENOMEM. */
-#define AG_ARGS_backward(must, may) \
-    must(Tensor, root) may(Tensor, gradient, AG_NONE) may(Int, retain_graph, -1) may(Bool, create_graph, false)
+#define AG_ARGS_backward(must, may)                                                                             \
+    must(Tensor, root) may(Tensor, gradient, AG_NONE) may(Int, retain_graph, -1) may(Bool, create_graph, false) \
+        may(Tensors, inputs, { 0, AG_ALL_LEAVES })
 #define ag_backward(...) AG_CALL(backward, __VA_ARGS__)
 AG_DECLARE_AS(backward, bool)
+
+/* The same of several roots at once: of the sum of tensors[i] * grad_tensors[i].
+ *
+ *     ag_autograd_backward(AG_LIST(loss, penalty));
+ *
+ * grad_tensors: a factor for each element of a root, one Variable a root; AG_NONE in it, or the whole list left out:
+ * the root has one element, the factor is 1. inputs: as for ag_backward. */
+#define AG_ARGS_autograd_backward(must, may)                                                  \
+    must(Tensors, tensors) may(Tensors, grad_tensors, { 0, NULL }) may(Int, retain_graph, -1) \
+        may(Bool, create_graph, false) may(Tensors, inputs, { 0, AG_ALL_LEAVES })
+#define ag_autograd_backward(...) AG_CALL(autograd_backward, __VA_ARGS__)
+AG_DECLARE_AS(autograd_backward, bool)
 
 /* clang-format off */
 /* The sums over outputs of d output / d inputs[i], into grads[i] (as many as inputs; they belong to the scope); .grad
@@ -63,6 +82,41 @@ AG_API void ag_grad_mode_end(ag_mode *mode);
 #define AG_ENABLE_GRAD AG_GRAD_MODE_(true)
 #define AG_GRAD_MODE_(on) \
     __attribute__((cleanup(ag_grad_mode_end), unused)) ag_mode AG_PASTE(ag_mode_, __COUNTER__) = ag_grad_mode_begin(on)
+
+/* ---- inference mode: of the calling thread ---- */
+
+/* For the rest of the enclosing block nothing is recorded, and what is made has no version: cheaper still than
+ * AG_NO_GRAD, but it cannot be saved for backward, nor changed in place outside. Source: torch.inference_mode. */
+#define AG_INFERENCE_MODE AG_INFERENCE_MODE_(true)
+#define AG_INFERENCE_MODE_(on)                                                     \
+    __attribute__((cleanup(ag_inference_mode_end), unused)) ag_inference AG_PASTE( \
+        ag_inference_, __COUNTER__) = ag_inference_mode_begin(on)
+typedef struct ag_inference {
+    bool was_off, was_inference;
+} ag_inference;
+AG_API bool ag_is_inference_mode_enabled(void);
+AG_API ag_inference ag_inference_mode_begin(bool on); /* false: normal mode again, with grad mode on */
+AG_API void ag_inference_mode_end(ag_inference *before);
+
+/* ---- anomaly mode: of the process ---- */
+
+/* While it is on, an error in a backward says which op's backward it was, and where that op was called: its C file and
+ * line (by libdw; without it the function). check_nan: a NaN among the gradients that an op gives is an error, too, and
+ * the sentence says where the first one stands. Source: torch.autograd.set_detect_anomaly. */
+#define AG_ARGS_set_detect_anomaly(must, may) must(Bool, mode) may(Bool, check_nan, true)
+#define ag_set_detect_anomaly(...)            AG_CALL(set_detect_anomaly, __VA_ARGS__)
+AG_DECLARE_AS(set_detect_anomaly, void)
+AG_API bool ag_is_anomaly_enabled(void);
+AG_API bool ag_is_anomaly_check_nan_enabled(void);
+/* For the rest of the enclosing block. */
+#define AG_DETECT_ANOMALY                                                        \
+    __attribute__((cleanup(ag_detect_anomaly_end), unused)) ag_anomaly AG_PASTE( \
+        ag_anomaly_, __COUNTER__) = ag_detect_anomaly_begin()
+typedef struct ag_anomaly {
+    bool mode, check_nan;
+} ag_anomaly;
+AG_API ag_anomaly ag_detect_anomaly_begin(void);
+AG_API void ag_detect_anomaly_end(ag_anomaly *before);
 
 AG_END_DECLS
 #endif

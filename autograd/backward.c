@@ -5,14 +5,52 @@
 #include <argent/join.h>
 #include <argent/view.h>
 
-bool ag_backward_call(const struct ag_backward_args *a)
+struct ag_variable *const ag_all_leaves_ = NULL;
+
+/* What backward(inputs=) checks before it walks; an input that is no leaf keeps its gradient from then on. */
+static bool check_inputs(const char *call, const char *short_name, ag_list inputs)
+{
+    if (inputs.n < 1) return ag__fail(AG_EINVAL, "`inputs` argument to `%s()` cannot be empty.", short_name);
+    for (int64_t i = 0; i < inputs.n; i++) {
+        ag_variable *x = inputs.at[i];
+        if (!x || x == AG_NONE)
+            return ag__fail(AG_EINVAL, "%s: input %lld is %s", call, (long long)i, x ? "None" : "NULL");
+        if (!ag__requires_grad(x))
+            return ag__fail(AG_EGRAPH, "One of the differentiated Tensors does not require grad");
+        if (!ag__view_refresh(ag__thread(), x)) return false;
+    }
+    return true;
+}
+
+static bool walk(ag_list roots, ag_variable *const *gradients, int64_t retain_graph, bool create_graph, ag_list inputs)
 {
     Thread *t = ag__thread();
-    if (!a->root || a->root == AG_NONE) return ag__fail(AG_EINVAL, "backward: root is %s", a->root ? "None" : "NULL");
     if (!ag__may_change(t)) return false;
-    bool retain = a->retain_graph < 0 ? a->create_graph : a->retain_graph != 0;
-    ag_pass w = { .t = t, .create_graph = a->create_graph, .retain_graph = retain };
-    return ag__pass_run(&w, &a->root, 1, &a->gradient);
+    ag_pass w = { .t = t,
+                  .create_graph = create_graph,
+                  .retain_graph = retain_graph < 0 ? create_graph : retain_graph != 0 };
+    if (inputs.at != AG_ALL_LEAVES) {
+        if (!check_inputs("backward", "backward", inputs)) return false;
+        for (int64_t i = 0; i < inputs.n; i++)
+            if (!ag_retain_grad(inputs.at[i])) return false;
+        w.n_inputs = inputs.n;
+        w.inputs = inputs.at;
+    }
+    return ag__pass_run(&w, roots.at, roots.n, gradients);
+}
+
+bool ag_backward_call(const struct ag_backward_args *a)
+{
+    if (!a->root || a->root == AG_NONE) return ag__fail(AG_EINVAL, "backward: root is %s", a->root ? "None" : "NULL");
+    return walk(ag_list_from(1, &a->root), &a->gradient, a->retain_graph, a->create_graph, a->inputs);
+}
+
+bool ag_autograd_backward_call(const struct ag_autograd_backward_args *a)
+{
+    if (a->grad_tensors.n && a->grad_tensors.n != a->tensors.n)
+        return ag__fail(AG_EINVAL, "got %lld tensors and %lld gradients", (long long)a->tensors.n,
+                        (long long)a->grad_tensors.n);
+    return walk(a->tensors, a->grad_tensors.n ? a->grad_tensors.at : NULL, a->retain_graph, a->create_graph, a->inputs);
 }
 
 /* The results go to the scope; on failure they go. */
@@ -39,19 +77,10 @@ static bool check_grad_call(const struct ag_autograd_grad_args *a)
     if (a->materialize_grads && a->allow_unused == false)
         return ag__fail(AG_EINVAL, "Expected allow_unused to be True or not passed when materialize_grads=True, but "
                                    "got: allow_unused=False.");
-    if (a->inputs.n < 1) return ag__fail(AG_EINVAL, "`inputs` argument to `grad()` cannot be empty.");
     if (a->grad_outputs.n && a->grad_outputs.n != a->outputs.n)
         return ag__fail(AG_EINVAL, "got %lld tensors and %lld gradients", (long long)a->outputs.n,
                         (long long)a->grad_outputs.n);
-    for (int64_t i = 0; i < a->inputs.n; i++) {
-        const ag_variable *x = a->inputs.at[i];
-        if (!x || x == AG_NONE)
-            return ag__fail(AG_EINVAL, "autograd.grad: input %lld is %s", (long long)i, x ? "None" : "NULL");
-        if (!ag__requires_grad(x))
-            return ag__fail(AG_EGRAPH, "One of the differentiated Tensors does not require grad");
-        if (!ag__view_refresh(ag__thread(), a->inputs.at[i])) return false;
-    }
-    return true;
+    return check_inputs("autograd.grad", "grad", a->inputs);
 }
 
 /* How many factors for each output there are; -1 with a sentence. */

@@ -21,26 +21,37 @@ typedef ag_thread Thread;
 #define AG_OWNER     (((int64_t)1 << 32) + 1)
 #define AG_REFERENCE ((int64_t)1)
 
+/* How a view came to be: all but the first kind cannot be changed in place with the change recorded. */
+typedef enum {
+    AG_MADE_PLAINLY,
+    AG_MADE_IN_NO_GRAD,   /* while nothing was recorded */
+    AG_MADE_IN_INFERENCE, /* the same, in inference mode */
+    AG_MADE_AMONG_MANY,   /* by an op that returns several views */
+    AG_MADE_IN_A_FUNCTION /* in a custom function's forward, or an input that it gave back */
+} ag_made_in;
+
 struct ag_variable {
     ag_tensor tensor; /* first: a Variable is a tensor */
     int64_t refs;
     bool requires_grad; /* ag__requires_grad asks the base of a view, too */
     bool retains_grad;
-    bool no_grad_view;  /* a view that was made while nothing was recorded */
+    uint8_t made_in;    /* of a view: an ag_made_in */
     bool rehistoried;   /* its history is that of a change in place, and may lead to nodes that keep it */
+    bool inference;     /* made in inference mode, or a view of such a one */
     bool owns_base;     /* of a view: its hold on base is an owner's, as long as somebody owns the view */
     uint32_t output_nr; /* which of grad_fn's outputs */
     ag_node *grad_fn;
     ag_variable *grad;
     ag_variable *base; /* of a differentiable view: the Variable it looks into, itself no view */
     /* the seq of base's grad_fn when the view was made (0: none): another one since means base was changed in place. Of
-     * a no_grad_view: the version */
+     * one whose made_in forbids changes: the version */
     uint64_t base_state;
     union {
         const char *made_by; /* the op's name, for ag_leaks */
         ag_variable *link;   /* in the list of the dead, until they are buried */
     };
-    const void *caller; /* the code that asked for it */
+    const void *caller;     /* the code that asked for it */
+    struct ag__hook *hooks; /* of a leaf (hooks.h) */
 };
 _Static_assert(sizeof(ag_variable) <= AG_OBJECT_BYTES, "a Variable fits an object block");
 
@@ -57,7 +68,7 @@ typedef struct ag_edge {
 
 /* One output of a node. */
 typedef struct ag_result {
-    ag_variable *grad;     /* what has come in so far in the walk under way */
+    ag_variable *grad;     /* what has come in so far in the walk that has claimed the node */
     ag_variable *saved;    /* a twin of the output */
     ag_variable *retained; /* whose .grad it also goes to (retain_grad); it does not keep the Variable alive */
     uint32_t version;
@@ -68,14 +79,15 @@ struct ag_op;
 struct ag_node {
     int32_t refs;
     uint16_t size_class;
-    bool freed;  /* what was saved has been let go after use */
-    bool queued; /* waits in the walk under way */
+    bool freed; /* what was saved has been let go after use */
     uint32_t n_in, n_out;
     uint64_t seq; /* greater than that of every node before it */
     const struct ag_op *op;
-    const void *caller; /* the code that called the op */
-    ag_node *link;      /* in the list of the dead, until they are buried */
-    void *args;         /* a copy of the call's arguments, its Variables replaced by what was saved; in this block */
+    const void *caller;     /* the code that called the op */
+    ag_node *link;          /* in the list of the dead, until they are buried */
+    uint64_t walk;          /* the walk under way whose gradients `grad` of the results holds; 0: none */
+    struct ag__hook *hooks; /* hooks.h */
+    void *args; /* a copy of the call's arguments, its Variables replaced by what was saved; in this block */
     int64_t out_size[AG_MAX_DIMS]; /* of output 0 */
     uint8_t out_ndim, out_dtype;
     ag_edge edge[]; /* n_in of them; then n_out of ag_result; then args */
@@ -157,9 +169,9 @@ void ag__leaf_unlock(ag_variable *leaf);
 ag_variable *ag__take_grad(ag_variable *x); /* x.grad, which x no longer has; the caller owns it */
 
 /* ---- views (views.c) ---- */
-void ag__view_made(ag_variable *view, ag_variable *of, bool grad_off); /* view becomes a view to autograd */
-/* A view whose base has been changed in place since has its history from there. false with an error, of a view from
- * no_grad mode even where the change was not recorded. */
+void ag__view_made(ag_variable *view, ag_variable *of, ag_made_in made_in); /* view becomes a view to autograd */
+/* A view whose base has been changed in place since has its history from there. false with an error, of a view that
+ * was not made plainly even where the change was not recorded. */
 bool ag__view_refresh(Thread *t, ag_variable *x);
 
 /* PyTorch's sentence on a change in place of a Variable that repeats elements: false. */

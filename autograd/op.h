@@ -35,7 +35,7 @@
 
 #include <argent/call.h>
 
-enum { AG_MAX_OUTPUTS = 4, AG_MAX_KEEPS = 5 };
+enum { AG_MAX_OUTPUTS = 4, AG_MAX_KEEPS = 5, AG_MANY = 0 };
 
 /* One argument of an op's list. */
 typedef enum {
@@ -69,12 +69,15 @@ typedef struct ag_run {
     const void *args; /* struct ag_<op>_args */
     int n_in;
     ag_variable **in;
-    /* made by shape(); for an in-place op out[0] is in[0] */
-    ag_variable *out[AG_MAX_OUTPUTS];
-    bool wants_grad;  /* a node will be recorded: hidden outputs are needed */
-    bool is_view;     /* set by shape(): out[0] shares in[0]'s storage */
-    bool inplace;     /* the op's in-place form: ag__output(r, 0, ...) checks in[0] instead of making a Variable */
-    ag_device device; /* of the inputs (or of the factory's argument) */
+    /* n_out of them, made by shape() (where their number is the call's, after ag__outputs); for an in-place op out[0]
+     * is in[0] */
+    int n_out;
+    ag_variable **out;
+    ag_variable *array; /* holds `out` of an op with AG_MANY outputs */
+    bool wants_grad;    /* a node will be recorded: hidden outputs are needed */
+    bool is_view;       /* set by shape(): out[0] shares in[0]'s storage */
+    bool inplace;       /* the op's in-place form: ag__output(r, 0, ...) checks in[0] instead of making a Variable */
+    ag_device device;   /* of the inputs (or of the factory's argument) */
 } ag_run;
 
 /* One call of a backward. */
@@ -92,6 +95,7 @@ typedef struct ag_gradients {
     const int64_t *out_size; /* of output 0 */
     int out_ndim;
     bool create_graph;
+    ag_node *node;
 } ag_gradients;
 /* The sizes input i had. */
 static inline ag_shape_list ag__in_shape(const ag_gradients *b, int i)
@@ -114,7 +118,7 @@ struct ag_op {
     const ag_arg *args;
     const void *defaults; /* a struct ag_<op>_args */
     uint16_t n_args, args_size;
-    uint8_t n_out;              /* results */
+    uint8_t n_out;              /* results; AG_MANY: a list, as long as shape() says */
     uint8_t n_hidden;           /* further outputs that only backward reads */
     uint8_t non_differentiable; /* bit k: output k never wants a gradient (indices) */
     uint8_t numbers;            /* bit i: called by name, a plain number may stand for argument i, a Variable */
@@ -128,9 +132,17 @@ struct ag_op {
     bool (*compose)(const void *args, ag_variable **out);
     bool (*compose_inplace)(const void *args, ag_variable **out); /* of op_: changes input 0, which is the result */
     void (*backward)(ag_gradients *b);
-    uint32_t keeps[AG_MAX_KEEPS];   /* for each input's gradient; of a list op, keeps[0] for all its elements */
-    const struct ag_pointwise *row; /* of a pointwise row */
+    void (*unsave)(Thread *t, ag_node *n); /* what the op keeps beside `saved` is let go, if there is any; n->freed */
+    void (*bury)(Thread *t, ag_node *n);   /* the node dies */
+    uint32_t keeps[AG_MAX_KEEPS];          /* for each input's gradient; of a list op, keeps[0] for all its elements */
+    const struct ag_pointwise *row;        /* of a pointwise row */
 };
+
+/* Output k may want a gradient. */
+static inline bool ag__is_differentiable(const ag_op *op, uint32_t k)
+{
+    return k >= 8 || !(op->non_differentiable >> k & 1);
+}
 
 /* ---- calling (apply.c) ---- */
 
@@ -139,6 +151,8 @@ struct ag_op {
 bool ag__apply(const ag_op *op, const void *args, ag_variable **out, const void *caller);
 /* The same for its in-place form: input 0 is changed and is the result. */
 bool ag__apply_inplace(const ag_op *op, const void *args, ag_variable **out, const void *caller);
+/* Of an op with AG_MANY outputs: they and the list's array are the scope's. On failure an empty list. */
+ag_list ag__apply_list(const ag_op *op, const void *args, const void *caller);
 static inline ag_variable *ag__apply1(const ag_op *op, const void *args, const void *caller)
 {
     ag_variable *out[AG_MAX_OUTPUTS];
@@ -155,6 +169,9 @@ ag_variable *ag__output(ag_run *r, int k, int ndim, const int64_t *size, ag_dtyp
 ag_variable *ag__output_strided(ag_run *r, int k, int ndim, const int64_t *size, const int64_t *stride, ag_dtype dtype);
 /* In shape(): output 0 is a view of input 0. */
 bool ag__output_view(ag_run *r, int ndim, const int64_t *size, const int64_t *stride, int64_t offset);
+/* In shape() of an op with AG_MANY outputs: how many there are; then each of them, a view of input 0. */
+bool ag__outputs(ag_run *r, int64_t n);
+bool ag__output_view_of_many(ag_run *r, int k, int ndim, const int64_t *size, const int64_t *stride, int64_t offset);
 
 /* The usual sentences. An input that must be there: NULL, or AG_NONE. */
 bool ag__check_input(const ag_op *op, const char *argument, const ag_variable *x);
@@ -173,7 +190,8 @@ bool ag__record(Thread *t, const ag_op *op, int n_in, ag_variable *const *in, in
  * as they are before, the second the outputs as they are afterwards and makes them the node's. */
 ag_node *ag__record_begin(Thread *t, const ag_op *op, int n_in, ag_variable *const *in, int n_out,
                           ag_variable *const *out, uint32_t keeps, const void *args, const void *caller);
-void ag__record_end(Thread *t, ag_node *node, ag_variable *const *out);
+/* false with an error of a pack hook (saved_hooks.h): out is recorded all the same. */
+bool ag__record_end(Thread *t, ag_node *node, ag_variable *const *out);
 void ag__record_drop(Thread *t, ag_node *node);
 /* x as it is now, for an in-place op whose backward reads what it overwrites: a copy of its numbers, with its history.
  * Stands in for x among the inputs of ag__record. */
@@ -228,6 +246,11 @@ bool ag__add_into(Thread *t, ag_variable *sum, const ag_variable *x);
     AG_OVERRIDING AG_RECORD(op_, AG_ARGS_##op_, __VA_ARGS__) AG_OVERRIDDEN                                           \
     ag_variable *ag_##op_##_call(const struct ag_##op_##_args *args)                                                 \
     { return ag__apply1(ag__op_##op_(), args, __builtin_return_address(0)); }
+/* The same for an op whose result is a list. */
+#define AG_OP_LIST(op_, ...)                                                                                         \
+    AG_OVERRIDING AG_RECORD(op_, AG_ARGS_##op_, .n_out = AG_MANY, __VA_ARGS__) AG_OVERRIDDEN                         \
+    ag_list ag_##op_##_call(const struct ag_##op_##_args *args)                                                      \
+    { return ag__apply_list(ag__op_##op_(), args, __builtin_return_address(0)); }
 /* An op without options: a plain function of its arguments. Its struct exists only here. */
 #define AG_OP_PLAIN(op_, ...)                                                                                        \
     AG_STRUCT(op_, AG_ARGS_##op_)                                                                                    \

@@ -1,20 +1,15 @@
 /* pass.c - the walk back along the tape.
  *
  * Of the nodes that have a gradient the latest made runs next: whatever reads a value is made after it, so by then all
- * its readers have run. The nodes that wait form a heap by seq; in a chain it has one entry. A node's backward is
- * written in ops; they run in a scope of their own, recorded only for create_graph. What it gives for an input is
- * summed down to the input's shape and cast to its type here, once for all ops. The root's reference keeps every node
- * before it alive, so the walk counts nothing.
+ * its readers have run. The nodes that wait form a heap by seq; in a chain it has one entry. The root's reference keeps
+ * every node before it alive, so the walk counts nothing. Gradients come in at the nodes themselves; where several
+ * walks are under way, in threads or one begun by another's hook, in those that no other walk has claimed.
  */
 #include "autograd/pass.h"
 
 #include <argent/copy.h>
 #include <argent/factory.h>
-#include <argent/pointwise.h>
-#include <argent/reduce.h>
-#include <argent/view.h>
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,7 +23,6 @@ static bool heap_push(ag_pass *w, ag_node *n)
     int64_t i = w->n_heap++;
     for (int64_t up; i > 0 && w->heap[up = (i - 1) / 2]->seq < n->seq; i = up) w->heap[i] = w->heap[up];
     w->heap[i] = n;
-    n->queued = true;
     return true;
 }
 static ag_node *heap_pop(ag_pass *w)
@@ -41,221 +35,100 @@ static ag_node *heap_pop(ag_pass *w)
         w->heap[i] = w->heap[down];
     }
     if (w->n_heap) w->heap[i] = last;
-    top->queued = false;
     return top;
 }
 
-/* g goes to a node or leaf. */
-static bool give(ag_pass *w, uintptr_t to, uint32_t output_nr, ag_variable *g)
+/* ---- where gradients come in ---- */
+
+/* The slots of a node that another walk uses; a free slot where there are none. */
+static ag_guest *guest_slot(const ag_pass *w, const ag_node *n)
 {
-    if (!ag__is_needed(w, to)) return true;
+    uint64_t mask = (uint64_t)w->max_guests - 1, k = (uint64_t)(uintptr_t)n * 0x9e3779b97f4a7c15u >> 20 & mask;
+    while (w->guests[k].node && w->guests[k].node != n) k = (k + 1) & mask;
+    return &w->guests[k];
+}
+static bool guests_grow(ag_pass *w)
+{
+    if (2 * (w->n_guests + 1) <= w->max_guests) return true;
+    ag_pass larger = *w;
+    larger.max_guests = w->max_guests ? 2 * w->max_guests : 64;
+    larger.guests = calloc((size_t)larger.max_guests, sizeof *larger.guests);
+    if (!larger.guests)
+        return ag__fail_memory("the nodes of a graph", (size_t)larger.max_guests * sizeof *larger.guests);
+    for (int64_t i = 0; i < w->max_guests; i++)
+        if (w->guests[i].node) *guest_slot(&larger, w->guests[i].node) = w->guests[i];
+    free(w->guests);
+    w->guests = larger.guests;
+    w->max_guests = larger.max_guests;
+    return true;
+}
+
+/* n's own slots are this walk's, if no other walk has them: they were free, or *was_mine. */
+static bool claim(ag_pass *w, ag_node *n, bool *was_mine)
+{
+    uint64_t none = 0;
+    *was_mine = __atomic_load_n(&n->walk, __ATOMIC_RELAXED) == w->id;
+    if (*was_mine) return true;
+    if (!__libc_single_threaded)
+        return __atomic_compare_exchange_n(&n->walk, &none, w->id, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+    if (n->walk) return false;
+    n->walk = w->id;
+    return true;
+}
+
+/* Where the gradient of n's output comes in; n waits in the heap from then on. NULL with an error. */
+static ag_variable **slot_of(ag_pass *w, ag_node *n, uint32_t output_nr)
+{
+    ag_guest *guest = w->n_guests ? guest_slot(w, n) : NULL;
+    bool waits;
+    if (guest && guest->node) return &guest->grad[output_nr];
+    if (claim(w, n, &waits)) {
+        if (!waits && !heap_push(w, n)) {
+            __atomic_store_n(&n->walk, 0, __ATOMIC_RELEASE);
+            return NULL;
+        }
+        return &ag__node_results(n)[output_nr].grad;
+    }
+    if (!guests_grow(w)) return NULL;
+    ag_variable **grad = calloc(n->n_out, sizeof *grad);
+    if (!grad) return ag__fail_memory("a node's gradients", n->n_out * sizeof *grad);
+    if (!heap_push(w, n)) {
+        free(grad);
+        return NULL;
+    }
+    *guest_slot(w, n) = (ag_guest){ n, grad };
+    w->n_guests++;
+    return &grad[output_nr];
+}
+
+void ag__pass_collect(ag_pass *w, ag_node *n, ag_variable **g)
+{
+    if (__atomic_load_n(&n->walk, __ATOMIC_RELAXED) == w->id) {
+        ag_result *results = ag__node_results(n);
+        for (uint32_t k = 0; k < n->n_out; k++) {
+            g[k] = results[k].grad;
+            results[k].grad = NULL;
+        }
+        __atomic_store_n(&n->walk, 0, __ATOMIC_RELEASE);
+        return;
+    }
+    ag_variable **grad = guest_slot(w, n)->grad; /* the slot stays: the node will not come again */
+    memcpy(g, grad, n->n_out * sizeof *g);
+    memset(grad, 0, n->n_out * sizeof *grad);
+}
+
+bool ag__pass_give(ag_pass *w, uintptr_t to, uint32_t output_nr, ag_variable *g)
+{
+    const ag_place *p = w->is_mapped ? ag__place_slot(w, to) : NULL;
+    if (p && !p->to) return true;
     if (to & 1) {
         ag_variable *leaf = (ag_variable *)(to & ~(uintptr_t)1);
-        return w->n_inputs ? ag__capture(w, to, 0, g) : ag__add_to_leaf(w, leaf, g);
+        if (p && p->is_late) return ag__leaf_gather(w, leaf, g);
+        if (!g) return true;
+        return w->grads ? ag__capture(w, to, 0, g) : ag__add_to_leaf(w, leaf, g);
     }
-    ag_node *n = (ag_node *)to;
-    return ag__add_up(w, &ag__node_results(n)[output_nr].grad, g) && (n->queued || heap_push(w, n));
-}
-
-/* g in the shape and type that the input had. */
-static ag_variable *fit(const ag_node *n, const ag_edge *e, ag_variable *g)
-{
-    ag_shape_list shape = e->size ? ag_sizes_of(e->ndim, e->size) : ag_sizes_of(n->out_ndim, n->out_size);
-    bool same = g->tensor.ndim == shape.n;
-    int64_t numel = 1;
-    for (int d = 0; d < shape.n; d++) {
-        same = same && g->tensor.size[d] == shape.at[d];
-        numel *= shape.at[d];
-    }
-    if (!same) g = g->tensor.numel == 1 && numel != 1 ? ag_expand(g, shape) : ag_sum_to_size(g, shape);
-    if (g && g->tensor.dtype != e->dtype) g = ag_to(g, .dtype = (ag_dtype)e->dtype);
-    return g;
-}
-
-/* ---- running a node ---- */
-
-/* x, which n keeps, is not what it was. made_by: the node that it is an output of, NULL: of none. */
-static bool fail_modified(const ag_node *n, const ag_variable *x, uint32_t version, const ag_node *made_by,
-                          uint32_t output_nr)
-{
-    char shape[AG_TEXT], name[AG_TEXT], made[2 * AG_TEXT] = "";
-    if (made_by)
-        snprintf(made, sizeof made, ", which is output %u of %s,", output_nr,
-                 ag__forward_name(made_by, name, sizeof name));
-    return ag__fail(AG_EGRAPH,
-                    "one of the variables needed for gradient computation has been modified by an inplace operation: "
-                    "[torch.%sTensor %s]%s is at version %u; expected version %u instead. Hint: %s needs it as it was.",
-                    ag__scalar_type((ag_dtype)x->tensor.dtype),
-                    ag__shape_text(x->tensor.ndim, x->tensor.size, shape, sizeof shape), made,
-                    x->tensor.storage->version, version, n->op->node);
-}
-
-/* What was saved, with the history that it had; NULL with an error. */
-static ag_variable *unsave_input(ag_pass *w, ag_node *n, const ag_edge *e)
-{
-    ag_variable *x = e->saved;
-    if (e->to && !(e->to & 1) && !x->grad_fn && !x->rehistoried)
-        return ag__fail(AG_EGRAPH, "Trying to use a saved tensor that has been detached in-place, i.e. with .detach_()."
-                                   "This is not supported, please use out-of-place `.detach()` instead");
-    if (x->tensor.storage->version != e->version) {
-        fail_modified(n, x, e->version, x->grad_fn, x->output_nr);
-        return NULL;
-    }
-    if (!w->create_graph) return x;
-    uintptr_t now = !x->requires_grad ? 0 : ag__place_of(x);
-    if (now == e->to) return x;
-    ag_variable *as_it_was = ag__alias(w->t, x); /* its history has changed without its numbers (detach_) */
-    if (as_it_was && e->to && !(e->to & 1)) {
-        as_it_was->grad_fn = (ag_node *)e->to;
-        ag__count_up(&as_it_was->grad_fn->refs);
-        as_it_was->output_nr = e->output_nr;
-        as_it_was->requires_grad = true;
-    }
-    return as_it_was;
-}
-static ag_variable *unsave_output(ag_pass *w, ag_node *n, uint32_t k)
-{
-    const ag_result *r = &ag__node_results(n)[k];
-    bool has_history = k < n->op->n_out && !(n->op->non_differentiable >> k & 1);
-    if (r->saved->tensor.storage->version != r->version) {
-        fail_modified(n, r->saved, r->version, has_history ? n : NULL, k);
-        return NULL;
-    }
-    if (!w->create_graph || !has_history) return r->saved;
-    ag_variable *y = ag__alias(w->t, r->saved); /* the twin has no history: lend one that has this node's */
-    if (y) {
-        y->grad_fn = n;
-        ag__count_up(&n->refs);
-        y->output_nr = k;
-        y->requires_grad = true;
-    }
-    return y;
-}
-
-/* The arguments as backward sees them: the saved Variables in their places. lists: room for n_in pointers. */
-static void fill_args(const ag_node *n, ag_variable *const *in, void *args, ag_variable **lists)
-{
-    int at = 0;
-    memcpy(args, n->args, n->op->args_size);
-    for (int i = 0; i < n->op->n_args; i++) {
-        void *field = (char *)args + n->op->args[i].offset;
-        if (n->op->args[i].kind == AG_KIND_Tensor) {
-            *(ag_variable **)field = in[at++];
-        } else if (n->op->args[i].kind == AG_KIND_Tensors) {
-            ag_list *list = field;
-            for (int64_t k = 0; k < list->n; k++) lists[at + k] = in[at + k];
-            list->at = lists + at;
-            at += (int)list->n;
-        }
-    }
-}
-
-enum { FEW = 8, ARGS_BYTES = 512 };
-
-/* The gradients g of n's outputs become those of its inputs. */
-static bool node_backward(ag_pass *w, ag_node *n, ag_variable *const *g)
-{
-    Thread *t = w->t;
-    const ag_op *op = n->op;
-    if (n->freed)
-        return ag__fail(AG_EGRAPH, "Trying to backward through the graph a second time (or directly access saved "
-                                   "tensors after they have already been "
-                                   "freed). Saved intermediate values of the graph are freed when you call .backward() "
-                                   "or autograd.grad(). Specify "
-                                   "retain_graph=True if you need to backward through the graph a second time or if "
-                                   "you need to access saved tensors "
-                                   "after calling backward.");
-    struct {
-        ag_variable *in[FEW], *grad[FEW], *list[FEW];
-        bool wanted[FEW];
-    } few;
-    ag_variable *out[AG_MAX_OUTPUTS] = { NULL };
-    int n_in = (int)n->n_in;
-    ag_variable **in = few.in, **grad = few.grad, **list = few.list;
-    bool *wanted = few.wanted, ok = true, any = false; /* none: its only inputs are views from no_grad mode */
-    char *many = NULL;
-    if (n_in > FEW) {
-        many = ag__scratch((size_t)n_in * (3 * sizeof(ag_variable *) + sizeof(bool)));
-        if (!many) return false;
-        in = (ag_variable **)(void *)many;
-        grad = in + n_in;
-        list = grad + n_in;
-        wanted = (bool *)(list + n_in);
-    }
-    for (int i = 0; i < n_in && ok; i++) {
-        const ag_edge *e = &n->edge[i];
-        wanted[i] = e->to && ag__is_needed(w, e->to);
-        any = any || wanted[i];
-        grad[i] = NULL;
-        in[i] = e->saved ? unsave_input(w, n, e) : NULL;
-        ok = !e->saved || in[i];
-    }
-    for (uint32_t k = 0; k < n->n_out && ok; k++) {
-        bool saved = ag__node_results(n)[k].saved;
-        out[k] = saved ? unsave_output(w, n, k) : NULL;
-        ok = !saved || out[k];
-    }
-    _Alignas(16) char args[ARGS_BYTES];
-    if (ok && any && n->args) fill_args(n, in, args, list);
-    if (ok && any) {
-        ag_gradients b = { .t = t,
-                           .op = op,
-                           .args = args,
-                           .n_in = n_in,
-                           .in = in,
-                           .out = out,
-                           .g = g,
-                           .wanted = wanted,
-                           .grad = grad,
-                           .edge = n->edge,
-                           .out_size = n->out_size,
-                           .out_ndim = n->out_ndim,
-                           .create_graph = w->create_graph };
-        op->backward(&b);
-        ok = !t->failed;
-    }
-    /* One Variable may be the gradient of several inputs. Until its turn each of them holds it, so that nobody takes it
-     * for his own and adds to it. */
-    int given = ok ? n_in : 0;
-    for (int i = 0; i < given; i++)
-        if (wanted[i] && grad[i]) ag__ref(grad[i], AG_REFERENCE);
-    for (int i = 0; i < given; i++) {
-        if (!wanted[i] || !grad[i]) continue;
-        ag__unref(t, grad[i], AG_REFERENCE);
-        ag_variable *fitting = ok ? fit(n, &n->edge[i], grad[i]) : NULL;
-        ok = fitting && give(w, n->edge[i].to, n->edge[i].output_nr, fitting);
-    }
-    if (many) ag__scratch_free(many);
-    return ok;
-}
-
-static bool node_run(ag_pass *w, ag_node *n)
-{
-    Thread *t = w->t;
-    ag_result *results = ag__node_results(n);
-    ag_variable *g[AG_MAX_OUTPUTS];
-    bool ok = true;
-    ag_scope scope = ag_scope_begin();
-    for (uint32_t k = 0; k < n->n_out; k++) { /* from now on the scope's */
-        g[k] = results[k].grad;
-        results[k].grad = NULL;
-        if (!g[k]) continue;
-        ag__ref(g[k], AG_OWNER - AG_REFERENCE);
-        ok = ag__hold(t, g[k]) && ok;
-        if (ok && results[k].retained) {
-            ag_variable *x = results[k].retained;
-            ag_variable *sum = x->grad ? ag_add(x->grad, g[k]) : ag_clone(g[k], .memory_format = AG_CONTIGUOUS_FORMAT);
-            ok = sum && ag_set_grad(x, sum);
-        }
-        if (ok && w->n_inputs) ok = ag__capture(w, (uintptr_t)n, k, g[k]);
-    }
-    if (ok && n->op->backward) ok = node_backward(w, n, g);
-    ag_scope_end(&scope);
-    if (ok && !w->retain_graph) {
-        ag__node_unsave(t, n);
-        ag__bury(t);
-    }
-    return ok;
+    ag_variable **slot = g ? slot_of(w, (ag_node *)to, output_nr) : NULL;
+    return !g || (slot && ag__add_up(w, slot, g));
 }
 
 /* ---- the walk ---- */
@@ -299,53 +172,96 @@ static ag_variable *root_factor(const ag_variable *root, ag_variable *given)
     return given->tensor.dtype == root->tensor.dtype ? given : ag_to(given, .dtype = (ag_dtype)root->tensor.dtype);
 }
 
-static bool walk_back(ag_pass *w, ag_variable *const *roots, int64_t n_roots, ag_variable *const *gradients)
+/* The roots' factors come in. */
+static bool begin(ag_pass *w, ag_variable *const *roots, int64_t n_roots, ag_variable *const *gradients)
 {
-    Thread *t = w->t;
-    if (!check_roots(roots, n_roots, gradients)) return false;
-    if (w->n_inputs && !ag__pass_mark_needed(w, roots, n_roots)) return false;
-    ag_scope scope = ag_scope_begin();
-    ag_mode mode = ag_grad_mode_begin(w->create_graph);
     bool ok = true;
     for (int64_t i = 0; i < n_roots && ok; i++) {
         ag_variable *g = root_factor(roots[i], gradients ? gradients[i] : AG_NONE);
-        if (roots[i]->grad_fn)
-            ag__count_up(&roots[i]->grad_fn->refs); /* the graph outlives hooks and in-place ops on the root */
-        ok = g && give(w, ag__place_of(roots[i]), roots[i]->output_nr, g);
-        if (!ok && roots[i]->grad_fn) ag__node_unref(t, roots[i]->grad_fn), n_roots = i;
+        ok = g && ag__pass_give(w, ag__place_of(roots[i]), roots[i]->output_nr, g);
     }
+    return ok;
+}
+
+/* After an error: what has come in so far is dropped. */
+static void drop_all(ag_pass *w)
+{
     while (w->n_heap) {
         ag_node *n = heap_pop(w);
-        if (ok) {
-            ok = node_run(w, n);
-            continue;
+        bool mine = n->walk == w->id;
+        ag_variable **guest = mine ? NULL : guest_slot(w, n)->grad;
+        for (uint32_t k = 0; k < n->n_out; k++) {
+            ag_variable **slot = mine ? &ag__node_results(n)[k].grad : &guest[k];
+            if (*slot) ag__unref(w->t, *slot, AG_REFERENCE);
+            *slot = NULL;
         }
-        for (uint32_t k = 0; k < n->n_out; k++) { /* an error: what has come in so far is dropped */
-            ag_result *r = &ag__node_results(n)[k];
-            if (r->grad) ag__unref(t, r->grad, AG_REFERENCE);
-            r->grad = NULL;
-        }
+        if (mine) __atomic_store_n(&n->walk, 0, __ATOMIC_RELEASE);
     }
-    for (int64_t i = 0; i < n_roots; i++)
-        if (roots[i]->grad_fn) ag__node_unref(t, roots[i]->grad_fn);
+    for (int64_t i = 0; i < w->n_late; i++) {
+        ag_place *p = ag__place_slot(w, (uintptr_t)w->late[i] | 1);
+        if (p->sum) ag__unref(w->t, p->sum, AG_REFERENCE);
+        p->sum = NULL;
+    }
+}
+
+static bool walk_back(ag_pass *w, ag_variable *const *roots, int64_t n_roots, ag_variable *const *gradients)
+{
+    ag_scope scope = ag_scope_begin();
+    ag_mode mode = ag_grad_mode_begin(w->create_graph);
+    bool ok = begin(w, roots, n_roots, gradients);
+    while (w->n_heap && ok) ok = ag__node_run(w, heap_pop(w));
+    for (int64_t i = 0; i < w->n_late && ok; i++) /* some nodes got no gradient at all */
+        ok = ag__leaf_ready(w, w->late[i], ag__place_slot(w, (uintptr_t)w->late[i] | 1));
+    if (!ok) drop_all(w);
     ag_grad_mode_end(&mode);
     ag_scope_end(&scope);
     return ok;
 }
 
+/* The roots' nodes, held: the graph outlives hooks and changes in place on the roots. NULL where memory is out. */
+static ag_node **hold_roots(ag_variable *const *roots, int64_t n_roots)
+{
+    ag_node **held = ag__scratch((size_t)n_roots * sizeof *held);
+    for (int64_t i = 0; i < n_roots && held; i++)
+        if ((held[i] = roots[i]->grad_fn)) ag__count_up(&held[i]->refs);
+    return held;
+}
+
+static void end(ag_pass *w, ag_node **held, int64_t n_roots)
+{
+    for (int64_t i = 0; i < n_roots && held; i++)
+        if (held[i]) ag__node_unref(w->t, held[i]);
+    ag__scratch_free(held);
+    for (int64_t i = 0; i < w->n_late; i++) ag__unref(w->t, w->late[i], AG_REFERENCE);
+    for (int64_t i = 0; i < w->max_guests; i++) free(w->guests[i].grad);
+    free(w->late);
+    free(w->guests);
+    free(w->places);
+    free(w->next_input);
+    ag__bury(w->t);
+}
+
 /* The heap's table stays with the thread from one walk to the next; a walk inside a walk makes its own. */
 bool ag__pass_run(ag_pass *w, ag_variable *const *roots, int64_t n_roots, ag_variable *const *gradients)
 {
+    static uint64_t last_id;
     Thread *t = w->t;
+    if (!check_roots(roots, n_roots, gradients)) return false;
+    bool mapped = w->n_inputs || __atomic_load_n(&ag__n_leaf_hooks, __ATOMIC_RELAXED);
+    w->outer = t->walk;
+    w->id = __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED);
     w->heap = t->heap;
     w->max_heap = t->max_heap;
+    w->detects_anomaly = ag__anomaly_mode(&w->checks_nan);
     t->heap = NULL;
     t->max_heap = 0;
-    bool ok = walk_back(w, roots, n_roots, gradients);
+    t->walk = w;
+    ag_node **held = hold_roots(roots, n_roots);
+    bool ok = held && (!mapped || ag__pass_map(w, roots, n_roots)) && walk_back(w, roots, n_roots, gradients);
+    t->walk = w->outer;
+    end(w, held, n_roots);
     free(t->heap);
     t->heap = w->heap;
     t->max_heap = w->max_heap;
-    free(w->places);
-    free(w->next_input);
     return ok;
 }

@@ -1,39 +1,68 @@
 /* pass.h - one walk back along the tape, as the files that make it share it: backward.c checks a call and hands over
- * what it gives, pass_needed.c finds the nodes on a way to some inputs, pass.c runs nodes, accumulate.c adds gradients
- * up.
+ * what it gives, pass_reach.c finds out what a walk will reach, pass.c walks, pass_node.c runs a node, pass_saved.c
+ * takes what it has saved, pass_hooks.c calls hooks, accumulate.c adds gradients up.
  */
 #ifndef AG_PASS_H
 #define AG_PASS_H
+#include "autograd/hooks.h"
 #include "autograd/op.h"
 
-/* What a pass to some inputs only needs to know of a node or leaf on the way. */
+/* What a walk knows beforehand of a node or leaf that it may come to. */
 typedef struct ag_place {
-    uintptr_t to;  /* a node, or a leaf with bit 0 set: an input is found there, or behind it; 0: a free slot */
-    int64_t input; /* the first of the inputs that is found there, or -1 */
+    uintptr_t to;     /* a node, or a leaf with bit 0 set; 0: a free slot */
+    int64_t input;    /* the first of the inputs that is found there, or -1 */
+    bool runs;        /* a node: something that is wanted lies behind it */
+    bool is_late;     /* a leaf with hooks, whose contributions are gathered first: */
+    int64_t waits;    /* how many are still to come */
+    ag_variable *sum; /* of those that have come */
 } ag_place;
+
+/* Where gradients for a node come in whose own slots another walk uses. */
+typedef struct ag_guest {
+    ag_node *node; /* NULL: a free slot */
+    ag_variable **grad;
+} ag_guest;
 
 typedef struct ag_pass {
     Thread *t;
-    ag_node **heap; /* nodes that wait, by seq */
+    struct ag_pass *outer; /* the walk of this thread in which this one was begun, by a hook or a custom function */
+    uint64_t id;           /* no two walks have the same */
+    ag_node **heap;        /* nodes that wait, by seq */
     int64_t n_heap, max_heap;
     bool create_graph, retain_graph;
+    bool detects_anomaly, checks_nan;
 
-    /* autograd.grad, backward(inputs=): where the gradients go; else n_inputs is 0 and leaves take theirs into .grad */
+    /* autograd.grad: the gradients of inputs go to grads. backward(inputs=): grads is NULL, they are added into .grad.
+     * Else n_inputs is 0 and all leaves take theirs. */
     int64_t n_inputs;
     ag_variable *const *inputs;
     ag_variable **grads;
     int64_t *next_input; /* of those found at the same place */
-    ag_place *places;    /* open addressing, at most half full */
+
+    /* what will be reached, where inputs or hooks make it necessary to know; open addressing, at most half full */
+    bool is_mapped;
+    ag_place *places;
     int64_t n_places, max_places;
+    ag_variable **late; /* the leaves that are gathered for, in the order in which they were found */
+    int64_t n_late, max_late;
+
+    ag_guest *guests; /* open addressing, at most half full */
+    int64_t n_guests, max_guests;
 } ag_pass;
 
 /* Gives roots[i] the factor gradients[i] (gradients NULL, or AG_NONE in it: 1) and walks back. false with an error. */
 bool ag__pass_run(ag_pass *w, ag_variable *const *roots, int64_t n_roots, ag_variable *const *gradients);
 
-/* ---- what is on the way (pass_needed.c) ---- */
+/* g goes to a node or leaf; NULL: nothing came along this edge. */
+bool ag__pass_give(ag_pass *w, uintptr_t to, uint32_t output_nr, ag_variable *g);
+bool ag__node_run(ag_pass *w, ag_node *n);
+/* What has come in for n's outputs: the slots are empty then. */
+void ag__pass_collect(ag_pass *w, ag_node *n, ag_variable **g);
 
-/* Finds the nodes between the roots and w->inputs. */
-bool ag__pass_mark_needed(ag_pass *w, ag_variable *const *roots, int64_t n_roots);
+/* ---- what will be reached (pass_reach.c) ---- */
+
+/* Finds the nodes between the roots and w->inputs; without inputs, all there are. */
+bool ag__pass_map(ag_pass *w, ag_variable *const *roots, int64_t n_roots);
 static inline ag_place *ag__place_slot(const ag_pass *w, uintptr_t to)
 {
     uint64_t mask = (uint64_t)w->max_places - 1, k = (uint64_t)to * 0x9e3779b97f4a7c15u >> 20 & mask;
@@ -44,7 +73,32 @@ static inline uintptr_t ag__place_of(const ag_variable *x)
 {
     return x->grad_fn ? (uintptr_t)x->grad_fn : (uintptr_t)x | 1;
 }
-static inline bool ag__is_needed(const ag_pass *w, uintptr_t to) { return !w->n_inputs || ag__place_slot(w, to)->to; }
+static inline bool ag__is_needed(const ag_pass *w, uintptr_t to) { return !w->is_mapped || ag__place_slot(w, to)->to; }
+static inline bool ag__runs(const ag_pass *w, const ag_node *n)
+{
+    return !w->n_inputs || ag__place_slot(w, (uintptr_t)n)->runs;
+}
+
+/* ---- what a node has saved, for one run of its backward (pass_saved.c) ---- */
+typedef struct ag_taken {
+    ag_variable **in, **out; /* as backward sees them; NULL where nothing was kept */
+    ag_variable **held;      /* n_in + n_out references that are this run's */
+    bool ok;
+} ag_taken;
+bool ag__saved_take(ag_pass *w, ag_node *n, ag_taken *s);
+void ag__saved_return(ag_pass *w, ag_node *n, ag_taken *s, bool ok);
+
+/* ---- hooks (pass_hooks.c) ---- */
+
+/* The hooks on the Variables that are n's outputs. */
+bool ag__call_grad_hooks(ag_pass *w, ag__hook **list, int n, ag_variable **g);
+bool ag__call_leaf_hooks(ag_variable *leaf);
+bool ag__call_node_prehooks(ag_node *n, ag_variable **g);
+bool ag__call_node_hooks(ag_node *n, ag_variable **grad, ag_variable *const *g);
+/* All that will come for a leaf with hooks has come. */
+bool ag__leaf_ready(ag_pass *w, ag_variable *leaf, ag_place *p);
+/* A contribution to a leaf that is gathered for; g NULL: none after all. */
+bool ag__leaf_gather(ag_pass *w, ag_variable *leaf, ag_variable *g);
 
 /* ---- adding up (accumulate.c) ---- */
 
@@ -54,5 +108,14 @@ bool ag__add_up(ag_pass *w, ag_variable **slot, ag_variable *g);
 bool ag__add_to_leaf(ag_pass *w, ag_variable *leaf, ag_variable *g);
 /* The gradient g arrived at every input found at this place with this output number. */
 bool ag__capture(ag_pass *w, uintptr_t to, uint32_t output_nr, ag_variable *g);
+
+/* ---- anomaly mode (anomaly.c) ---- */
+
+bool ag__anomaly_mode(bool *checks_nan);
+
+/* An error stands that n's backward made: names the op that recorded n, and where it was called. */
+void ag__anomaly_explain(Thread *t, const ag_node *n);
+/* No NaN in what n gives for its inputs. */
+bool ag__anomaly_check(const ag_node *n, ag_variable *const *grad);
 
 #endif

@@ -1,5 +1,6 @@
 /* record.c - the tape: a node for each recorded op, which holds what its backward reads and the nodes before it. */
-#include "autograd/op.h"
+#include "autograd/hooks.h"
+#include "autograd/saved.h"
 
 #include <argent/copy.h>
 
@@ -7,19 +8,29 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- locks for .grad: leaves may be shared by threads that run backward at once ---- */
-enum { N_LEAF_LOCKS = 64 };
-static pthread_mutex_t leaf_locks[N_LEAF_LOCKS] = { [0 ... N_LEAF_LOCKS - 1] = PTHREAD_MUTEX_INITIALIZER };
+/* ---- locks for .grad and for what nodes save: threads that run backward at once may share leaves and graphs ---- */
+enum { N_LOCKS = 64 };
+static pthread_mutex_t leaf_locks[N_LOCKS] = { [0 ... N_LOCKS - 1] = PTHREAD_MUTEX_INITIALIZER };
+static pthread_mutex_t node_locks[N_LOCKS] = { [0 ... N_LOCKS - 1] = PTHREAD_MUTEX_INITIALIZER };
 /* A forked child has none of the threads that may have held them. */
 static void after_fork_in_child(void)
 {
-    for (int i = 0; i < N_LEAF_LOCKS; i++) leaf_locks[i] = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    for (int i = 0; i < N_LOCKS; i++) leaf_locks[i] = node_locks[i] = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
 }
 __attribute__((constructor)) static void watch_forks(void) { pthread_atfork(NULL, NULL, after_fork_in_child); }
 
 static pthread_mutex_t *leaf_lock(const ag_variable *leaf)
 {
-    return &leaf_locks[(uintptr_t)leaf / AG_OBJECT_BYTES % N_LEAF_LOCKS];
+    return &leaf_locks[(uintptr_t)leaf / AG_OBJECT_BYTES % N_LOCKS];
+}
+static pthread_mutex_t *node_lock(const ag_node *n) { return &node_locks[(uintptr_t)n / 64 % N_LOCKS]; }
+void ag__node_lock(ag_node *n)
+{
+    if (!__libc_single_threaded) pthread_mutex_lock(node_lock(n));
+}
+void ag__node_unlock(ag_node *n)
+{
+    if (!__libc_single_threaded) pthread_mutex_unlock(node_lock(n));
 }
 void ag__leaf_lock(ag_variable *leaf)
 {
@@ -80,6 +91,14 @@ static char *copy_args(const ag_op *op, const void *args, char *to)
 
 /* ---- recording ---- */
 
+static bool fail_inference(void)
+{
+    return ag__fail(AG_EGRAPH, "Inference tensors cannot be saved for backward. Please do not use Tensors created in "
+                               "inference mode in computation tracked by autograd. To work around this, you can make a "
+                               "clone to get a normal tensor and use it in autograd, or use `torch.no_grad()` instead "
+                               "of `torch.inference_mode()`.");
+}
+
 ag_node *ag__record_begin(Thread *t, const ag_op *op, int n_in, ag_variable *const *in, int n_out,
                           ag_variable *const *out, uint32_t keeps, const void *args, const void *caller)
 {
@@ -89,6 +108,7 @@ ag_node *ag__record_begin(Thread *t, const ag_op *op, int n_in, ag_variable *con
     for (int i = 0; i < n_in; i++) {
         if (!in[i]) continue;
         if (!ag__view_refresh(t, in[i])) return NULL;
+        if (in[i]->inference && keeps & AG_KEEP_IN(i < 7 ? i : 7) && !fail_inference()) return NULL;
         if (!ag__same_sizes(&in[i]->tensor, y)) sizes += in[i]->tensor.ndim;
     }
     bytes += sizes * sizeof(int64_t) + (args ? args_bytes(op, args) : 0);
@@ -99,7 +119,9 @@ ag_node *ag__record_begin(Thread *t, const ag_op *op, int n_in, ag_variable *con
     uint64_t seq = t->next_seq ? t->next_seq : 1;
     node->refs = 1;
     node->size_class = (uint16_t)size_class;
-    node->freed = node->queued = false;
+    node->freed = false;
+    node->walk = 0;
+    node->hooks = NULL;
     node->n_in = (uint32_t)n_in;
     node->n_out = (uint32_t)n_out;
     node->op = op;
@@ -154,7 +176,7 @@ ag_node *ag__record_begin(Thread *t, const ag_op *op, int n_in, ag_variable *con
     }
     node->seq = seq;
     t->next_seq = seq + 1;
-    if (ok) return node;
+    if (ok && (!t->saved_hooks || ag__pack_inputs(t, node))) return node;
     ag__record_drop(t, node);
     return NULL;
 }
@@ -165,16 +187,17 @@ void ag__record_drop(Thread *t, ag_node *node)
     ag__bury(t);
 }
 
-void ag__record_end(Thread *t, ag_node *node, ag_variable *const *out)
+bool ag__record_end(Thread *t, ag_node *node, ag_variable *const *out)
 {
     const ag_op *op = node->op;
+    uint32_t shown = node->n_out - op->n_hidden;
     ag_result *results = ag__node_results(node);
     for (uint32_t k = 0; k < node->n_out; k++)
         if (results[k].saved) results[k].version = results[k].saved->tensor.storage->version;
     int held = 0;
-    for (uint32_t k = 0; k < node->n_out && k < op->n_out; k++) {
+    for (uint32_t k = 0; k < shown; k++) {
         ag_variable *v = out[k];
-        if (!v || op->non_differentiable >> k & 1) continue;
+        if (!v || !ag__is_differentiable(op, k)) continue;
         ag_node *before = v->grad_fn;
         if (v->retains_grad) { /* an in-place op: the gradient that is kept is that of the new value */
             if (before) ag__retain_forget(v);
@@ -188,15 +211,14 @@ void ag__record_end(Thread *t, ag_node *node, ag_variable *const *out)
         if (before) ag__node_unref(t, before);
     }
     ag__bury(t);
+    return !t->saved_hooks || ag__pack_outputs(t, node);
 }
 
 bool ag__record(Thread *t, const ag_op *op, int n_in, ag_variable *const *in, int n_out, ag_variable *const *out,
                 uint32_t keeps, const void *args, const void *caller)
 {
     ag_node *node = ag__record_begin(t, op, n_in, in, n_out, out, keeps, args, caller);
-    if (!node) return false;
-    ag__record_end(t, node, out);
-    return true;
+    return node && ag__record_end(t, node, out);
 }
 
 ag_variable *ag__snapshot(Thread *t, ag_variable *x)
@@ -222,17 +244,18 @@ ag_variable *ag__snapshot(Thread *t, ag_variable *x)
 void ag__node_unsave(Thread *t, ag_node *n)
 {
     ag_result *results = ag__node_results(n);
+    if (n->op->unsave) n->op->unsave(t, n);
     if (n->op == ag__op__copy_slices())
         n->freed = true; /* PyTorch's lets go of the change even where it saved nothing */
     for (uint32_t i = 0; i < n->n_in; i++)
         if (n->edge[i].saved) {
-            ag__unref(t, n->edge[i].saved, AG_REFERENCE);
+            ag__saved_unref(t, n->edge[i].saved);
             n->edge[i].saved = NULL;
             n->freed = true;
         }
     for (uint32_t k = 0; k < n->n_out; k++)
         if (results[k].saved) {
-            ag__unref(t, results[k].saved, AG_REFERENCE);
+            ag__saved_unref(t, results[k].saved);
             results[k].saved = NULL;
             n->freed = true;
         }
@@ -242,6 +265,8 @@ void ag__node_bury(Thread *t, ag_node *n)
 {
     ag_result *results = ag__node_results(n);
     ag__node_unsave(t, n);
+    if (n->hooks) ag__hooks_drop(&n->hooks);
+    if (n->op->bury) n->op->bury(t, n);
     for (uint32_t k = 0; k < n->n_out; k++)
         if (results[k].grad) ag__unref(t, results[k].grad, AG_REFERENCE);
     for (uint32_t i = 0; i < n->n_in; i++) {

@@ -42,9 +42,20 @@ ag_scope ag_scope_begin(void)
 {
     Thread *t = ag__thread();
     if (t->stateless) return (ag_scope){ .depth = INT_MAX }; /* nothing will be made in it */
-    ag_scope scope = { t->n_held, t->scope_start, t->scope_depth++, t->grad_off };
+    ag_scope scope = { t->n_held,    t->scope_start, t->scope_depth++, t->grad_off,
+                       t->inference, t->walk,        t->saved_hooks,   t->caller };
     t->scope_start = t->n_held;
     return scope;
+}
+
+/* A jump skipped the ends of inner scopes and modes. */
+static void restore(Thread *t, const ag_scope *scope)
+{
+    t->grad_off = scope->grad_off;
+    t->inference = scope->inference;
+    t->walk = scope->walk;
+    t->saved_hooks = scope->saved_hooks;
+    t->caller = scope->caller;
 }
 
 void ag_scope_end(ag_scope *scope)
@@ -55,8 +66,7 @@ void ag_scope_end(ag_scope *scope)
         return;
     }
     if (t->scope_depth <= scope->depth) return; /* closed already, with one round it */
-    if (t->scope_depth > scope->depth + 1)
-        t->grad_off = scope->grad_off; /* a jump skipped the ends of inner scopes and modes */
+    if (t->scope_depth > scope->depth + 1) restore(t, scope);
     int64_t kept = scope->start, top = t->n_held;
     for (int64_t i = kept; i < top; i++) {
         uintptr_t entry = (uintptr_t)t->held[i];
@@ -129,7 +139,7 @@ void ag_release(ag_variable *x)
 /* A thread ends: what no scope held dies with it, and so do its numbers. */
 static void thread_end(ag_thread *t)
 {
-    ag_scope root = { 0, 0, 0, false };
+    ag_scope root = { .depth = 0 };
     t->scope_depth = 1;
     ag_scope_end(&root);
     for (size_t k = 0; k < sizeof t->scalars / sizeof *t->scalars; k++)

@@ -18,7 +18,9 @@ AG_BEGIN_DECLS
 typedef struct ag_scope {
     int64_t start, outer;
     int depth;
-    bool grad_off;
+    bool grad_off, inference; /* the modes as they were, in case a jump skips their ends */
+    void *walk, *saved_hooks;
+    const void *caller;
 } ag_scope;
 
 /* Opens a scope for the rest of the enclosing block, however it is left (break, continue, return, goto). */

@@ -1,5 +1,5 @@
 /* variable.c - making Variables, reading their attributes, and letting go of them. */
-#include "autograd/node.h"
+#include "autograd/hooks.h"
 #include "autograd/op.h"
 #include "autograd/where.h"
 #include "tensor/print.h"
@@ -17,11 +17,13 @@ struct ag_variable ag_none_ = { .refs = AG_OWNER };
 
 static void without_history(ag_variable *v)
 {
-    v->requires_grad = v->retains_grad = v->no_grad_view = v->rehistoried = v->owns_base = false;
+    v->requires_grad = v->retains_grad = v->rehistoried = v->owns_base = false;
+    v->made_in = AG_MADE_PLAINLY;
     v->output_nr = 0;
     v->grad_fn = NULL;
     v->grad = NULL;
     v->base = NULL;
+    v->hooks = NULL;
     v->base_state = 0;
 }
 
@@ -59,6 +61,7 @@ static ag_variable *variable_new(Thread *t, int ndim, const int64_t *size, const
         v->tensor.contiguous = true;
     }
     without_history(v);
+    v->inference = t->inference;
     v->refs = AG_OWNER;
     v->made_by = NULL;
     v->caller = NULL;
@@ -83,6 +86,7 @@ ag_variable *ag__alias_owned(Thread *t, const ag_variable *x, int64_t refs)
     v->tensor.wrapped = false;
     ag__count_up(&v->tensor.storage->refs);
     without_history(v);
+    v->inference = x->inference;
     v->refs = refs;
     v->made_by = x->made_by;
     v->caller = x->caller;
@@ -145,6 +149,7 @@ void ag__abandoned(Thread *t, ag_variable *x)
 
 static void variable_bury(Thread *t, ag_variable *v)
 {
+    if (v->hooks) ag__hooks_drop(&v->hooks);
     if (v->retains_grad && v->grad_fn) ag__retain_forget(v);
     ag__storage_drop(t, v->tensor.storage);
     if (v->grad_fn) ag__node_unref(t, v->grad_fn);
@@ -203,7 +208,13 @@ int64_t ag_size(const ag_variable *x, int64_t dim)
     int d = ag__wrap_dim("size", dim, x->tensor.ndim);
     return d < 0 ? -1 : x->tensor.size[d];
 }
-int64_t ag_version(const ag_variable *x) { return is_there(x) ? x->tensor.storage->version : 0; }
+int64_t ag_version(const ag_variable *x)
+{
+    if (!is_there(x)) return 0;
+    if (x->inference) return ag__fail(AG_EGRAPH, "Inference tensors do not track version counter."), -1;
+    return x->tensor.storage->version;
+}
+bool ag_is_inference(const ag_variable *x) { return is_there(x) && x->inference; }
 bool ag_is_view(const ag_variable *x) { return x && x->base; }
 bool ag_shares_storage(const ag_variable *a, const ag_variable *b)
 {
@@ -231,6 +242,9 @@ ag_variable *ag_requires_grad_set(ag_variable *x, bool on)
     if (!x || x == AG_NONE) return ag__fail(AG_EINVAL, "requires_grad_: input is %s", x ? "None" : "NULL");
     if (!ag__may_change(t)) return NULL;
     if (x->requires_grad == on) return x;
+    if (on && x->inference && !t->inference)
+        return ag__fail(AG_EGRAPH,
+                        "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.");
     if (x->grad_fn)
         return ag__fail(AG_EGRAPH, "you can only change requires_grad flags of leaf variables. If you want to use a "
                                    "computed variable in a subgraph "

@@ -76,8 +76,11 @@ AG_API ag_variable *ag_detach_(ag_variable *x);
 /* x.retain_grad(): a non-leaf's gradient is kept in x.grad, too. */
 AG_API bool ag_retain_grad(ag_variable *x);
 AG_API bool ag_retains_grad(const ag_variable *x);
-/* How often the storage has been changed in place (x._version); shared by views. */
+/* How often the storage has been changed in place (x._version); shared by views. -1 with an error of an inference
+ * tensor. */
 AG_API int64_t ag_version(const ag_variable *x);
+/* x was made in inference mode (autograd.h), or is a view of such a one: it has no version. */
+AG_API bool ag_is_inference(const ag_variable *x);
 AG_API bool ag_is_view(const ag_variable *x); /* x._is_view(): shares another Variable's storage, differentiably */
 /* Two Variables on the same memory. */
 AG_API bool ag_shares_storage(const ag_variable *a, const ag_variable *b);

@@ -13,31 +13,45 @@
 
 static inline uint64_t state_of_base(const ag_variable *view)
 {
-    if (view->no_grad_view) return view->tensor.storage->version;
+    if (view->made_in != AG_MADE_PLAINLY) return view->tensor.storage->version;
     return view->base->grad_fn ? view->base->grad_fn->seq : 0;
 }
-void ag__view_made(ag_variable *view, ag_variable *of, bool grad_off)
+void ag__view_made(ag_variable *view, ag_variable *of, ag_made_in made_in)
 {
     view->base = of->base ? of->base : of;
     ag__ref(view->base, AG_OWNER);
     view->owns_base = true;
-    view->no_grad_view = grad_off || of->no_grad_view;
+    view->made_in = made_in != AG_MADE_PLAINLY ? made_in : of->made_in;
     view->base_state = state_of_base(view);
 }
 
-/* PyTorch's sentence on a view that was made in no_grad mode; what: what has been done to it or its base. */
-static bool fail_no_grad_view(const ag_variable *view, const char *what)
+/* PyTorch's sentence on a change of a view that was not made plainly; what: what has been done to it or its base. */
+static bool fail_forbidden_view(const ag_variable *view, const char *what)
 {
-    char first[2 * AG_TEXT] = "A view was", op[AG_TEXT];
-    if (view->grad_fn)
-        snprintf(first, sizeof first, "Output %u of %s is a view of a view which was", view->output_nr,
-                 ag__forward_name(view->grad_fn, op, sizeof op));
-    return ag__fail(AG_EGRAPH,
-                    "%s created in no_grad mode and %s modified inplace with grad mode enabled. Given that this use "
-                    "case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the "
-                    "view and the inplace either both inside the no_grad block (if you don't want the inplace to be "
-                    "tracked) or both outside (if you want the inplace to be tracked).",
-                    first, what);
+    static const char ambiguous[] = "Given that this use case is ambiguous and error-prone, it is forbidden. You can "
+                                    "clarify your code by moving both the view and the inplace either both inside the "
+                                    "%s block (if you don't want the inplace to be tracked) or both outside (if you "
+                                    "want the inplace to be tracked).";
+    char first[2 * AG_TEXT] = "A view was", op[AG_TEXT] = "", advice[512];
+    bool inference = view->made_in == AG_MADE_IN_INFERENCE;
+    if (view->grad_fn) ag__forward_name(view->grad_fn, op, sizeof op);
+    if (inference || view->made_in == AG_MADE_IN_NO_GRAD || !view->grad_fn) {
+        if (view->grad_fn)
+            snprintf(first, sizeof first, "Output %u of %s is a view of a view which was", view->output_nr, op);
+        snprintf(advice, sizeof advice, ambiguous, inference ? "inference_mode" : "no_grad");
+        return ag__fail(AG_EGRAPH, "%s created in %s mode and %s modified inplace %s. %s", first,
+                        inference ? "inference" : "no_grad", what,
+                        inference ? "in normal mode" : "with grad mode enabled", advice);
+    }
+    return ag__fail(AG_EGRAPH, "Output %u of %s is a view and %s modified inplace. %s", view->output_nr, op, what,
+                    view->made_in == AG_MADE_AMONG_MANY
+                        ? "This view is the output of a function that returns multiple views. Such functions do not "
+                          "allow the output views to be modified inplace. You should replace the inplace operation by "
+                          "an out-of-place one."
+                        : "This view was created inside a custom Function (or because an input was returned as-is) and "
+                          "the autograd logic to handle view+inplace would override the custom backward associated "
+                          "with the custom Function, leading to incorrect gradients. This behavior is forbidden. You "
+                          "can fix this by cloning the output of the custom Function.");
 }
 
 static bool is_stale(const ag_variable *x)
@@ -74,7 +88,7 @@ static bool take_history_from_base(Thread *t, ag_variable *view)
 bool ag__view_refresh(Thread *t, ag_variable *x)
 {
     if (!x || !is_stale(x)) return true;
-    if (x->no_grad_view) return fail_no_grad_view(x, "its base or another view of its base has been");
+    if (x->made_in != AG_MADE_PLAINLY) return fail_forbidden_view(x, "its base or another view of its base has been");
     return take_history_from_base(t, x);
 }
 
@@ -94,8 +108,12 @@ bool ag__check_inplace(Thread *t, const ag_op *op, ag_variable *x, bool wants_gr
     if (!ag__may_change(t)) return false;
     if (x->tensor.wrapped)
         return ag__fail(AG_EINVAL, "%s: a number from ag_scalar is shared, so it cannot change; use ag_full", name);
+    if (x->inference && !t->inference)
+        return ag__fail(AG_EGRAPH, "Inplace update to inference tensor outside InferenceMode is not allowed.You can "
+                                   "make a clone to get a normal tensor before doing inplace update.See "
+                                   "https://github.com/pytorch/rfcs/pull/17 for more details.");
     bool recorded = !t->grad_off && (wants_grad || ag__requires_grad(x));
-    if (recorded && x->no_grad_view) return fail_no_grad_view(x, "is being");
+    if (recorded && x->made_in != AG_MADE_PLAINLY) return fail_forbidden_view(x, "is being");
     if (recorded && x->base && !x->base->grad_fn && ag__requires_grad(x))
         return ag__fail(AG_EGRAPH,
                         "a view of a leaf Variable that requires grad is being used in an in-place operation.");

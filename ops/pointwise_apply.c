@@ -196,11 +196,14 @@ static __attribute__((noinline)) bool apply_inplace(call *c, ag_variable **out)
         ok = node && (slices || !x->base);
     }
     ok = ok && evaluate_value(c, x);
-    if (ok) x->tensor.storage->version++;
-    if (ok && node) ag__record_end(t, node, &x);
-    if (ok && slices) ag__record_end(t, slices, &x->base);
-    if (!ok && slices) ag__record_drop(t, slices);
-    if (!ok && node) ag__record_drop(t, node);
+    if (ok) {
+        x->tensor.storage->version++;
+        ok = !node || ag__record_end(t, node, &x);
+        ok = (!slices || ag__record_end(t, slices, &x->base)) && ok;
+    } else {
+        if (slices) ag__record_drop(t, slices);
+        if (node) ag__record_drop(t, node);
+    }
     ag_scope_end(&scope);
     *out = ok ? x : NULL;
     return ok;

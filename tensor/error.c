@@ -96,6 +96,17 @@ void *ag__fail(ag_error_kind kind, const char *format, ...)
     return NULL;
 }
 
+void ag__fail_more(const char *format, ...)
+{
+    ag_thread *t = ag__thread();
+    if (!t->failed || t->stateless) return;
+    size_t length = strlen(t->error);
+    va_list args;
+    va_start(args, format);
+    ag__format_list(t->error + length, sizeof t->error - length, format, args);
+    va_end(args);
+}
+
 void *ag__fail_memory(const char *what, size_t bytes)
 {
     return ag__fail(AG_ENOMEM, "out of memory: %s (%zu bytes)", what, bytes);
@@ -117,5 +128,5 @@ void ag_clear_error(void)
     if (t->stateless)
         ag__thread_pointer = NULL; /* perhaps there is room for its state the next time */
     else
-        t->failed = t->handler_due = false;
+        t->failed = t->handler_due = t->explained = false;
 }

@@ -16,6 +16,9 @@ int ag__format_list(char *text, size_t room, const char *format, va_list args) _
 void *ag__fail(ag_error_kind kind, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
 void *ag__fail_memory(const char *what, size_t bytes); /* "out of memory: what (bytes bytes)" */
 
+/* Further words to the sentence that stands; while the handler is held, for it has heard the rest otherwise. */
+void ag__fail_more(const char *format, ...) __attribute__((format(printf, 1, 2), cold));
+
 /* Between these two an error of this thread stands without the handler's being called, as a handler may leave by
  * longjmp or exit: so it is while a file is half-written. The last release lets it know. They nest. */
 void ag__handler_hold(void);

@@ -10,7 +10,7 @@
 
 #include <sys/single_threaded.h>
 
-enum { AG_N_SIZE_CLASSES = 160, AG_ERROR_BYTES = 1024 };
+enum { AG_N_SIZE_CLASSES = 160, AG_ERROR_BYTES = 2048 };
 
 struct ag_variable;
 struct ag_node;
@@ -28,10 +28,12 @@ typedef struct ag_thread {
 
     /* modes (autograd/grad_mode.c) */
     bool grad_off;
+    bool inference; /* inference mode: what is made has no version, and is not saved */
 
     /* the error (tensor/error.c) */
     bool failed;      /* one stands: of this kind, with this sentence (at the end) */
     bool stateless;   /* this is the state of threads for which there was no memory */
+    bool explained;   /* it says in which op's backward it was made (autograd/anomaly.c) */
     bool handler_due; /* the handler has yet to hear of it */
     int handler_held;
     ag_error_kind kind;
@@ -45,6 +47,9 @@ typedef struct ag_thread {
     uint64_t next_seq;     /* for the next node */
     struct ag_node **heap; /* a walk's table, between walks */
     int64_t max_heap;
+    struct ag_pass *walk;                /* the walk under way */
+    struct ag_saved_hooks *saved_hooks;  /* the innermost (autograd/saved_hooks.c) */
+    const void *caller;                  /* the code whose call the composite op under way is; NULL: none is */
 
     /* memory (tensor/memory.c) */
     int64_t allocated; /* bytes handed out by this thread less those it took back */

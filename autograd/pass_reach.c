@@ -1,4 +1,6 @@
-/* pass_needed.c - which nodes lie on a way from the roots to the inputs of autograd.grad: only they run. */
+/* pass_reach.c - what a walk will reach: the nodes on a way from the roots to some inputs, of which only they run; and
+ * how many contributions will come for a leaf with hooks.
+ */
 #include "autograd/pass.h"
 
 #include <stdlib.h>
@@ -21,7 +23,7 @@ static ag_place *place_add(ag_pass *w, uintptr_t to, bool *made)
     }
     ag_place *p = ag__place_slot(w, to);
     if (!p->to) {
-        *p = (ag_place){ to, -1 };
+        *p = (ag_place){ .to = to, .input = -1 };
         w->n_places++;
         *made = true;
     }
@@ -52,8 +54,28 @@ static bool search_push(search *s, ag_node *n)
     void *table = s->stack;
     bool ok = ag__grow(&table, &s->max, s->n + 1, sizeof *s->stack);
     s->stack = table;
-    if (ok) s->stack[s->n++] = (visit){ n, 0, false };
+    if (ok) s->stack[s->n++] = (visit){ n, 0, !s->w->n_inputs };
     return ok;
+}
+
+/* An edge leads to a leaf. *needed: whether the walk has to go along it. */
+static bool meet_leaf(ag_pass *w, uintptr_t to, bool *needed)
+{
+    ag_variable *leaf = (ag_variable *)(to & ~(uintptr_t)1);
+    bool made;
+    if (!w->n_inputs && !place_add(w, to, &made)) return false;
+    ag_place *p = ag__place_slot(w, to);
+    *needed = *needed || p->to;
+    if (!p->to || !leaf->hooks) return true;
+    p->waits++;
+    if (p->is_late) return true;
+    void *table = w->late;
+    bool ok = ag__grow(&table, &w->max_late, w->n_late + 1, sizeof *w->late);
+    w->late = table;
+    if (!ok) return false;
+    ag__ref(leaf, AG_REFERENCE); /* a hook may let go of it */
+    w->late[w->n_late++] = leaf;
+    return p->is_late = true;
 }
 
 static bool search_from(search *s, ag_node *root)
@@ -64,21 +86,24 @@ static bool search_from(search *s, ag_node *root)
         if (v->next < v->node->n_in) {
             uintptr_t to = v->node->edge[v->next++].to;
             if (to & 1)
-                v->needed |= ag__place_slot(s->w, to)->to != 0;
+                ok = meet_leaf(s->w, to, &v->needed);
             else if (to)
                 ok = search_push(s, (ag_node *)to);
             continue;
         }
-        if (v->needed) ok = place_add(s->w, (uintptr_t)v->node, &made) != NULL;
-        bool needed = v->needed || ag__place_slot(s->w, (uintptr_t)v->node)->to;
+        ag_place *p = v->needed ? place_add(s->w, (uintptr_t)v->node, &made) : NULL;
+        ok = p || !v->needed;
+        if (p) p->runs = true;
+        bool needed = ag__place_slot(s->w, (uintptr_t)v->node)->to;
         if (--s->n) s->stack[s->n - 1].needed |= needed;
     }
     return ok;
 }
 
-bool ag__pass_mark_needed(ag_pass *w, ag_variable *const *roots, int64_t n_roots)
+/* The inputs' places: they end ways, and backward(inputs=) runs them. */
+static bool map_inputs(ag_pass *w)
 {
-    bool made, ok = true;
+    bool made;
     w->next_input = calloc((size_t)w->n_inputs, sizeof *w->next_input);
     if (!w->next_input) return ag__fail_memory("the inputs of grad", (size_t)w->n_inputs * sizeof *w->next_input);
     for (int64_t i = 0; i < w->n_inputs; i++) {
@@ -86,10 +111,19 @@ bool ag__pass_mark_needed(ag_pass *w, ag_variable *const *roots, int64_t n_roots
         if (!p) return false;
         w->next_input[i] = p->input;
         p->input = i;
+        p->runs = p->runs || !w->grads;
     }
+    return true;
+}
+
+bool ag__pass_map(ag_pass *w, ag_variable *const *roots, int64_t n_roots)
+{
+    w->is_mapped = true;
     search s = { .w = w };
+    bool made, ignored = false, ok = !w->n_inputs || map_inputs(w);
+    ok = ok && place_add(&s.met, 2, &made) && place_add(w, 2, &made); /* no node: the tables are there */
     for (int64_t r = 0; r < n_roots && ok; r++)
-        if (roots[r]->grad_fn) ok = search_from(&s, roots[r]->grad_fn);
+        ok = roots[r]->grad_fn ? search_from(&s, roots[r]->grad_fn) : meet_leaf(w, ag__place_of(roots[r]), &ignored);
     free(s.met.places);
     free(s.stack);
     return ok;

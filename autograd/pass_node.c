@@ -1,0 +1,204 @@
+/* pass_node.c - running one node: the gradients of its outputs become those of its inputs.
+ *
+ * A node's backward is written in ops; they run in a scope of their own, recorded only for create_graph. What it gives
+ * for an input is summed down to the input's shape and cast to its type here, once for all ops.
+ */
+#include "autograd/pass.h"
+#include "autograd/saved.h"
+
+#include <argent/copy.h>
+#include <argent/pointwise.h>
+#include <argent/reduce.h>
+#include <argent/view.h>
+
+#include <string.h>
+
+/* g in the shape and type that the input had. */
+static ag_variable *fit(const ag_node *n, const ag_edge *e, ag_variable *g)
+{
+    ag_shape_list shape = e->size ? ag_sizes_of(e->ndim, e->size) : ag_sizes_of(n->out_ndim, n->out_size);
+    bool same = g->tensor.ndim == shape.n;
+    int64_t numel = 1;
+    for (int d = 0; d < shape.n; d++) {
+        same = same && g->tensor.size[d] == shape.at[d];
+        numel *= shape.at[d];
+    }
+    if (!same) g = g->tensor.numel == 1 && numel != 1 ? ag_expand(g, shape) : ag_sum_to_size(g, shape);
+    if (g && g->tensor.dtype != e->dtype) g = ag_to(g, .dtype = (ag_dtype)e->dtype);
+    return g;
+}
+
+/* The arguments as backward sees them: the saved Variables in their places. lists: room for n_in pointers. */
+static void fill_args(const ag_node *n, ag_variable *const *in, void *args, ag_variable **lists)
+{
+    int at = 0;
+    memcpy(args, n->args, n->op->args_size);
+    for (int i = 0; i < n->op->n_args; i++) {
+        void *field = (char *)args + n->op->args[i].offset;
+        if (n->op->args[i].kind == AG_KIND_Tensor) {
+            *(ag_variable **)field = in[at++];
+        } else if (n->op->args[i].kind == AG_KIND_Tensors) {
+            ag_list *list = field;
+            for (int64_t k = 0; k < list->n; k++) lists[at + k] = in[at + k];
+            list->at = lists + at;
+            at += (int)list->n;
+        }
+    }
+}
+
+/* Room for what one run needs of each input and output: on the stack for few of them. */
+enum { FEW = 8, ARGS_BYTES = 512 };
+typedef struct room {
+    ag_variable *few[6 * FEW];
+    bool few_wanted[FEW];
+    char *many;
+    ag_variable **in, **grad, **list, **out, **g, **held;
+    bool *wanted;
+} room;
+
+static bool room_make(room *r, const ag_node *n)
+{
+    size_t n_in = n->n_in, n_out = n->n_out, each = sizeof(ag_variable *);
+    ag_variable **at = r->few;
+    r->wanted = r->few_wanted;
+    r->many = NULL;
+    if (n_in + n_out > FEW || n_in > FEW) {
+        r->many = ag__scratch(each * (4 * n_in + 3 * n_out) + n_in);
+        if (!r->many) return false;
+        at = (ag_variable **)(void *)r->many;
+        r->wanted = (bool *)(at + 4 * n_in + 3 * n_out);
+    }
+    r->in = at;
+    r->grad = r->in + n_in;
+    r->list = r->grad + n_in;
+    r->held = r->list + n_in;
+    r->out = r->held + n_in + n_out;
+    r->g = r->out + n_out;
+    return true;
+}
+static void room_free(room *r)
+{
+    if (r->many) ag__scratch_free(r->many);
+}
+
+/* The op's own backward: r->grad from r->g. */
+static bool call_backward(ag_pass *w, ag_node *n, room *r)
+{
+    const ag_op *op = n->op;
+    _Alignas(16) char args[ARGS_BYTES];
+    ag_gradients b = { .t = w->t,
+                       .op = op,
+                       .args = args,
+                       .n_in = (int)n->n_in,
+                       .in = r->in,
+                       .out = r->out,
+                       .g = r->g,
+                       .wanted = r->wanted,
+                       .grad = r->grad,
+                       .edge = n->edge,
+                       .out_size = n->out_size,
+                       .out_ndim = n->out_ndim,
+                       .create_graph = w->create_graph,
+                       .node = n };
+    ag_taken saved = { .in = r->in, .out = r->out, .held = r->held };
+    bool ok = ag__saved_take(w, n, &saved);
+    if (ok) {
+        if (n->args) fill_args(n, r->in, args, r->list);
+        op->backward(&b);
+        ok = !w->t->failed;
+    }
+    ag__saved_return(w, n, &saved, ok);
+    return ok && (!w->checks_nan || ag__anomaly_check(n, r->grad));
+}
+
+/* What the node gives goes to its inputs. */
+static bool pass_on(ag_pass *w, ag_node *n, room *r, bool ok)
+{
+    /* One Variable may be the gradient of several inputs. Until its turn each of them holds it, so that nobody takes it
+     * for his own and adds to it. */
+    int n_in = ok ? (int)n->n_in : 0;
+    for (int i = 0; i < n_in; i++)
+        if (r->wanted[i] && r->grad[i]) ag__ref(r->grad[i], AG_REFERENCE);
+    for (int i = 0; i < n_in; i++) {
+        if (!r->wanted[i]) continue;
+        ag_variable *g = r->grad[i];
+        if (g) {
+            ag__unref(w->t, g, AG_REFERENCE);
+            if (ok) ok = (g = fit(n, &n->edge[i], g)) != NULL;
+        }
+        ok = ok && ag__pass_give(w, n->edge[i].to, n->edge[i].output_nr, g);
+    }
+    return ok;
+}
+
+static bool node_backward(ag_pass *w, ag_node *n, room *r)
+{
+    bool any = false, ok = true; /* none: its only inputs are views from no_grad mode */
+    for (uint32_t i = 0; i < n->n_in; i++) {
+        r->wanted[i] = n->edge[i].to && ag__is_needed(w, n->edge[i].to);
+        r->grad[i] = NULL;
+        any = any || r->wanted[i];
+    }
+    if (any)
+        ok = call_backward(w, n, r);
+    else if (n->freed)
+        ok = ag__fail_freed();
+    if (ok && n->hooks) ok = ag__call_node_hooks(n, r->grad, r->g);
+    return pass_on(w, n, r, ok);
+}
+
+/* x.grad of a Variable that is no leaf. */
+static bool retain(ag_variable *x, ag_variable *g)
+{
+    ag_variable *sum = x->grad ? ag_add(x->grad, g) : ag_clone(g, .memory_format = AG_CONTIGUOUS_FORMAT);
+    return sum && ag_set_grad(x, sum);
+}
+
+/* The gradients that have come, in a scope: hooks, what is kept of them, and the node's backward. */
+static bool run(ag_pass *w, ag_node *n, room *r)
+{
+    Thread *t = w->t;
+    ag_result *results = ag__node_results(n);
+    bool ok = true, runs = ag__runs(w, n);
+    ag__pass_collect(w, n, r->g);
+    for (uint32_t k = 0; k < n->n_out; k++) { /* from now on the scope's */
+        if (!r->g[k]) continue;
+        ag__ref(r->g[k], AG_OWNER - AG_REFERENCE);
+        ok = ag__hold(t, r->g[k]) && ok;
+    }
+    if (ok && runs && w->grads) /* as in PyTorch: an input on the way to others has its gradient as it came in */
+        for (uint32_t k = 0; k < n->n_out && ok; k++)
+            if (r->g[k]) ok = ag__capture(w, (uintptr_t)n, k, r->g[k]);
+    if (ok && n->hooks) ok = ag__call_grad_hooks(w, &n->hooks, (int)n->n_out, r->g);
+    for (uint32_t k = 0; k < n->n_out && ok; k++) {
+        if (!r->g[k]) continue;
+        if (results[k].retained) ok = retain(results[k].retained, r->g[k]);
+        if (ok && !runs && w->grads) ok = ag__capture(w, (uintptr_t)n, k, r->g[k]);
+    }
+    if (!ok || !runs || !n->op->backward) return ok;
+    if (n->hooks) ok = ag__call_node_prehooks(n, r->g);
+    return ok && node_backward(w, n, r);
+}
+
+bool ag__node_run(ag_pass *w, ag_node *n)
+{
+    Thread *t = w->t;
+    room r;
+    if (!room_make(&r, n)) return false;
+    ag_scope scope = ag_scope_begin();
+    if (w->detects_anomaly) ag__handler_hold();
+    bool ok = run(w, n, &r);
+    if (w->detects_anomaly) {
+        if (!ok) ag__anomaly_explain(t, n);
+        ag__handler_release();
+    }
+    ag_scope_end(&scope);
+    room_free(&r);
+    if (ok && !w->retain_graph && ag__runs(w, n)) {
+        ag__node_lock(n);
+        ag__node_unsave(t, n);
+        ag__node_unlock(n);
+        ag__bury(t);
+    }
+    return ok;
+}
