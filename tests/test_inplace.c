@@ -33,7 +33,8 @@ START_TEST(a_saved_variable_that_was_changed_in_place_is_noticed)
     REFUSED(ag_backward(ag_sum(y)),
             "one of the variables needed for gradient computation has been modified by an inplace operation: "
             "[torch.DoubleTensor [2]], which is output 0 of Exp, is at version 1; expected version 0 instead. Hint: "
-            "ExpBackward0 needs it as it was.");
+            "ExpBackward0 needs it as it was; "
+            "ag_set_detect_anomaly(true) shows where that was called.");
     OK(ag_zero_(ag_detach(a)));
     REFUSED(ag_backward(ag_sum(b)), "which is output 0 of Mul, is at version 1; expected version 0");
 }
