@@ -24,6 +24,7 @@
 /* Variables and their gradients. */
 #include <argent/autograd.h>
 #include <argent/call.h>
+#include <argent/function.h>
 #include <argent/gradcheck.h>
 #include <argent/hook.h>
 #include <argent/saved_hooks.h>

@@ -9,9 +9,8 @@
 
 #include <stdio.h>
 
-/* x, which n keeps, is not what it was. made_by: the node that it is an output of, NULL: of none. */
-static bool fail_modified(const ag_node *n, const ag_variable *x, uint32_t version, const ag_node *made_by,
-                          uint32_t output_nr)
+bool ag__fail_modified(const ag_node *n, const ag_variable *x, uint32_t version, const ag_node *made_by,
+                       uint32_t output_nr)
 {
     char shape[AG_TEXT], name[AG_TEXT], made[2 * AG_TEXT] = "";
     if (made_by)
@@ -51,13 +50,14 @@ static bool check_saved(const ag_node *n)
         if (e->to && !(e->to & 1) && !x->grad_fn && !x->rehistoried)
             return ag__fail(AG_EGRAPH, "Trying to use a saved tensor that has been detached in-place, i.e. with "
                                        ".detach_().This is not supported, please use out-of-place `.detach()` instead");
-        if (x->tensor.storage->version != e->version) return fail_modified(n, x, e->version, x->grad_fn, x->output_nr);
+        if (x->tensor.storage->version != e->version)
+            return ag__fail_modified(n, x, e->version, x->grad_fn, x->output_nr);
     }
     const ag_result *results = ag__node_results((ag_node *)(uintptr_t)n);
     for (uint32_t k = 0; k < n->n_out; k++) {
         const ag_variable *y = results[k].saved;
         if (y && !ag__is_packed(y) && y->tensor.storage->version != results[k].version)
-            return fail_modified(n, y, results[k].version, has_history(n, k) ? n : NULL, k);
+            return ag__fail_modified(n, y, results[k].version, has_history(n, k) ? n : NULL, k);
     }
     return true;
 }
@@ -76,10 +76,9 @@ static ag_variable *take(ag_pass *w, ag_node *n, ag_variable **slot)
     return x;
 }
 
-/* With this place in the graph; the scope's. */
-static ag_variable *with_history(ag_pass *w, ag_variable *x, ag_node *n, uint32_t output_nr)
+ag_variable *ag__with_history(Thread *t, ag_variable *x, ag_node *n, uint32_t output_nr)
 {
-    ag_variable *v = ag__alias(w->t, x);
+    ag_variable *v = ag__alias(t, x);
     if (!v) return NULL;
     v->grad_fn = n;
     ag__count_up(&n->refs);
@@ -94,17 +93,17 @@ static ag_variable *input_as_it_was(ag_pass *w, const ag_edge *e, ag_variable *x
         x = ag__unpack(w->t, x);
         if (!x || !w->create_graph || !e->to) return x;
         if (e->to & 1) return ag__stand_in(x, (ag_variable *)(e->to & ~(uintptr_t)1));
-        return with_history(w, x, (ag_node *)e->to, e->output_nr);
+        return ag__with_history(w->t, x, (ag_node *)e->to, e->output_nr);
     }
     if (!w->create_graph || (x->requires_grad ? ag__place_of(x) : 0) == e->to) return x;
     /* its history has changed without its numbers (detach_) */
-    return e->to && !(e->to & 1) ? with_history(w, x, (ag_node *)e->to, e->output_nr) : ag__alias(w->t, x);
+    return e->to && !(e->to & 1) ? ag__with_history(w->t, x, (ag_node *)e->to, e->output_nr) : ag__alias(w->t, x);
 }
 /* An output: its twin has no history, so one that has the node's is lent. */
 static ag_variable *output_as_it_was(ag_pass *w, ag_node *n, uint32_t k, ag_variable *y)
 {
     if (ag__is_packed(y) && !(y = ag__unpack(w->t, y))) return NULL;
-    return w->create_graph && has_history(n, k) ? with_history(w, y, n, k) : y;
+    return w->create_graph && has_history(n, k) ? ag__with_history(w->t, y, n, k) : y;
 }
 
 bool ag__saved_take(ag_pass *w, ag_node *n, ag_taken *s)

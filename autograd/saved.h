@@ -46,7 +46,13 @@ ag_variable *ag__unpack(Thread *t, ag_variable *packed);
 /* x's numbers with a gradient that goes to leaf. */
 ag_variable *ag__stand_in(ag_variable *x, ag_variable *leaf);
 
+/* x's numbers as output output_nr of n; the scope's. */
+ag_variable *ag__with_history(Thread *t, ag_variable *x, ag_node *n, uint32_t output_nr);
+
 bool ag__fail_freed(void);
+/* x, which n keeps, is not what it was. made_by: the node that it is an output of, NULL: of none. */
+bool ag__fail_modified(const ag_node *n, const ag_variable *x, uint32_t version, const ag_node *made_by,
+                       uint32_t output_nr);
 
 /* Round what a node has saved, which several walks may take. */
 void ag__node_lock(ag_node *n);
