@@ -44,7 +44,9 @@
 #include <argent/pointwise.h>
 #include <argent/pool.h>
 #include <argent/random.h>
+#include <argent/rearrange.h>
 #include <argent/reduce.h>
+#include <argent/scan.h>
 #include <argent/softmax.h>
 #include <argent/view.h>
 

@@ -1,15 +1,14 @@
 /* index.c - see index.h. */
-#include "autograd/op.h"
 #include "ops/check.h"
 #include "ops/index_add.h"
+#include "ops/scatter.h"
 
 #include <argent/index.h>
 
 #include <inttypes.h>
 #include <string.h>
 
-/* The indices, side by side as int64; NULL with a sentence if one is not among the n of dimension dim. */
-static const int64_t *checked(ag_run *r, const ag_variable *index, int64_t n, int dim)
+const int64_t *ag__indices(ag_run *r, const ag_variable *index, int64_t n, int dim)
 {
     const ag_tensor *plain = ag__plain(r->t, index, index->tensor.ndim, index->tensor.size, AG_INT64);
     if (!plain) return NULL;
@@ -20,11 +19,6 @@ static const int64_t *checked(ag_run *r, const ag_variable *index, int64_t n, in
                                  "index %" PRId64 " is out of bounds for dimension %d with size %" PRId64, at[i], dim,
                                  n);
     return at;
-}
-
-static bool is_index(const ag_variable *index)
-{
-    return index->tensor.dtype == AG_INT64 || index->tensor.dtype == AG_INT32;
 }
 
 /* ---- gather ---- */
@@ -69,7 +63,7 @@ static bool gather_shape(ag_run *r)
     char is[AG_TEXT], wants[AG_TEXT];
     int dim = ag__wrap_dim("gather", a->dim, x->ndim);
     if (dim < 0) return false;
-    if (!is_index(a->index) && index->numel) return ag__fail_call(r->op, a, "Expected dtype int32/int64 for index");
+    if (!ag__is_index(a->index) && index->numel) return ag__fail_call(r->op, a, "Expected dtype int32/int64 for index");
     if ((index->ndim ? index->ndim : 1) != (x->ndim ? x->ndim : 1))
         return ag__fail_call(r->op, a, "Index tensor must have the same number of dimensions as input tensor");
     for (int d = 0; d < x->ndim && d < index->ndim; d++)
@@ -85,9 +79,9 @@ static bool gather_cpu(ag_run *r)
 {
     const struct ag_gather_args *a = r->args;
     const ag_tensor *x = &a->input->tensor, *y = &r->out[0]->tensor;
-    int dim = (int)(a->dim < 0 ? a->dim + (x->ndim ? x->ndim : 1) : a->dim);
+    int dim = ag__from_start(a->dim, x->ndim);
     int64_t item = (int64_t)ag__itemsize(x), step = x->ndim ? x->stride[dim] * item : 0;
-    const int64_t *at = checked(r, a->index, x->ndim ? x->size[dim] : 1, dim);
+    const int64_t *at = ag__indices(r, a->index, x->ndim ? x->size[dim] : 1, dim);
     if (!at && r->t->failed) return false;
     beside b;
     begin_beside(&b, y, x->ndim ? dim : 0, x, y);
@@ -118,9 +112,9 @@ static bool gather_back_cpu(ag_run *r)
 {
     const struct ag__gather_backward_args *a = r->args;
     const ag_tensor *g = &a->grad->tensor, *y = &r->out[0]->tensor;
-    int dim = (int)(a->dim < 0 ? a->dim + (y->ndim ? y->ndim : 1) : a->dim);
+    int dim = ag__from_start(a->dim, y->ndim);
     int64_t step = y->ndim ? y->stride[dim] * (int64_t)ag__itemsize(y) : 0;
-    const int64_t *at = checked(r, a->index, y->ndim ? y->size[dim] : 1, dim);
+    const int64_t *at = ag__indices(r, a->index, y->ndim ? y->size[dim] : 1, dim);
     if (!at && r->t->failed) return false;
     ag__fill_elements(y, 0);
     beside b;
@@ -169,7 +163,7 @@ static bool index_select_shape(ag_run *r)
     int dim = ag__wrap_dim("index_select", a->dim, x->ndim);
     if (dim < 0) return false;
     if (index->ndim > 1) return ag__fail_call(r->op, a, "Index is supposed to be a vector");
-    if (!is_index(a->index)) return ag__fail_call(r->op, a, "Expected dtype int32 or int64 for index");
+    if (!ag__is_index(a->index)) return ag__fail_call(r->op, a, "Expected dtype int32 or int64 for index");
     if (x->ndim == 0 && index->numel != 1)
         return ag__fail_call(r->op, a, "Index to scalar can have only 1 value, got %" PRId64 " value(s)", index->numel);
     int64_t size[AG_MAX_DIMS];
@@ -181,8 +175,8 @@ static bool index_select_cpu(ag_run *r)
 {
     const struct ag_index_select_args *a = r->args;
     const ag_tensor *x = &a->input->tensor, *y = &r->out[0]->tensor;
-    int dim = (int)(a->dim < 0 ? a->dim + (x->ndim ? x->ndim : 1) : a->dim);
-    const int64_t *at = checked(r, a->index, x->ndim ? x->size[dim] : 1, dim);
+    int dim = ag__from_start(a->dim, x->ndim);
+    const int64_t *at = ag__indices(r, a->index, x->ndim ? x->size[dim] : 1, dim);
     if (!at && r->t->failed) return false;
     int64_t outer = 1, inner = (int64_t)ag__itemsize(x), n = a->index->tensor.numel;
     if (!x->contiguous || x->ndim == 0) {
@@ -224,9 +218,9 @@ static bool index_select_back_cpu(ag_run *r)
     const struct ag__index_select_backward_args *a = r->args;
     const ag_tensor *y = &r->out[0]->tensor;
     const ag_tensor *g = ag__plain(r->t, a->grad, a->grad->tensor.ndim, a->grad->tensor.size, ag_dtype_of(a->grad));
-    int dim = (int)(a->dim < 0 ? a->dim + (y->ndim ? y->ndim : 1) : a->dim);
+    int dim = ag__from_start(a->dim, y->ndim);
     int64_t outer = 1, inner = 1, length = y->ndim ? y->size[dim] : 1, n = a->index->tensor.numel;
-    const int64_t *at = checked(r, a->index, length, dim);
+    const int64_t *at = ag__indices(r, a->index, length, dim);
     if (!g || (!at && r->t->failed)) return false;
     for (int d = 0; d < y->ndim; d++) *(d < dim ? &outer : &inner) *= d == dim ? 1 : y->size[d];
     ag__fill_elements(y, 0);

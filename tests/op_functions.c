@@ -66,10 +66,11 @@ static int one(Variable *result, Variable **out) { return (out[0] = result) != N
     X(rand) X(rand_like) X(randn) X(randn_like) X(randint) X(randperm) X(bernoulli) X(uniform_) X(normal_)       \
     X(bernoulli_) X(random_) X(exponential_) X(addmm) X(linear) X(conv2d) X(nn_grad_conv2d_input)                \
     X(nn_grad_conv2d_weight) X(max_pool2d) X(softmax) X(log_softmax) X(nll_loss) X(cross_entropy) X(mse_loss)    \
-    X(l1_loss) X(dropout) X(dropout2d) X(div_mode) X(clamp_tensor) X(squeeze_) X(float) X(double) X(long) X(int)
+    X(l1_loss) X(dropout) X(dropout2d) X(div_mode) X(clamp_tensor) X(squeeze_) X(float) X(double) X(long) X(int) \
+    X(cumsum) X(index_add)
 #define DECLARED_INPLACE(X) \
     X(add) X(sub) X(addcmul) X(addcdiv) X(clamp) X(threshold) X(hardtanh) X(leaky_relu) X(elu) X(celu) X(addmm) \
-    X(div_mode) X(clamp_tensor)
+    X(div_mode) X(clamp_tensor) X(cumsum) X(index_add)
 
 #define TAKE_MUST(type, field) if ((v = op_call_value(c, k++, #field))) a.field = get_##type(v);
 #define TAKE_MAY(type, field, ...) \
@@ -124,7 +125,7 @@ PAIR(PAIR_FUNCTION)
     X(expm1) X(log) X(log1p) X(log2) X(log10) X(sin) X(cos) X(tan) X(asin) X(acos) X(atan) X(sinh) X(cosh) X(tanh) \
     X(erf) X(sigmoid) X(relu) X(relu6) X(silu) X(selu) X(hardsigmoid) X(hardswish) X(logical_not)
 #define UNARY_FRESH(X) \
-    X(gelu) X(softsign) X(logsigmoid) X(t) X(t_) X(max) X(min) X(detach) X(zero_)
+    X(gelu) X(softsign) X(logsigmoid) X(t) X(t_) X(max) X(min) X(detach) X(zero_) X(fliplr) X(flipud)
 #define BINARY_PLAIN(X) X(mul) X(div) X(pow) X(atan2) X(eq) X(ne) X(lt) X(le) X(gt) X(ge)
 #define BINARY_FRESH(X) \
     X(maximum) X(minimum) X(copy_) X(mm) X(bmm) X(mv) X(dot) X(matmul) X(view_as) X(reshape_as) X(expand_as)
@@ -146,7 +147,7 @@ BINARY_FRESH(BINARY_FUNCTION)
 
 #define OTHERS(X)                                                                                                   \
     X(where, T(0), T(1), T(2)) X(view, T(0), S(1)) X(reshape, T(0), S(1)) X(expand, T(0), S(1))                     \
-    X(permute, T(0), S(1)) X(sum_to_size, T(0), S(1)) X(unflatten, T(0), I(1), S(2)) X(transpose, T(0), I(1), I(2)) X(transpose_, T(0), I(1), I(2)) X(unsqueeze_, T(0), I(1)) \
+    X(permute, T(0), S(1)) X(sum_to_size, T(0), S(1)) X(flip, T(0), S(1)) X(unflatten, T(0), I(1), S(2)) X(transpose, T(0), I(1), I(2)) X(transpose_, T(0), I(1), I(2)) X(unsqueeze_, T(0), I(1)) \
     X(movedim, T(0), I(1), I(2)) X(unsqueeze, T(0), I(1)) X(narrow, T(0), I(1), I(2), I(3))                         \
     X(select, T(0), I(1), I(2)) X(fill_, T(0), F(1))                                                                \
     X(gather, T(0), I(1), T(2)) X(index_select, T(0), I(1), T(2))

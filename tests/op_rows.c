@@ -192,6 +192,12 @@ static void read_gradient(const char *at, op_case *c, op_gradient *latest)
     latest[i] = *g;
 }
 
+static void read_refusal(const char *at, op_case *c)
+{
+    c->refused = true;
+    if (at[1]) c->sentence = must(strdup(at + 2));
+}
+
 static op_rows cases;
 static int *group_start, n_groups;
 
@@ -243,7 +249,7 @@ const op_rows *op_rows_all(void)
         else if (line[0] == '=')
             read_result(line, c, results);
         else if (line[0] == '!')
-            c->refused = true;
+            read_refusal(line, c);
         else if (line[0] == 'g' && isdigit((unsigned char)line[1]))
             read_gradient(line, c, gradients);
         else

@@ -49,6 +49,7 @@ typedef struct op_case {
     bool special; /* kinks, ties or infinities: no finite differences */
     bool rough;   /* PyTorch's gradient is good to 1e-7 only */
     bool refused;
+    const char *sentence; /* in which words, NULL: any */
     int n_values, n_tensors, n_results, n_gradients;
     op_value value[OP_VALUES];
     op_tensor tensor[OP_TENSORS];

@@ -1,4 +1,4 @@
-/* test_join.c - cat and stack, and picking by number. */
+/* test_join.c - cat and stack, picking and adding by number, running totals. */
 #include "op_cases.h"
 #include "support.h"
 
@@ -58,6 +58,32 @@ START_TEST(an_element_that_is_picked_twice_gets_both_gradients)
 }
 END_TEST
 
+START_TEST(adding_by_number_may_not_read_what_it_writes)
+{
+    Variable *x = ag_tensor(((double[]){ 1, 2, 3, 4 }), AG_SHAPE(4)), *i = ag_arange(2), *y = ag_arange(4);
+    REFUSED(ag_index_add_(x, 0, i, ag_narrow(x, 0, 1, 2)), "refer to a single memory location");
+    REFUSED(ag_index_add_(y, 0, y, ag_ones_like(y)), "refer to a single memory location");
+    REFUSED(ag_index_add_(ag_expand(x, AG_SHAPE(2, 4)), 1, i, ag_ones(AG_SHAPE(2, 2), .dtype = AG_FLOAT64)),
+            "more than one element of the written-to tensor");
+    VALUES(x, 1, 2, 3, 4);
+    VALUES(ag_index_add_(x, 0, i, ag_tensor(((double[]){ 1, 2 }), AG_SHAPE(2)), .alpha = 10), 11, 22, 3, 4);
+    VALUES(ag_index_add(x, 0, i, ag_narrow(x, 0, 0, 2)), 22, 44, 3, 4);
+}
+END_TEST
+
+START_TEST(totals_in_place_fit_a_view)
+{
+    Variable *x = ag_arange(6), *odd = ag_slice(x, .start = 1, .step = 2);
+    VALUES(ag_cumsum_(odd, 0), 1, 4, 9);
+    VALUES(x, 0, 1, 2, 4, 4, 9);
+    REFUSED(ag_cumsum_(x, 0, .dtype = AG_INT32),
+            "Bad in-place call: input tensor dtype long int and output tensor dtype int should match");
+    REFUSED(ag_cumsum_(ag_ones(AG_SHAPE(2), .dtype = AG_BOOL), 0), "\"cumsum_out_cpu\" not implemented for 'Bool'");
+    VALUES(ag_cumsum_(ag_full(AG_SHAPE(3), 100, .dtype = AG_UINT8), 0), 100, 200, 44);
+}
+END_TEST
+
 SUPPORT_MAIN("join", cat_and_stack_do_what_pytorchs_do, gather_and_index_select_do_what_pytorchs_do,
              every_join_can_be_called_directly, many_variables_can_be_joined, batch_last_images_join_batch_last,
-             an_element_that_is_picked_twice_gets_both_gradients)
+             an_element_that_is_picked_twice_gets_both_gradients, adding_by_number_may_not_read_what_it_writes,
+             totals_in_place_fit_a_view)

@@ -13,7 +13,7 @@ cases: float64 in several layouts, and the other types. A case is a line, and it
                                                     (leaf: none, but a gradient is wanted), elements
     = i64[2]/1 - - : 0 1                            another result
     g0 [3] : 1 2 3                                  the gradient of sum(result * weights) by the first float64 Variable
-    !                                               instead of results: PyTorch refuses the call
+    ! index 3 is out of bounds                      instead of results: PyTorch refuses the call, in these words if there are any
 
 A " in place of elements: those of the case before, in float32 as far as it can tell. A * in place of strides or a node: the library
 has its own. A ~ before a case: no finite differences; ^: PyTorch's gradient is good to 1e-7 only.
@@ -24,6 +24,7 @@ Elements are numbers that both sides draw from the same recurrence (see draw bel
 import itertools
 import math
 import os
+import re
 import sys
 
 import torch
@@ -274,6 +275,7 @@ LANGUAGE = Language(
     own_strides=flagged("own_strides"),
     once=flagged("once"),
     shape_only=flagged("shape_only"),
+    says=flagged("says"),
     f64=torch.float64,
     f32=torch.float32,
     i64=torch.int64,
@@ -379,6 +381,11 @@ def numbers(tensor):
     return " ".join(number(v, tensor.dtype) for v in tensor.detach().reshape(-1).tolist())
 
 
+def sentence(error):
+    """PyTorch's first line, without the name of the function before it."""
+    return re.sub(r"^\w+\(\): ", "", str(error).split("\n")[0])
+
+
 MARKS = {"special": "~", "rough": "^"}
 
 
@@ -441,8 +448,10 @@ def run(row, before):
     lines = ["".join(mark for flag, mark in MARKS.items() if flag in row.flags) + row.text()]
     try:
         results = function_of(row.op)(*positional, **named)
-    except (RuntimeError, ValueError, IndexError, TypeError, NotImplementedError):
-        return [] if "more_types" in row.flags else lines + ["!"]
+    except (RuntimeError, ValueError, IndexError, TypeError, NotImplementedError) as error:
+        if "more_types" in row.flags:
+            return []
+        return lines + ["! " + sentence(error) if "says" in row.flags else "!"]
     results = list(results) if isinstance(results, (tuple, list)) else [results]
     results = [torch.tensor(result) if isinstance(result, bool) else result for result in results]
     any_elements = "shape_only" in row.flags

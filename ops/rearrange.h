@@ -1,0 +1,18 @@
+/* rearrange.h - copies of a Variable's elements in another order. Dimensions may count from the end.
+ *
+ * Errors: AG_EINVAL with PyTorch's sentences, AG_ENOMEM. Gradients of any order.
+ */
+#ifndef ARGENT_REARRANGE_H
+#define ARGENT_REARRANGE_H
+#include <argent/variable.h>
+
+AG_BEGIN_DECLS
+
+/* The dimensions named run backwards: ag_flip(x, AG_SHAPE(0)) has the last row first. */
+AG_API ag_variable *ag_flip(ag_variable *input, ag_shape_list dims);
+/* Left to right, of two dimensions or more; upside down, of one or more. */
+AG_API ag_variable *ag_fliplr(ag_variable *input);
+AG_API ag_variable *ag_flipud(ag_variable *input);
+
+AG_END_DECLS
+#endif
