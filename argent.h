@@ -48,6 +48,7 @@
 #include <argent/reduce.h>
 #include <argent/scan.h>
 #include <argent/softmax.h>
+#include <argent/triangle.h>
 #include <argent/view.h>
 
 /* Modules, and what trains and keeps them. */

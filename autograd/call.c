@@ -114,6 +114,7 @@ static const struct {
 static const char *fallback_name(const ag_arg *a)
 {
     static const char *const names[][2] = { { "AG_NONE", "None" },
+                                            { "{}", "[]" },
                                             { "NULL", "None" },
                                             { "AG_ALL", "None" },
                                             { "false", "False" },
@@ -332,7 +333,7 @@ static bool bind(binding *b, int k, const ag_value *v, bool by_name)
         if (v->kind == AG_VALUE_INTS)
             *(ag_shape_list *)field = v->ints;
         else if (ok)
-            b->numbers[0] = v->i, *(ag_shape_list *)field = ag_sizes_of(1, b->numbers);
+            *(ag_shape_list *)field = ag_sizes_of(1, &v->i);
         break;
     case AG_KIND_Dtype:
         if ((ok = v->kind == AG_VALUE_DTYPE)) *(ag_dtype *)field = v->dtype;
@@ -421,7 +422,8 @@ static bool bind_all(binding *b, int n, const ag_value *positional, int n_named,
     memcpy(b->args, op->defaults, op->args_size);
     b->bound = 0;
     for (int i = 0; i < n; i++) {
-        bool shape_by_numbers = i < op->n_args && op->args[i].kind == AG_KIND_Shape &&
+        bool whole_tail = i + 1 == op->n_args || (i < op->n_args && op->args[i + 1].kind != AG_KIND_Shape);
+        bool shape_by_numbers = whole_tail && op->args[i].kind == AG_KIND_Shape &&
                                 positional[i].kind == AG_VALUE_INT && n - i > 1;
         if (shape_by_numbers) {
             if (!bind_numbers(b, i, n - i, positional + i)) return false;

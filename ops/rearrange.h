@@ -14,5 +14,16 @@ AG_API ag_variable *ag_flip(ag_variable *input, ag_shape_list dims);
 AG_API ag_variable *ag_fliplr(ag_variable *input);
 AG_API ag_variable *ag_flipud(ag_variable *input);
 
+/* input side by side with itself: repeats[d] times along dimension d; new dimensions come in front. The second form
+ * leaves out the ones in front. */
+AG_API ag_variable *ag_repeat(ag_variable *input, ag_shape_list repeats);
+AG_API ag_variable *ag_tile(ag_variable *input, ag_shape_list dims);
+
+/* Moved on by shifts[k] along dims[k]; what goes beyond the end comes in at the beginning. Without dims the elements
+ * are taken in one row. */
+#define AG_ARGS_roll(must, may) must(Tensor, input) must(Shape, shifts) may(Shape, dims, {})
+#define ag_roll(...)            AG_CALL(roll, __VA_ARGS__)
+AG_DECLARE(roll)
+
 AG_END_DECLS
 #endif

@@ -208,6 +208,15 @@ static bool expand_shape(ag_run *r)
     return ag__output_view(r, ndim, size, stride, 0);
 }
 
+#define AG_ARGS_broadcast_to(must, may) must(Tensor, input) must(Shape, size)
+static bool broadcast_to_compose(const void *args, ag_variable **out);
+AG_OP_PLAIN(broadcast_to, .compose = broadcast_to_compose)
+static bool broadcast_to_compose(const void *args, ag_variable **out)
+{
+    const struct ag_broadcast_to_args *a = args;
+    return (out[0] = ag_expand(a->input, a->size)) != NULL;
+}
+
 #define AG_ARGS_expand_as(must, may) must(Tensor, input) must(Tensor, other)
 static bool expand_as_compose(const void *args, ag_variable **out);
 AG_OP_PLAIN(expand_as, .compose = expand_as_compose)

@@ -51,6 +51,7 @@ AG_DECLARE(squeeze_)
 
 /* Dimensions of size 1 repeat up to `size` (stride 0), new ones come in front; -1 keeps a dimension as it is. */
 AG_API ag_variable *ag_expand(ag_variable *input, ag_shape_list size);
+AG_API ag_variable *ag_broadcast_to(ag_variable *input, ag_shape_list size);
 AG_API ag_variable *ag_expand_as(ag_variable *input, ag_variable *other);
 
 /* input[..., start : start + length, ...] */

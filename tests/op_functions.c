@@ -67,10 +67,10 @@ static int one(Variable *result, Variable **out) { return (out[0] = result) != N
     X(bernoulli_) X(random_) X(exponential_) X(addmm) X(linear) X(conv2d) X(nn_grad_conv2d_input)                \
     X(nn_grad_conv2d_weight) X(max_pool2d) X(softmax) X(log_softmax) X(nll_loss) X(cross_entropy) X(mse_loss)    \
     X(l1_loss) X(dropout) X(dropout2d) X(div_mode) X(clamp_tensor) X(squeeze_) X(float) X(double) X(long) X(int) \
-    X(cumsum) X(index_add)
+    X(cumsum) X(index_add) X(roll) X(tril) X(triu)
 #define DECLARED_INPLACE(X) \
     X(add) X(sub) X(addcmul) X(addcdiv) X(clamp) X(threshold) X(hardtanh) X(leaky_relu) X(elu) X(celu) X(addmm) \
-    X(div_mode) X(clamp_tensor) X(cumsum) X(index_add)
+    X(div_mode) X(clamp_tensor) X(cumsum) X(index_add) X(tril) X(triu)
 
 #define TAKE_MUST(type, field) if ((v = op_call_value(c, k++, #field))) a.field = get_##type(v);
 #define TAKE_MAY(type, field, ...) \
@@ -147,7 +147,7 @@ BINARY_FRESH(BINARY_FUNCTION)
 
 #define OTHERS(X)                                                                                                   \
     X(where, T(0), T(1), T(2)) X(view, T(0), S(1)) X(reshape, T(0), S(1)) X(expand, T(0), S(1))                     \
-    X(permute, T(0), S(1)) X(sum_to_size, T(0), S(1)) X(flip, T(0), S(1)) X(unflatten, T(0), I(1), S(2)) X(transpose, T(0), I(1), I(2)) X(transpose_, T(0), I(1), I(2)) X(unsqueeze_, T(0), I(1)) \
+    X(permute, T(0), S(1)) X(sum_to_size, T(0), S(1)) X(flip, T(0), S(1)) X(repeat, T(0), S(1)) X(tile, T(0), S(1)) X(broadcast_to, T(0), S(1)) X(unflatten, T(0), I(1), S(2)) X(transpose, T(0), I(1), I(2)) X(transpose_, T(0), I(1), I(2)) X(unsqueeze_, T(0), I(1)) \
     X(movedim, T(0), I(1), I(2)) X(unsqueeze, T(0), I(1)) X(narrow, T(0), I(1), I(2), I(3))                         \
     X(select, T(0), I(1), I(2)) X(fill_, T(0), F(1))                                                                \
     X(gather, T(0), I(1), T(2)) X(index_select, T(0), I(1), T(2))
