@@ -423,8 +423,8 @@ static bool bind_all(binding *b, int n, const ag_value *positional, int n_named,
     b->bound = 0;
     for (int i = 0; i < n; i++) {
         bool whole_tail = i + 1 == op->n_args || (i < op->n_args && op->args[i + 1].kind != AG_KIND_Shape);
-        bool shape_by_numbers = whole_tail && op->args[i].kind == AG_KIND_Shape &&
-                                positional[i].kind == AG_VALUE_INT && n - i > 1;
+        bool shape_by_numbers = whole_tail && op->args[i].kind == AG_KIND_Shape && positional[i].kind == AG_VALUE_INT &&
+                                n - i > 1;
         if (shape_by_numbers) {
             if (!bind_numbers(b, i, n - i, positional + i)) return false;
             break;

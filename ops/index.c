@@ -8,13 +8,13 @@
 #include <inttypes.h>
 #include <string.h>
 
-const int64_t *ag__indices(ag_run *r, const ag_variable *index, int64_t n, int dim)
+const int64_t *ag__indices(ag_run *r, const ag_variable *index, int64_t least, int64_t n, int dim)
 {
     const ag_tensor *plain = ag__plain(r->t, index, index->tensor.ndim, index->tensor.size, AG_INT64);
     if (!plain) return NULL;
     const int64_t *at = (const int64_t *)(const void *)plain->data;
     for (int64_t i = 0; i < plain->numel; i++)
-        if (at[i] < 0 || at[i] >= n)
+        if (at[i] < least || at[i] >= n)
             return ag__fail_call(r->op, r->args,
                                  "index %" PRId64 " is out of bounds for dimension %d with size %" PRId64, at[i], dim,
                                  n);
@@ -23,29 +23,12 @@ const int64_t *ag__indices(ag_run *r, const ag_variable *index, int64_t n, int d
 
 /* ---- gather ---- */
 
-/* Counting through the index's sizes in row-major order: where element (i0, i1, ...) lies in one tensor, along dim left
- * out. */
-typedef struct beside {
-    int ndim;
-    const int64_t *size;
-    int64_t index[AG_MAX_DIMS], step[2][AG_MAX_DIMS], place[2]; /* of two tensors, in bytes */
-} beside;
-
-static void begin_beside(beside *b, const ag_tensor *index, int dim, const ag_tensor *whole, const ag_tensor *part)
+void ag__beside_begin(ag__beside *b, const ag_tensor *index, int dim, const ag_tensor *whole, const ag_tensor *part)
 {
-    *b = (beside){ .ndim = index->ndim, .size = index->size };
+    *b = (ag__beside){ .ndim = index->ndim, .size = index->size };
     for (int d = 0; d < index->ndim; d++) {
-        b->step[0][d] = d == dim ? 0 : whole->stride[d] * (int64_t)ag__itemsize(whole);
-        b->step[1][d] = part->stride[d] * (int64_t)ag__itemsize(part);
-    }
-}
-static inline void next_beside(beside *b)
-{
-    for (int d = b->ndim - 1; d >= 0; d--) {
-        bool inside = ++b->index[d] < b->size[d];
-        for (int k = 0; k < 2; k++) b->place[k] += inside ? b->step[k][d] : -(b->size[d] - 1) * b->step[k][d];
-        if (inside) return;
-        b->index[d] = 0;
+        if (d != dim && d < whole->ndim) b->step[0][d] = whole->stride[d] * (int64_t)ag__itemsize(whole);
+        if (d < part->ndim) b->step[1][d] = part->stride[d] * (int64_t)ag__itemsize(part);
     }
 }
 
@@ -63,7 +46,8 @@ static bool gather_shape(ag_run *r)
     char is[AG_TEXT], wants[AG_TEXT];
     int dim = ag__wrap_dim("gather", a->dim, x->ndim);
     if (dim < 0) return false;
-    if (!ag__is_index(a->index) && index->numel) return ag__fail_call(r->op, a, "Expected dtype int32/int64 for index");
+    if (index->numel == 0) return ag__output(r, 0, index->ndim, index->size, (ag_dtype)x->dtype) != NULL;
+    if (!ag__is_index(a->index)) return ag__fail_call(r->op, a, "Expected dtype int32/int64 for index");
     if ((index->ndim ? index->ndim : 1) != (x->ndim ? x->ndim : 1))
         return ag__fail_call(r->op, a, "Index tensor must have the same number of dimensions as input tensor");
     for (int d = 0; d < x->ndim && d < index->ndim; d++)
@@ -81,11 +65,11 @@ static bool gather_cpu(ag_run *r)
     const ag_tensor *x = &a->input->tensor, *y = &r->out[0]->tensor;
     int dim = ag__from_start(a->dim, x->ndim);
     int64_t item = (int64_t)ag__itemsize(x), step = x->ndim ? x->stride[dim] * item : 0;
-    const int64_t *at = ag__indices(r, a->index, x->ndim ? x->size[dim] : 1, dim);
+    const int64_t *at = ag__indices(r, a->index, 0, x->ndim ? x->size[dim] : 1, dim);
     if (!at && r->t->failed) return false;
-    beside b;
-    begin_beside(&b, y, x->ndim ? dim : 0, x, y);
-    for (int64_t i = 0; i < y->numel; i++, next_beside(&b))
+    ag__beside b;
+    ag__beside_begin(&b, y, dim, x, y);
+    for (int64_t i = 0; i < y->numel; i++, ag__beside_next(&b))
         memcpy(y->data + b.place[1], x->data + b.place[0] + at[i] * step, (size_t)item);
     return true;
 }
@@ -114,18 +98,14 @@ static bool gather_back_cpu(ag_run *r)
     const ag_tensor *g = &a->grad->tensor, *y = &r->out[0]->tensor;
     int dim = ag__from_start(a->dim, y->ndim);
     int64_t step = y->ndim ? y->stride[dim] * (int64_t)ag__itemsize(y) : 0;
-    const int64_t *at = ag__indices(r, a->index, y->ndim ? y->size[dim] : 1, dim);
+    const int64_t *at = ag__indices(r, a->index, 0, y->ndim ? y->size[dim] : 1, dim);
     if (!at && r->t->failed) return false;
     ag__fill_elements(y, 0);
-    beside b;
-    begin_beside(&b, &a->index->tensor, y->ndim ? dim : 0, y, g);
-    for (int64_t i = 0; i < g->numel; i++, next_beside(&b)) {
+    ag__beside b;
+    ag__beside_begin(&b, &a->index->tensor, dim, y, g);
+    for (int64_t i = 0; i < g->numel; i++, ag__beside_next(&b)) {
         char *to = y->data + b.place[0] + at[i] * step;
-        const char *from = g->data + b.place[1];
-        if (y->dtype == AG_FLOAT32)
-            *(float *)(void *)to += *(const float *)(const void *)from;
-        else
-            *(double *)(void *)to += *(const double *)(const void *)from;
+        ag__add_elements((ag_dtype)y->dtype, 1, to, 0, g->data + b.place[1], 0, 1);
     }
     return true;
 }
@@ -176,7 +156,7 @@ static bool index_select_cpu(ag_run *r)
     const struct ag_index_select_args *a = r->args;
     const ag_tensor *x = &a->input->tensor, *y = &r->out[0]->tensor;
     int dim = ag__from_start(a->dim, x->ndim);
-    const int64_t *at = ag__indices(r, a->index, x->ndim ? x->size[dim] : 1, dim);
+    const int64_t *at = ag__indices(r, a->index, 0, x->ndim ? x->size[dim] : 1, dim);
     if (!at && r->t->failed) return false;
     int64_t outer = 1, inner = (int64_t)ag__itemsize(x), n = a->index->tensor.numel;
     if (!x->contiguous || x->ndim == 0) {
@@ -220,7 +200,7 @@ static bool index_select_back_cpu(ag_run *r)
     const ag_tensor *g = ag__plain(r->t, a->grad, a->grad->tensor.ndim, a->grad->tensor.size, ag_dtype_of(a->grad));
     int dim = ag__from_start(a->dim, y->ndim);
     int64_t outer = 1, inner = 1, length = y->ndim ? y->size[dim] : 1, n = a->index->tensor.numel;
-    const int64_t *at = ag__indices(r, a->index, length, dim);
+    const int64_t *at = ag__indices(r, a->index, 0, length, dim);
     if (!g || (!at && r->t->failed)) return false;
     for (int d = 0; d < y->ndim; d++) *(d < dim ? &outer : &inner) *= d == dim ? 1 : y->size[d];
     ag__fill_elements(y, 0);
@@ -240,4 +220,92 @@ static void index_select_back_backward(ag_gradients *b)
 {
     const struct ag__index_select_backward_args *a = b->args;
     b->grad[0] = ag_index_select(b->g[0], a->dim, a->index);
+}
+
+/* ---- take: from all elements in a row ---- */
+
+#define AG_ARGS_take(must, may) must(Tensor, input) must(Tensor, index)
+static bool take_shape(ag_run *r);
+static bool take_cpu(ag_run *r);
+static void take_backward(ag_gradients *b);
+AG_OP_PLAIN(take, .node = "TakeBackward0", .shape = take_shape, .kernel = { take_cpu }, .backward = take_backward,
+            .keeps = { AG_KEEP_IN(1) })
+
+/* The numbers of the elements; NULL as ag__indices. */
+static const int64_t *places(ag_run *r, const ag_variable *index, int64_t n)
+{
+    const ag_tensor *plain = ag__plain(r->t, index, index->tensor.ndim, index->tensor.size, AG_INT64);
+    if (!plain) return NULL;
+    const int64_t *at = (const int64_t *)(const void *)plain->data;
+    for (int64_t i = 0; i < plain->numel; i++)
+        if (at[i] < -n || at[i] >= n)
+            return ag__fail_call(r->op, r->args,
+                                 "out of range: tried to access index %" PRId64 " on a tensor of %" PRId64 " elements.",
+                                 at[i], n);
+    return at;
+}
+
+static bool take_shape(ag_run *r)
+{
+    const struct ag_take_args *a = r->args;
+    const ag_tensor *index = &a->index->tensor;
+    if (index->dtype != AG_INT64)
+        return ag__fail_call(r->op, a, "Expected a long tensor for index, but got %s",
+                             ag__scalar_type((ag_dtype)index->dtype));
+    if (a->input->tensor.numel == 0 && index->numel)
+        return ag__fail_call(r->op, a, "tried to take from an empty tensor");
+    return ag__output(r, 0, index->ndim, index->size, ag_dtype_of(a->input)) != NULL;
+}
+static bool take_cpu(ag_run *r)
+{
+    const struct ag_take_args *a = r->args;
+    const ag_tensor *y = &r->out[0]->tensor;
+    const ag_tensor *x = ag__plain(r->t, a->input, a->input->tensor.ndim, a->input->tensor.size, (ag_dtype)y->dtype);
+    const int64_t *at = x ? places(r, a->index, x->numel) : NULL;
+    const size_t item = ag__itemsize(y);
+    if (!at && r->t->failed) return false;
+    for (int64_t i = 0; i < y->numel; i++)
+        memcpy(y->data + (size_t)i * item, x->data + (size_t)(at[i] < 0 ? at[i] + x->numel : at[i]) * item, item);
+    return true;
+}
+static void take_backward(ag_gradients *b)
+{
+    const struct ag_take_args *a = b->args;
+    b->grad[0] = ag__take_backward(b->g[0], ag__in_shape(b, 0), a->index);
+}
+
+#define AG_ARGS__take_backward(must, may) must(Tensor, grad) must(Shape, sizes) must(Tensor, index)
+static bool take_back_shape(ag_run *r);
+static bool take_back_cpu(ag_run *r);
+static void take_back_backward(ag_gradients *b);
+AG_OP_PLAIN(_take_backward, .node = "PutBackward0", .shape = take_back_shape, .kernel = { take_back_cpu },
+            .backward = take_back_backward, .keeps = { AG_KEEP_IN(1) })
+
+static bool take_back_shape(ag_run *r)
+{
+    const struct ag__take_backward_args *a = r->args;
+    const ag_variable *g = a->grad;
+    if (!ag_is_floating_point(g)) return ag__fail_call(r->op, a, "a gradient must be of a floating type");
+    if (g->tensor.numel != a->index->tensor.numel)
+        return ag__fail_call(r->op, a, "the gradient and the index must be of one size");
+    return ag__output(r, 0, (int)a->sizes.n, a->sizes.at, ag_dtype_of(g)) != NULL;
+}
+static bool take_back_cpu(ag_run *r)
+{
+    const struct ag__take_backward_args *a = r->args;
+    const ag_tensor *y = &r->out[0]->tensor;
+    const ag_tensor *g = ag__plain(r->t, a->grad, a->grad->tensor.ndim, a->grad->tensor.size, (ag_dtype)y->dtype);
+    const int64_t *at = g ? places(r, a->index, y->numel) : NULL;
+    const int64_t item = (int64_t)ag__itemsize(y);
+    if (!at && r->t->failed) return false;
+    ag__fill_elements(y, 0);
+    for (int64_t i = 0; i < g->numel; i++)
+        ag__add_elements((ag_dtype)y->dtype, 1, y->data + (at[i] < 0 ? at[i] + y->numel : at[i]) * item, 0,
+                         g->data + i * item, 0, 1);
+    return true;
+}
+static void take_back_backward(ag_gradients *b)
+{
+    const struct ag__take_backward_args *a = b->args;
+    b->grad[0] = ag_take(b->g[0], a->index);
 }

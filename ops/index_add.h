@@ -5,5 +5,6 @@
 
 ag_variable *ag__gather_backward(ag_variable *grad, ag_shape_list sizes, int64_t dim, ag_variable *index);
 ag_variable *ag__index_select_backward(ag_variable *grad, ag_shape_list sizes, int64_t dim, ag_variable *index);
+ag_variable *ag__take_backward(ag_variable *grad, ag_shape_list sizes, ag_variable *index);
 
 #endif

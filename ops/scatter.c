@@ -1,12 +1,12 @@
-/* scatter.c - writing by number: see index.h. */
+/* scatter.c - elements written by number: see index.h. */
 #include "ops/scatter.h"
 #include "ops/check.h"
+#include "ops/number.h"
+#include "ops/view_part.h"
 
+#include <argent/factory.h>
 #include <argent/index.h>
-#include <argent/pointwise.h>
-#include <argent/view.h>
 
-#include <inttypes.h>
 #include <string.h>
 
 /* ---- shared ---- */
@@ -39,111 +39,157 @@ bool ag__check_apart(const ag_run *r, const ag_variable *other)
         "single memory location. Please clone() the tensor before performing the operation.");
 }
 
-/* The slices of x along dim as one walk: `slice` has size 1 there, and slice number i begins i steps further. */
-typedef struct slices {
-    ag_tensor slice;
-    int64_t step; /* bytes */
-} slices;
+/* ---- scatter ---- */
 
-static slices slices_of(const ag_tensor *x, int dim)
+/* What scatter and its kin check. src: NULL for a number. */
+static bool check_scatter(ag_run *r, int64_t dim, const ag_variable *by, const ag_variable *from)
 {
-    slices s = { .slice = *x };
-    if (x->ndim == 0) return s;
-    s.step = x->stride[dim] * (int64_t)ag__itemsize(x);
-    s.slice.size[dim] = 1;
-    s.slice.numel = ag__numel_of(x->ndim, s.slice.size);
-    s.slice.contiguous = ag__is_contiguous(x->ndim, s.slice.size, s.slice.stride);
-    return s;
+    const ag_tensor *x = &r->in[0]->tensor, *index = &by->tensor, *src = from ? &from->tensor : NULL;
+    int at = ag__wrap_dim(r->op->name, dim, x->ndim), n = index->ndim ? index->ndim : 1;
+    bool fits = true;
+    char is[AG_TEXT], self[AG_TEXT], other[AG_TEXT];
+    if (at < 0) return false;
+    if (index->numel && !ag__is_index(by)) return ag__fail_call(r->op, r->args, "Expected dtype int32/int64 for index");
+    if (src && src->dtype != x->dtype)
+        return ag__fail_call(r->op, r->args, "Expected self.dtype to be equal to src.dtype");
+    if (index->numel == 0) return true;
+    if (n != (x->ndim ? x->ndim : 1))
+        return ag__fail_call(r->op, r->args, "Index tensor must have the same number of dimensions as self tensor");
+    if (src && n != (src->ndim ? src->ndim : 1))
+        return ag__fail_call(r->op, r->args, "Index tensor must have the same number of dimensions as src tensor");
+    for (int d = 0; d < index->ndim; d++) {
+        if (d != at && index->size[d] > (x->ndim ? x->size[d] : 1)) fits = false;
+        if (src && index->size[d] > (src->ndim ? src->size[d] : 1)) fits = false;
+    }
+    if (fits) return true;
+    return ag__fail_call(r->op, r->args, "Expected index %s to be no larger than self %s apart from dimension %d%s%s",
+                         ag__shape_text(index->ndim, index->size, is, sizeof is),
+                         ag__shape_text(x->ndim, x->size, self, sizeof self), at,
+                         src ? " and to be no larger size than src " : "",
+                         src ? ag__shape_text(src->ndim, src->size, other, sizeof other) : "");
 }
-static ag_tensor slice_number(const slices *s, int64_t i)
+static bool scatter_shape_of(ag_run *r, int64_t dim, const ag_variable *index, const ag_variable *src)
 {
-    ag_tensor slice = s->slice;
-    slice.data += i * s->step;
-    return slice;
-}
-
-/* ---- index_add ---- */
-
-static bool same_but_at(const ag_tensor *a, const ag_tensor *b, int dim)
-{
-    if (a->ndim != b->ndim) return false;
-    for (int d = 0; d < a->ndim; d++)
-        if (d != dim && a->size[d] != b->size[d]) return false;
-    return true;
-}
-
-/* index and source as index_add and index_copy want them. */
-static bool index_add_shape(ag_run *r)
-{
-    const struct ag_index_add_args *a = r->args;
-    const ag_tensor *x = &a->input->tensor, *index = &a->index->tensor, *source = &a->source->tensor;
-    char is[AG_TEXT], other[AG_TEXT];
-    int dim = ag__wrap_dim("index_add", a->dim, x->ndim);
-    if (dim < 0) return false;
-    if (index->ndim > 1)
-        return ag__fail_call(r->op, a, "Index is supposed to be a vector, but got dim: %d with type: %s and size: %s",
-                             index->ndim, ag__scalar_type((ag_dtype)index->dtype),
-                             ag__shape_text(index->ndim, index->size, is, sizeof is));
-    if (!ag__is_index(a->index))
-        return ag__fail_call(r->op, a, "Expected dtype int32/int64 for index but got: %s",
-                             ag__scalar_type((ag_dtype)index->dtype));
-    if (x->dtype != source->dtype)
-        return ag__fail_call(r->op, a, "self (%s) and source (%s) must have the same scalar type",
-                             ag__scalar_type((ag_dtype)x->dtype), ag__scalar_type((ag_dtype)source->dtype));
-    if (dim != 0 && dim >= source->ndim)
-        return ag__fail_call(r->op, a, "Indexing dim %d is out of bounds of the source tensor with dim %d", dim,
-                             source->ndim);
-    int64_t length = source->ndim ? source->size[dim] : 1;
-    if (index->numel != length)
-        return ag__fail_call(
-            r->op, a, "Number of indices (%" PRId64 ") should be equal to source.size(dim): (%" PRId64 "), for dim: %d",
-            index->numel, length, dim);
-    if (!same_but_at(x, source, dim))
-        return ag__fail_call(r->op, a,
-                             "source tensor shape must match self tensor shape, excluding the specified dimension. "
-                             "Got self.shape = %s source.shape = %s",
-                             ag__shape_text(x->ndim, x->size, is, sizeof is),
-                             ag__shape_text(source->ndim, source->size, other, sizeof other));
-    return ag__check_apart(r, a->index) && ag__check_apart(r, a->source) &&
+    const ag_tensor *x = &r->in[0]->tensor;
+    return check_scatter(r, dim, index, src) && ag__check_apart(r, index) && (!src || ag__check_apart(r, src)) &&
            ag__output(r, 0, x->ndim, x->size, (ag_dtype)x->dtype) != NULL;
 }
 
-typedef struct scaled {
-    ag_dtype dtype;
-    double alpha;
-} scaled;
-/* data: the total, what is added */
-static void add_row(void *user, char *const *data, const int64_t *stride, int64_t count)
+/* y[... index ...] = from, or += from; from: n elements of y's type in index's geometry, or one number. */
+static bool scatter_elements(ag_run *r, int64_t dim, const ag_variable *index, const ag_tensor *from, bool add)
 {
-    const scaled *s = user;
-    ag__add_elements(s->dtype, count, data[0], stride[0], data[1], stride[1], s->alpha);
-}
-static bool index_add_cpu(ag_run *r)
-{
-    const struct ag_index_add_args *a = r->args;
     const ag_tensor *y = &r->out[0]->tensor;
-    int dim = ag__from_start(a->dim, y->ndim);
-    const int64_t *at = ag__indices(r, a->index, y->ndim ? y->size[dim] : 1, dim);
+    int d = ag__from_start(dim, y->ndim);
+    const size_t item = ag__itemsize(y);
+    const int64_t step = y->ndim ? y->stride[d] * (int64_t)item : 0;
+    const int64_t *at = ag__indices(r, index, 0, y->ndim ? y->size[d] : 1, d);
     if (!at && r->t->failed) return false;
-    if (!r->inplace) ag__copy_elements(y, &a->input->tensor);
-    slices to = slices_of(y, dim), from = slices_of(&a->source->tensor, dim);
-    scaled s = { (ag_dtype)y->dtype, a->alpha };
-    for (int64_t i = 0; i < a->index->tensor.numel; i++) {
-        ag_tensor into = slice_number(&to, at[i]), added = slice_number(&from, i);
-        ag_walk w;
-        ag__walk(&w, 2, (const ag_tensor *const[]){ &into, &added });
-        ag__walk_rows(&w, 1 << 15, add_row, &s);
+    if (!r->inplace) ag__copy_elements(y, &r->in[0]->tensor);
+    ag__beside b;
+    ag__beside_begin(&b, &index->tensor, d, y, from);
+    for (int64_t i = 0; i < index->tensor.numel; i++, ag__beside_next(&b)) {
+        char *to = y->data + b.place[0] + at[i] * step;
+        if (add)
+            ag__add_elements((ag_dtype)y->dtype, 1, to, 0, from->data + b.place[1], 0, 1);
+        else
+            memcpy(to, from->data + b.place[1], item);
     }
     return true;
 }
-static void index_add_backward(ag_gradients *b)
+
+/* The gradient of src, of which only the part that index covers was read. */
+static ag_variable *gradient_of_src(const ag_gradients *b, ag_variable *g, int64_t dim, ag_variable *index)
 {
-    const struct ag_index_add_args *a = b->args;
-    if (b->wanted[0]) b->grad[0] = b->g[0];
-    if (!b->wanted[2]) return;
-    ag_variable *g = ag_index_select(b->g[0], a->dim, a->index);
-    b->grad[2] = a->alpha == 1 ? g : ag_mul(g, ag_scalar(a->alpha));
+    ag_shape_list shape = ag__in_shape(b, 2);
+    int64_t size[AG_MAX_DIMS];
+    if (index->tensor.numel == 0) return ag_zeros(shape, .dtype = ag_dtype_of(g), .device = ag__device(g));
+    ag_variable *y = ag_gather(g, dim, index);
+    for (int64_t d = 0; y && d < shape.n && d < y->tensor.ndim; d++) {
+        if (y->tensor.size[d] == shape.at[d]) continue;
+        memcpy(size, y->tensor.size, sizeof size);
+        int64_t read = size[d];
+        size[d] = shape.at[d];
+        y = ag__slice_backward(y, ag_sizes_of(y->tensor.ndim, size), d, 0, read, 1);
+    }
+    return y;
 }
-AG_OP(index_add, .node = "IndexAddBackward0", .inplace = true, .shape = index_add_shape, .kernel = { index_add_cpu },
-      .backward = index_add_backward, .keeps = { 0, 0, AG_KEEP_IN(1) })
-AG_INPLACE(index_add)
+
+#define AG_ARGS_scatter(must, may) must(Tensor, input) must(Int, dim) must(Tensor, index) must(Tensor, src)
+static bool scatter_shape(ag_run *r);
+static bool scatter_cpu(ag_run *r);
+static void scatter_backward(ag_gradients *b);
+AG_OP_PLAIN(scatter, .torch = "scatter.src", .node = "ScatterBackward0", .inplace = true, .shape = scatter_shape,
+            .kernel = { scatter_cpu }, .backward = scatter_backward, .keeps = { AG_KEEP_IN(1), 0, AG_KEEP_IN(1) })
+AG_INPLACE_PLAIN(scatter)
+
+static bool scatter_shape(ag_run *r)
+{
+    const struct ag_scatter_args *a = r->args;
+    return scatter_shape_of(r, a->dim, a->index, a->src);
+}
+static bool scatter_cpu(ag_run *r)
+{
+    const struct ag_scatter_args *a = r->args;
+    return scatter_elements(r, a->dim, a->index, &a->src->tensor, false);
+}
+static void scatter_backward(ag_gradients *b)
+{
+    const struct ag_scatter_args *a = b->args;
+    if (b->wanted[0]) b->grad[0] = ag_scatter_value(b->g[0], a->dim, a->index, 0);
+    if (b->wanted[2]) b->grad[2] = gradient_of_src(b, b->g[0], a->dim, a->index);
+}
+
+#define AG_ARGS_scatter_value(must, may) must(Tensor, input) must(Int, dim) must(Tensor, index) must(Number, value)
+static bool scatter_value_shape(ag_run *r);
+static bool scatter_value_cpu(ag_run *r);
+static void scatter_value_backward(ag_gradients *b);
+AG_OP_PLAIN(scatter_value, .torch = "scatter.value", .of = "scatter", .node = "ScatterBackward1", .inplace = true,
+            .shape = scatter_value_shape, .kernel = { scatter_value_cpu }, .backward = scatter_value_backward,
+            .keeps = { AG_KEEP_IN(1) })
+AG_INPLACE_PLAIN(scatter_value)
+
+static bool scatter_value_shape(ag_run *r)
+{
+    const struct ag_scatter_value_args *a = r->args;
+    return ag__check_number(r->op, a, a->value, ag_dtype_of(a->input)) && scatter_shape_of(r, a->dim, a->index, NULL);
+}
+static bool scatter_value_cpu(ag_run *r)
+{
+    const struct ag_scatter_value_args *a = r->args;
+    char value[8];
+    ag_tensor number = { .data = value, .dtype = r->out[0]->tensor.dtype }; /* everywhere the same element */
+    ag__store_number(value, (ag_dtype)number.dtype, a->value);
+    return scatter_elements(r, a->dim, a->index, &number, false);
+}
+static void scatter_value_backward(ag_gradients *b)
+{
+    const struct ag_scatter_value_args *a = b->args;
+    b->grad[0] = ag_scatter_value(b->g[0], a->dim, a->index, 0);
+}
+
+/* ---- scatter_add ---- */
+
+#define AG_ARGS_scatter_add(must, may) AG_ARGS_scatter(must, may)
+static bool scatter_add_shape(ag_run *r);
+static bool scatter_add_cpu(ag_run *r);
+static void scatter_add_backward(ag_gradients *b);
+AG_OP_PLAIN(scatter_add, .node = "ScatterAddBackward0", .inplace = true, .shape = scatter_add_shape,
+            .kernel = { scatter_add_cpu }, .backward = scatter_add_backward, .keeps = { 0, 0, AG_KEEP_IN(1) })
+AG_INPLACE_PLAIN(scatter_add)
+
+static bool scatter_add_shape(ag_run *r)
+{
+    const struct ag_scatter_add_args *a = r->args;
+    return scatter_shape_of(r, a->dim, a->index, a->src);
+}
+static bool scatter_add_cpu(ag_run *r)
+{
+    const struct ag_scatter_add_args *a = r->args;
+    return scatter_elements(r, a->dim, a->index, &a->src->tensor, true);
+}
+static void scatter_add_backward(ag_gradients *b)
+{
+    const struct ag_scatter_add_args *a = b->args;
+    if (b->wanted[0]) b->grad[0] = b->g[0];
+    if (b->wanted[2]) b->grad[2] = gradient_of_src(b, b->g[0], a->dim, a->index);
+}

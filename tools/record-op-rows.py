@@ -338,6 +338,7 @@ OWN_NAMES = {
     "clamp_tensor": torch.clamp,
     "min_dim": torch.min,
     "slice": aten.slice,
+    "scatter_value": torch.scatter,
     "float": lambda x, memory_format=0: x.float(memory_format=FORMATS[memory_format]),
     "double": lambda x, memory_format=0: x.double(memory_format=FORMATS[memory_format]),
     "int": lambda x, memory_format=0: x.int(memory_format=FORMATS[memory_format]),
