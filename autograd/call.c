@@ -153,6 +153,8 @@ size_t ag_op_schema(const ag_op *op, char *text, size_t room)
     }
     if (op->n_out == 1) {
         append(text, room, &n, "%s", ") -> Tensor");
+    } else if (op->n_out == AG_MANY) {
+        append(text, room, &n, "%s", ") -> Tensor[]");
     } else {
         append(text, room, &n, "%s", ") -> (");
         for (int k = 0; k < op->n_out; k++) {
@@ -441,6 +443,24 @@ static bool bind_all(binding *b, int n, const ag_value *positional, int n_named,
     return refuse_missing(b);
 }
 
+/* The call once its values are bound; how many results it has, 0 on failure. */
+static int call_bound(binding *b, bool inplace, ag_variable **out, int room, const void *caller)
+{
+    const ag_op *op = b->op;
+    ag_variable *few[AG_MAX_OUTPUTS];
+    ag_list results = { 0, few };
+    if (op->n_out == AG_MANY)
+        results = ag__apply_list(op, b->args, caller);
+    else if (inplace ? ag__apply_inplace(op, b->args, few, caller) : ag__apply(op, b->args, few, caller))
+        results.n = op->n_out;
+    while (results.n && !results.at[results.n - 1]) results.n--; /* max_pool2d(return_indices=False) has one */
+    if (results.n > room)
+        return ag__fail(AG_EINVAL, "%s: it has %d results, and there is room for %d", op->name, (int)results.n, room),
+               0;
+    for (int64_t k = 0; k < results.n; k++) out[k] = results.at[k];
+    return (int)results.n;
+}
+
 int ag_call(const char *name, int n, const ag_value *positional, int n_named, const ag_named_value *named,
             ag_variable **out, int room)
 {
@@ -467,15 +487,7 @@ int ag_call(const char *name, int n, const ag_value *positional, int n_named, co
                 if (!*first_reason) memcpy(first_reason, b.reason, sizeof first_reason);
                 continue;
             }
-            ag_variable *results[AG_MAX_OUTPUTS];
-            const void *caller = __builtin_return_address(0);
-            bool ok = inplace ? ag__apply_inplace(op, b.args, results, caller) : ag__apply(op, b.args, results, caller);
-            int n_out = ok ? op->n_out : 0;
-            while (n_out && !results[n_out - 1]) n_out--; /* max_pool2d(return_indices=False) has one */
-            if (n_out > room)
-                return ag__fail(AG_EINVAL, "%s: it has %d results, and there is room for %d", op->name, n_out, room), 0;
-            for (int k = 0; k < n_out; k++) out[k] = results[k];
-            return n_out;
+            return call_bound(&b, inplace, out, room, __builtin_return_address(0));
         }
     }
     if (!known)

@@ -69,6 +69,24 @@ AG_DECLARE(slice)
 #define ag_diagonal(...)            AG_CALL(diagonal, __VA_ARGS__)
 AG_DECLARE(diagonal)
 
+/* All parts along dim, side by side: a list of views, which may be changed in place only where no gradient is wanted.
+ * Parts of split_size, the last one of what is left; parts of these sizes, which add up to input's; so many parts of
+ * one size, the last ones smaller or left out; every slice, without its dimension.
+ *
+ *     List parts = ag_chunk(x, 2, .dim = 1);        parts.n, parts.at[0], ... */
+#define AG_ARGS_split(must, may)            must(Tensor, input) must(Int, split_size) may(Int, dim, 0)
+#define AG_ARGS_split_with_sizes(must, may) must(Tensor, input) must(Shape, split_sizes) may(Int, dim, 0)
+#define AG_ARGS_chunk(must, may)            must(Tensor, input) must(Int, chunks) may(Int, dim, 0)
+#define AG_ARGS_unbind(must, may)           must(Tensor, input) may(Int, dim, 0)
+#define ag_split(...)                       AG_CALL(split, __VA_ARGS__)
+#define ag_split_with_sizes(...)            AG_CALL(split_with_sizes, __VA_ARGS__)
+#define ag_chunk(...)                       AG_CALL(chunk, __VA_ARGS__)
+#define ag_unbind(...)                      AG_CALL(unbind, __VA_ARGS__)
+AG_DECLARE_AS(split, ag_list)
+AG_DECLARE_AS(split_with_sizes, ag_list)
+AG_DECLARE_AS(chunk, ag_list)
+AG_DECLARE_AS(unbind, ag_list)
+
 /* Any geometry over input's storage: element (i0, i1, ...) is storage[storage_offset + i0 stride[0] + i1 stride[1] +
  * ...], in elements. storage_offset -1: input's own. */
 #define AG_ARGS_as_strided(must, may) \

@@ -113,6 +113,18 @@ static int call_allclose(const op_call *c, Variable **out) { ARGUMENTS(allclose)
     }
 PAIR(PAIR_FUNCTION)
 
+/* a list of results */
+#define LIST(X) X(split) X(split_with_sizes) X(chunk) X(unbind)
+#define LIST_FUNCTION(op)                                                     \
+    static int call_##op(const op_call *c, Variable **out)                    \
+    {                                                                         \
+        ARGUMENTS(op)                                                         \
+        List list = ag_##op##_call(&a);                                       \
+        for (int i = 0; i < list.n && i < OP_RESULTS; i++) out[i] = list.at[i]; \
+        return (int)list.n;                                                   \
+    }
+LIST(LIST_FUNCTION)
+
 /* ---- plain functions, by signature ---- */
 
 #define T(i) get_Tensor(nth(c, i))
@@ -163,7 +175,7 @@ OTHERS_INPLACE(FUNCTION_INPLACE)
 #define ROW(op, ...) { #op, call_##op, NULL },
 #define ROW_INPLACE(op, ...) { #op, NULL, inplace_##op },
 static const op_function functions[] = {
-    DECLARED(ROW) DECLARED_INPLACE(ROW_INPLACE) ANSWER(ROW) PAIR(ROW) UNARY_PLAIN(ROW) UNARY_PLAIN(ROW_INPLACE) UNARY_FRESH(ROW)
+    DECLARED(ROW) DECLARED_INPLACE(ROW_INPLACE) ANSWER(ROW) PAIR(ROW) LIST(ROW) UNARY_PLAIN(ROW) UNARY_PLAIN(ROW_INPLACE) UNARY_FRESH(ROW)
     BINARY_PLAIN(ROW) BINARY_PLAIN(ROW_INPLACE) BINARY_FRESH(ROW)
     OTHERS(ROW) OTHERS_INPLACE(ROW) OTHERS_INPLACE(ROW_INPLACE)
 };

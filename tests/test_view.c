@@ -139,8 +139,28 @@ START_TEST(in_place_sizes_change_where_elements_could_not)
 }
 END_TEST
 
+START_TEST(parts_share_memory_and_gather_their_gradients)
+{
+    Variable *x = LEAF(AG_SHAPE(5), 1, 2, 3, 4, 5);
+    List two = ag_split(x, 3), each = ag_unbind(x), none = ag_unbind(ag_zeros(AG_SHAPE(0, 2)));
+    ck_assert_int_eq(two.n, 2);
+    ck_assert_int_eq(each.n, 5);
+    ck_assert_int_eq(none.n, 0);
+    VALUES(two.at[1], 4, 5);
+    OK(ag_shares_storage(two.at[1], x));
+    OK(ag_backward(ag_mul(ag_sum(two.at[1]), each.at[0]))); /* nothing comes from the others */
+    VALUES(ag_grad(x), 9, 0, 0, 1, 1);
+    Variable *y = ag_clone(x);
+    List parts = ag_chunk(y, 2);
+    REFUSED(ag_zero_(parts.at[0]), "multiple views");
+    Variable *plain = ag_arange(4);
+    OK(ag_zero_(ag_split_with_sizes(plain, AG_SHAPE(1, 3)).at[1]));
+    VALUES(plain, 0, 0, 0, 0);
+}
+END_TEST
+
 SUPPORT_MAIN("view", views_of_all_elements_do_what_pytorchs_do, views_of_a_part_do_what_pytorchs_do,
              every_view_can_be_called_directly, a_view_shares_memory_and_version_and_a_copy_does_not,
              a_batch_last_image_flattens_as_a_view, gradients_of_views_are_right_to_the_second_order,
              more_dimensions_than_there_can_be_are_refused, in_place_the_variable_itself_gets_other_sizes,
-             in_place_sizes_change_where_elements_could_not)
+             in_place_sizes_change_where_elements_could_not, parts_share_memory_and_gather_their_gradients)
