@@ -1,12 +1,14 @@
 /* main.c - ag-conformance: the library held against recorded results of PyTorch; see docs/conformance.md. */
 #include "opinfo.h"
+#include "programs.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 static const char usage[] =
     "usage: ag-conformance DIR... [--op NAME] [--dtype f32|f64] [--json FILE] [--list-unsupported] [--dump DIR]\n"
-    "                             [--required FILE] [--differs FILE]\n";
+    "                             [--required FILE] [--differs FILE]\n"
+    "       ag-conformance --programs FILE.jsonl [--json FILE]\n";
 
 static int fail_usage(const char *what, const char *argument)
 {
@@ -16,13 +18,15 @@ static int fail_usage(const char *what, const char *argument)
 
 int main(int argc, char **argv)
 {
+    const char *programs = NULL;
     options o = { .required = AG_CONFORMANCE_LISTS "/required.txt",
                   .differs = AG_CONFORMANCE_LISTS "/differs-2.13.txt" };
     const struct {
         const char *name;
         const char **value;
-    } valued[] = { { "--op", &o.op },     { "--dtype", &o.dtype },       { "--json", &o.json },
-                   { "--dump", &o.dump }, { "--required", &o.required }, { "--differs", &o.differs } };
+    } valued[] = { { "--op", &o.op },          { "--dtype", &o.dtype },       { "--json", &o.json },
+                   { "--dump", &o.dump },      { "--required", &o.required }, { "--differs", &o.differs },
+                   { "--programs", &programs } };
     int n = 0;
     for (int i = 1; i < argc; i++) {
         if (argv[i][0] != '-') {
@@ -40,6 +44,7 @@ int main(int argc, char **argv)
         if (i + 1 == argc) return fail_usage("a value is missing after", argv[i]);
         *valued[k].value = argv[++i];
     }
-    if (!n) return fail_usage("no folder is", "named");
+    if (programs && !n) return run_programs(programs, o.json);
+    if (!n || programs) return fail_usage("one or more folders or one file of programs", "must be named");
     return run_opinfo(&o, n, argv);
 }
