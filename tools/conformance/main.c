@@ -1,6 +1,7 @@
 /* main.c - ag-conformance: the library held against recorded results of PyTorch; see docs/conformance.md. */
 #include "opinfo.h"
 #include "programs.h"
+#include "refusals.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +9,8 @@
 static const char usage[] =
     "usage: ag-conformance DIR... [--op NAME] [--dtype f32|f64] [--json FILE] [--list-unsupported] [--dump DIR]\n"
     "                             [--required FILE] [--differs FILE]\n"
-    "       ag-conformance --programs FILE.jsonl [--json FILE]\n";
+    "       ag-conformance --programs FILE.jsonl [--json FILE]\n"
+    "       ag-conformance --errors FILE.json [--op NAME] [--json FILE]\n";
 
 static int fail_usage(const char *what, const char *argument)
 {
@@ -16,35 +18,48 @@ static int fail_usage(const char *what, const char *argument)
     return 2;
 }
 
-int main(int argc, char **argv)
+typedef struct arguments {
+    options o;
+    const char *programs, *errors;
+    int n_folders; /* at the front of argv */
+} arguments;
+
+/* false with a message. */
+static bool read_arguments(arguments *a, int argc, char **argv)
 {
-    const char *programs = NULL;
-    options o = { .required = AG_CONFORMANCE_LISTS "/required.txt",
-                  .differs = AG_CONFORMANCE_LISTS "/differs-2.13.txt" };
     const struct {
         const char *name;
         const char **value;
-    } valued[] = { { "--op", &o.op },          { "--dtype", &o.dtype },       { "--json", &o.json },
-                   { "--dump", &o.dump },      { "--required", &o.required }, { "--differs", &o.differs },
-                   { "--programs", &programs } };
-    int n = 0;
+    } valued[] = { { "--op", &a->o.op },           { "--dtype", &a->o.dtype },       { "--json", &a->o.json },
+                   { "--dump", &a->o.dump },       { "--required", &a->o.required }, { "--differs", &a->o.differs },
+                   { "--programs", &a->programs }, { "--errors", &a->errors } };
     for (int i = 1; i < argc; i++) {
         if (argv[i][0] != '-') {
-            argv[n++] = argv[i];
+            argv[a->n_folders++] = argv[i];
             continue;
         }
         if (strcmp(argv[i], "--list-unsupported") == 0) {
-            o.list_unsupported = true;
+            a->o.list_unsupported = true;
             continue;
         }
-        if (strcmp(argv[i], "--help") == 0) return fputs(usage, stdout), 0;
         size_t k = 0;
         while (k < sizeof valued / sizeof *valued && strcmp(argv[i], valued[k].name)) k++;
-        if (k == sizeof valued / sizeof *valued) return fail_usage("there is no option", argv[i]);
-        if (i + 1 == argc) return fail_usage("a value is missing after", argv[i]);
+        if (k == sizeof valued / sizeof *valued) return fail_usage("there is no option", argv[i]), false;
+        if (i + 1 == argc) return fail_usage("a value is missing after", argv[i]), false;
         *valued[k].value = argv[++i];
     }
-    if (programs && !n) return run_programs(programs, o.json);
-    if (!n || programs) return fail_usage("one or more folders or one file of programs", "must be named");
-    return run_opinfo(&o, n, argv);
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    arguments a = { .o = { .required = AG_CONFORMANCE_LISTS "/required.txt",
+                           .differs = AG_CONFORMANCE_LISTS "/differs-2.13.txt" } };
+    if (argc == 2 && strcmp(argv[1], "--help") == 0) return fputs(usage, stdout), 0;
+    if (!read_arguments(&a, argc, argv)) return 2;
+    if ((a.n_folders > 0) + (a.programs != NULL) + (a.errors != NULL) != 1)
+        return fail_usage("name folders, or a file of programs,", "or one of refused calls");
+    if (a.programs) return run_programs(a.programs, a.o.json);
+    if (a.errors) return run_refusals(&a.o, a.errors);
+    return run_opinfo(&a.o, a.n_folders, argv);
 }

@@ -1,11 +1,11 @@
 /* opinfo_case.c - one recorded call: made, and everything about it compared; see opinfo.h. */
 #include "compare.h"
+#include "differs.h"
 #include "opinfo.h"
 #include "values.h"
 
 #include "autograd/op.h"
 
-#include <fnmatch.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,13 +80,11 @@ static ag_variable *named_tensor(run *r, const char *object, const char *id)
 /* Today's PyTorch answers otherwise. */
 static bool is_left_out(run *r, const char *id)
 {
-    char name[256], entry[256], pattern[256];
+    char name[256];
     snprintf(name, sizeof name, "%s/%s", r->c->name, id);
-    for (char **line = r->c->differs->at; *line; line++) {
-        if (sscanf(*line, "%255s %255s", entry, pattern) != 2 || strcmp(entry, r->c->entry)) continue;
-        if (fnmatch(pattern, name, 0) == 0) return r->c->n_differ++, true;
-    }
-    return false;
+    bool out = differs_today(r->c->differs, r->c->entry, name);
+    r->c->n_differ += out;
+    return out;
 }
 
 static bool compare_with(run *r, const char *label, ag_variable *got, ag_variable *want, ag_variable *ref,
