@@ -53,6 +53,7 @@
 
 /* Modules, and what trains and keeps them. */
 #include <argent/clip_grad.h>
+#include <argent/containers.h>
 #include <argent/criterion.h>
 #include <argent/init.h>
 #include <argent/layers.h>

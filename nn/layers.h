@@ -6,33 +6,9 @@
  */
 #ifndef ARGENT_LAYERS_H
 #define ARGENT_LAYERS_H
-#include <argent/module.h>
+#include <argent/containers.h>
 
 AG_BEGIN_DECLS
-
-/* x -> the last module(... the first module(x)); the modules are named "0", "1", ... and taken over. Any number of
- * them; one that failed (NULL) makes it fail. A struct of yours goes in as &net->base. */
-AG_API ag_module *ag_nn_sequential_of(int64_t n, ag_module *const *modules);
-/* The list begins with a NULL, so that there is a list where there are no modules. */
-#ifdef __cplusplus
-AG_END_DECLS
-inline ag_module *ag_nn_sequential_list(std::initializer_list<ag_module *> list)
-{
-    return ag_nn_sequential_of((int64_t)list.size() - 1, list.begin() + 1);
-}
-#define ag_nn_sequential(...) ag_nn_sequential_list({ nullptr, __VA_ARGS__ })
-AG_BEGIN_DECLS
-#else
-#define ag_nn_sequential(...) AG_SEQUENTIAL_(AG_PASTE(ag_modules_, __COUNTER__), __VA_ARGS__)
-#define AG_SEQUENTIAL_(list, ...)                                                 \
-    __extension__({                                                               \
-        ag_module *const list[] = { NULL, __VA_ARGS__ };                          \
-        ag_nn_sequential_of((int64_t)(sizeof list / sizeof *list) - 1, list + 1); \
-    })
-#endif
-/* sequential.append(module): one more at the end, taken over also where it is refused. */
-#define ag_nn_append(sequential, module) ag_module_append(AG_MODULE(sequential), AG_MODULE(module))
-AG_API bool ag_module_append(ag_module *sequential, ag_module *module);
 
 /* y = x weight^T + bias: (*, in_features) -> (*, out_features). weight (out, in), bias (out) */
 #define AG_ARGS_nn_linear(must, may)                                                                        \

@@ -142,13 +142,25 @@ bool ag_module_add_child(ag_module *m, const char *name, ag_module *child)
     return true;
 }
 
+ag_module *ag__module_take_child(ag_module *m, int64_t i)
+{
+    struct ag_module_parts *parts = m->parts;
+    ag_part *p = &parts->at[i];
+    ag_module *child = p->child;
+    free(p->name);
+    memmove(p, p + 1, (size_t)(--parts->n - i) * sizeof *p);
+    child->parts->owners--;
+    ag__module_changed();
+    return child;
+}
+
 static bool refuse_variable(ag_module *m)
 {
     m->parts->failed = true;
     return false;
 }
 
-static bool add_variable(ag_module *m, ag_part_kind kind, const char *name, ag_variable *x)
+static bool add_variable(ag_module *m, ag_part_kind kind, const char *name, ag_variable *x, bool saved)
 {
     if (!x) ag__fail(AG_EINVAL, "%s: %s %s is NULL", ag__module_type(m), kind_name[kind], name ? name : "");
     if (x && x->tensor.wrapped)
@@ -158,6 +170,7 @@ static bool add_variable(ag_module *m, ag_part_kind kind, const char *name, ag_v
     ag_part old, *p = x ? place(m, kind, name, &old) : NULL;
     if (!p) return refuse_variable(m);
     p->variable = x == AG_NONE ? NULL : ag_retain(x);
+    p->passing = !saved;
     let_go(&old);
     ag__module_changed();
     return true;
@@ -180,14 +193,15 @@ bool ag_module_add_parameter(ag_module *m, const char *name, ag_variable *x)
                  ag__module_type(m), name ? name : "", ag_dtype_name((ag_dtype)x->tensor.dtype));
         return refuse_variable(m);
     }
-    if (!add_variable(m, AG_PART_PARAMETER, name, x)) return false;
+    if (!add_variable(m, AG_PART_PARAMETER, name, x, true)) return false;
     if (is_there) x->requires_grad = true;
     return true;
 }
 
-bool ag_module_add_buffer(ag_module *m, const char *name, ag_variable *x)
+bool ag_module_add_buffer_call(const struct ag_module_add_buffer_args *a)
 {
-    return ag__module_given("add_buffer", m) && add_variable(m, AG_PART_BUFFER, name, x);
+    return ag__module_given("add_buffer", a->module) &&
+           add_variable(a->module, AG_PART_BUFFER, a->name, a->buffer, a->persistent);
 }
 
 bool ag_module_done(ag_module *m)

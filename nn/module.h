@@ -61,21 +61,30 @@ struct ag_module {
     ((Type *)ag_module_new(sizeof(Type) + 0 * sizeof(char[offsetof(Type, base) == 0 ? 1 : -1]), #Type, forward))
 /* m->field = part, which becomes m's under the name "field". A child is taken over, also where it is refused; one
  * module may stand in several places. A parameter is held, and from now on wants a gradient; AG_NONE is a parameter
- * that is not there (a missing bias). A buffer is held: state that is no parameter. Given again, a name gets the new
- * part and lets go of the old one. */
+ * that is not there (a missing bias). A buffer is held: state that is no parameter; AG_BUFFER(m, field, x, false) is
+ * one that is not saved, no part of the state dict (persistent=False). Given again, a name gets the new part and lets
+ * go of the old one. */
 #define AG_CHILD(m, field, module) \
     AG_PART_(m, field, module, ag_module_add_child, AG_MODULE, AG_PASTE(ag_part_, __COUNTER__))
 #define AG_PARAMETER(m, field, x) \
     AG_PART_(m, field, x, ag_module_add_parameter, AG_ITSELF_, AG_PASTE(ag_part_, __COUNTER__))
-#define AG_BUFFER(m, field, x) AG_PART_(m, field, x, ag_module_add_buffer, AG_ITSELF_, AG_PASTE(ag_part_, __COUNTER__))
+#define AG_BUFFER(m, field, ...) \
+    AG_PICK_MODULE_(__VA_ARGS__, AG_BUFFER2_, AG_BUFFER1_, 0)(m, field, AG_PASTE(ag_part_, __COUNTER__), __VA_ARGS__)
 /* m, checked. */
 #define AG_MODULE_DONE(m) (ag_module_done(AG_MODULE(m)) ? (m) : NULL)
 
-#define AG_ITSELF_(x) (x)
+#define AG_ITSELF_(x)                    (x)
+#define AG_PICK_MODULE_(a, b, pick, ...) pick
 #define AG_PART_(m, field_, part, add, as, name_)                       \
     __extension__({                                                     \
         __typeof__((m)->field_) name_ = (part);                         \
         if (add(AG_MODULE(m), #field_, as(name_))) (m)->field_ = name_; \
+    })
+#define AG_BUFFER1_(m, field, name, x) AG_BUFFER2_(m, field, name, x, true)
+#define AG_BUFFER2_(m, field_, name_, x, persistent)                                             \
+    __extension__({                                                                              \
+        __typeof__((m)->field_) name_ = (x);                                                     \
+        if (ag_module_add_buffer(AG_MODULE(m), #field_, name_, persistent)) (m)->field_ = name_; \
     })
 /* A module, or a struct that begins with one, as a Module *; anything else does not compile. */
 #define AG_MODULE(m) ((ag_module *)(true ? (void *)(m) : (void *)&(m)->base))
@@ -88,7 +97,11 @@ AG_API bool ag_module_done(ag_module *m);
  *     ag_module_add_parameter(net->decoder, "weight", ag_get_parameter(net->encoder, "weight")); */
 AG_API bool ag_module_add_child(ag_module *m, const char *name, ag_module *child);
 AG_API bool ag_module_add_parameter(ag_module *m, const char *name, ag_variable *x);
-AG_API bool ag_module_add_buffer(ag_module *m, const char *name, ag_variable *x);
+#define AG_TYPE_Module ag_module *
+#define AG_ARGS_module_add_buffer(must, may) \
+    must(Module, module) must(Str, name) must(Tensor, buffer) may(Bool, persistent, true)
+#define ag_module_add_buffer(...) AG_CALL(module_add_buffer, __VA_ARGS__)
+AG_DECLARE_AS(module_add_buffer, bool)
 
 /* Frees m and all its parts. NULL is fine; a module that is part of another one stays until that goes. */
 #define ag_module_free(m) ag_module_free_(AG_MODULE(m))
@@ -106,11 +119,10 @@ AG_API ag_variable *ag_module_criterion(ag_module *m, ag_variable *input, ag_var
 
 /* ag_train(m), ag_train(m, false), ag_eval(m): sets .training of m and of all below it (dropout looks at it).
  * false: with an error. */
-#define ag_train(...)                    AG_PICK_MODULE_(__VA_ARGS__, ag_train2_, ag_train1_, 0)(__VA_ARGS__)
-#define ag_train1_(m)                    ag_module_train(AG_MODULE(m), true)
-#define ag_train2_(m, mode)              ag_module_train(AG_MODULE(m), mode)
-#define ag_eval(m)                       ag_module_train(AG_MODULE(m), false)
-#define AG_PICK_MODULE_(a, b, pick, ...) pick
+#define ag_train(...)       AG_PICK_MODULE_(__VA_ARGS__, ag_train2_, ag_train1_, 0)(__VA_ARGS__)
+#define ag_train1_(m)       ag_module_train(AG_MODULE(m), true)
+#define ag_train2_(m, mode) ag_module_train(AG_MODULE(m), mode)
+#define ag_eval(m)          ag_module_train(AG_MODULE(m), false)
 AG_API bool ag_module_train(ag_module *m, bool mode);
 
 /* ---- what is in it ---- */
@@ -166,7 +178,6 @@ AG_API bool ag_module_apply_(ag_module *m, ag_module_function *function, void *u
 
 /* m.zero_grad(): ag_zero_grad(m), or ag_zero_grad(m, .set_to_none = false) to fill the gradients with zeros instead
  * of dropping them. */
-#define AG_TYPE_Module                      ag_module *
 #define AG_ARGS_module_zero_grad(must, may) must(Module, module) may(Bool, set_to_none, true)
 #define ag_zero_grad(...)                   AG_PICK_MODULE_(__VA_ARGS__, ag_zero_grad2_, ag_zero_grad1_, 0)(__VA_ARGS__)
 #define ag_zero_grad1_(m)                   AG_CALL(module_zero_grad, AG_MODULE(m))

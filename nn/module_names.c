@@ -78,7 +78,7 @@ static bool walk(ag_name_table *t, ag_module *m, const char *prefix, int depth)
             if (p->kind != kind || !p->variable) continue;
             if (!known(&t->list[named], NULL, p->variable) && !enter(t, named, prefix, p->name, m, p->variable))
                 return false;
-            if (!enter(t, AG_NAMED_STATE, prefix, p->name, m, p->variable)) return false;
+            if (!p->passing && !enter(t, AG_NAMED_STATE, prefix, p->name, m, p->variable)) return false;
         }
     }
     for (int64_t i = 0; i < parts->n; i++) {
@@ -184,46 +184,50 @@ bool ag_module_named(ag_module *m, ag_named_kind kind, ag_named *at)
     return true;
 }
 
-static const ag_name_entry *sought(ag_module *m, ag_named_kind kind, const char *what, const char *name)
+ag_module *ag__module_child(const ag_module *m, const char *name, size_t length)
 {
-    const ag_name_table *t = ag__module_given(what, m) ? ag__module_names(m) : NULL;
-    if (!t) return NULL;
-    /* by every name that leads to it, so parameters and buffers are looked for in the state */
-    const ag_name_list *list = &t->list[kind == AG_NAMED_MODULES ? AG_NAMED_MODULES : AG_NAMED_STATE];
-    for (int64_t i = 0; name && i < list->n; i++)
-        if (strcmp(t->text + list->at[i].name, name) == 0 &&
-            (kind == AG_NAMED_MODULES || known(&t->list[kind], NULL, list->at[i].variable)))
-            return &list->at[i];
-    return ag__fail(AG_EINVAL, "%s has no %s named '%s'", ag__module_type(m), what, name ? name : "");
+    for (int64_t i = 0; i < m->parts->n; i++) {
+        const ag_part *p = &m->parts->at[i];
+        if (p->kind == AG_PART_CHILD && strncmp(p->name, name, length) == 0 && !p->name[length]) return p->child;
+    }
+    return NULL;
 }
-
-/* Step by step, since a module that is shared has several names and the table only its first. */
-ag_module *ag_module_get_submodule(ag_module *m, const char *name)
+/* The module that the first `length` bytes of a name lead to; NULL if there is none. Step by step, since a module that
+ * is shared has several names and the table only its first. */
+static ag_module *follow(ag_module *m, const char *name, size_t length)
 {
-    if (!ag__module_given("submodule", m)) return NULL;
-    const ag_module *root = m;
-    for (const char *rest = name; rest && *rest;) {
-        size_t length = strcspn(rest, ".");
-        ag_module *next = NULL;
-        for (int64_t i = 0; !next && i < m->parts->n; i++) {
-            const ag_part *p = &m->parts->at[i];
-            if (p->kind == AG_PART_CHILD && strncmp(p->name, rest, length) == 0 && !p->name[length]) next = p->child;
-        }
-        if (!next) return ag__fail(AG_EINVAL, "%s has no submodule named '%s'", ag__module_type(root), name);
-        m = next;
-        rest += length + (rest[length] == '.');
+    for (const char *rest = name, *end = name + length; m && rest < end;) {
+        size_t step = strcspn(rest, ".");
+        m = ag__module_child(m, rest, step);
+        rest += step + 1;
     }
     return m;
 }
 
-ag_variable *ag_module_get_parameter(ag_module *m, const char *name)
+ag_module *ag_module_get_submodule(ag_module *m, const char *name)
 {
-    const ag_name_entry *e = sought(m, AG_NAMED_PARAMETERS, "parameter", name);
-    return e ? e->variable : NULL;
+    if (!ag__module_given("submodule", m)) return NULL;
+    ag_module *found = name ? follow(m, name, strlen(name)) : m;
+    return found ? found : ag__fail(AG_EINVAL, "%s has no submodule named '%s'", ag__module_type(m), name);
 }
 
+static ag_variable *get_variable(ag_module *m, ag_part_kind kind, const char *what, const char *name)
+{
+    if (!ag__module_given(what, m)) return NULL;
+    if (!name) name = "";
+    const char *dot = strrchr(name, '.'), *last = dot ? dot + 1 : name;
+    const ag_module *owner = dot ? follow(m, name, (size_t)(dot - name)) : m;
+    for (int64_t i = 0; owner && i < owner->parts->n; i++) {
+        const ag_part *p = &owner->parts->at[i];
+        if (p->kind == kind && p->variable && strcmp(p->name, last) == 0) return p->variable;
+    }
+    return ag__fail(AG_EINVAL, "%s has no %s named '%s'", ag__module_type(m), what, name);
+}
+ag_variable *ag_module_get_parameter(ag_module *m, const char *name)
+{
+    return get_variable(m, AG_PART_PARAMETER, "parameter", name);
+}
 ag_variable *ag_module_get_buffer(ag_module *m, const char *name)
 {
-    const ag_name_entry *e = sought(m, AG_NAMED_BUFFERS, "buffer", name);
-    return e ? e->variable : NULL;
+    return get_variable(m, AG_PART_BUFFER, "buffer", name);
 }

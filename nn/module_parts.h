@@ -10,10 +10,12 @@
 enum { AG_MODULE_DEPTH = 1000 };
 
 typedef enum { AG_PART_CHILD, AG_PART_PARAMETER, AG_PART_BUFFER } ag_part_kind;
+typedef enum { AG_NO_CONTAINER, AG_SEQUENTIAL, AG_MODULE_LIST, AG_MODULE_DICT } ag_container;
 
 typedef struct ag_part {
     char *name; /* owned */
     ag_part_kind kind;
+    bool passing; /* a buffer that is not saved: no part of the state dict */
     union {
         ag_module *child;
         ag_variable *variable;
@@ -25,7 +27,8 @@ typedef struct ag_name_table ag_name_table; /* module_names.c */
 struct ag_module_parts {
     ag_part *at;
     int64_t n, max;
-    int32_t owners;       /* how many modules it is a part of */
+    int32_t owners; /* how many modules it is a part of */
+    ag_container container;
     bool failed;          /* a part could not be added: AG_MODULE_DONE tells */
     ag_module *link;      /* in the list of those being freed */
     ag_name_table *names; /* as last asked for; older ones behind it */
@@ -33,6 +36,17 @@ struct ag_module_parts {
 
 /* m's own parameter or buffer of that name; AG_NONE if there is none. */
 ag_variable *ag__module_variable(const ag_module *m, const char *name);
+
+/* The first part from number `part` on that is a child; the number of parts, where there is none. */
+static inline int64_t ag__next_child(const ag_module *m, int64_t part)
+{
+    while (part < m->parts->n && m->parts->at[part].kind != AG_PART_CHILD) part++;
+    return part;
+}
+/* m's child of the name that is `length` bytes long; NULL if there is none. */
+ag_module *ag__module_child(const ag_module *m, const char *name, size_t length);
+/* Takes part i, a child, out of m: the child, which is the caller's unless it is a part elsewhere, too. */
+ag_module *ag__module_take_child(ag_module *m, int64_t i);
 
 static inline const char *ag__module_type(const ag_module *m) { return m->type ? m->type : "Module"; }
 

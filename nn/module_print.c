@@ -14,6 +14,7 @@
 #include "tensor/fail.h"
 
 #include <ctype.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,6 +66,38 @@ static char *extra_text(const ag_module *m, char *few, size_t room)
     return text;
 }
 
+/* Whether two modules print alike; children by their names and lines. */
+static bool alike(sink *s, const ag_module *a, const ag_module *b, int depth)
+{
+    if (a == b) return true;
+    if (strcmp(ag__module_type(a), ag__module_type(b)) || depth > AG_MODULE_DEPTH) return false;
+    char few[2][256], *extra_a = extra_text(a, few[0], sizeof few[0]), *extra_b = extra_text(b, few[1], sizeof few[1]);
+    s->failed |= !extra_a || !extra_b;
+    bool same = extra_a && extra_b && strcmp(extra_a, extra_b) == 0;
+    if (extra_a != few[0]) free(extra_a);
+    if (extra_b != few[1]) free(extra_b);
+    int64_t i = ag__next_child(a, 0), k = ag__next_child(b, 0);
+    while (same && i < a->parts->n && k < b->parts->n) {
+        const ag_part *p = &a->parts->at[i], *q = &b->parts->at[k];
+        same = strcmp(p->name, q->name) == 0 && alike(s, p->child, q->child, depth + 1);
+        i = ag__next_child(a, i + 1);
+        k = ag__next_child(b, k + 1);
+    }
+    return same && i == a->parts->n && k == b->parts->n;
+}
+
+/* How many children of m from part i on print alike, one behind the other: a ModuleList shows them on one line. */
+static int64_t count_alike(sink *s, const ag_module *m, int64_t i, int depth)
+{
+    int64_t n = 1;
+    if (m->parts->container != AG_MODULE_LIST) return n;
+    for (int64_t k = i; (k = ag__next_child(m, k + 1)) < m->parts->n; n++)
+        if (!alike(s, m->parts->at[i].child, m->parts->at[k].child, depth)) break;
+    return n;
+}
+
+static void print_children(sink *s, const ag_module *m, int depth);
+
 /* Every line but the first is indented. */
 static void print(sink *s, const ag_module *m, int depth)
 {
@@ -78,8 +111,7 @@ static void print(sink *s, const ag_module *m, int depth)
         s->failed = true;
         return;
     }
-    bool children = false;
-    for (int64_t i = 0; i < m->parts->n; i++) children |= m->parts->at[i].kind == AG_PART_CHILD;
+    bool children = ag__next_child(m, 0) < m->parts->n;
     put(s, ag__module_type(m));
     put(s, "(");
     if (!children && !strchr(extra, '\n')) {
@@ -88,18 +120,32 @@ static void print(sink *s, const ag_module *m, int depth)
     } else {
         s->indent += INDENT;
         if (*extra) put_lines(s, extra);
-        for (int64_t i = 0; i < m->parts->n; i++) {
-            const ag_part *p = &m->parts->at[i];
-            if (p->kind != AG_PART_CHILD) continue;
-            put_lines(s, "(");
-            put(s, p->name);
-            put(s, "): ");
-            print(s, p->child, depth + 1);
-        }
+        print_children(s, m, depth + 1);
         s->indent -= INDENT;
         put_lines(s, ")");
     }
     if (extra != few) free(extra);
+}
+
+static void print_children(sink *s, const ag_module *m, int depth)
+{
+    for (int64_t i = ag__next_child(m, 0); i < m->parts->n; i = ag__next_child(m, i + 1)) {
+        const ag_module *child = m->parts->at[i].child;
+        const int64_t n = count_alike(s, m, i, depth);
+        put_lines(s, "(");
+        put(s, m->parts->at[i].name);
+        for (int64_t k = 1; k < n; k++) i = ag__next_child(m, i + 1);
+        if (n > 1) {
+            char times[32];
+            snprintf(times, sizeof times, "): %" PRId64 " x ", n);
+            put(s, "-");
+            put(s, m->parts->at[i].name);
+            put(s, times);
+        } else {
+            put(s, "): ");
+        }
+        print(s, child, depth);
+    }
 }
 
 size_t ag_module_repr(ag_module *m, char *text, size_t room)

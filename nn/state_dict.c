@@ -1,12 +1,11 @@
-/* state_dict.c - the dictionary, and a module's state in it; see state_dict.h. */
-#include "nn/module_parts.h"
+/* state_dict.c - the dictionary; see state_dict.h. */
 #include "nn/safetensors_header.h"
 #include "nn/state_dict_internal.h"
+#include "tensor/allocator.h"
+#include "tensor/fail.h"
 
-#include <argent/copy.h>
 #include <argent/state_dict.h>
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -162,116 +161,4 @@ bool ag__state_dict_note(const ag_state_dict *d, int64_t i, const char **key, co
     *key = d->notes[i].key;
     *text = d->notes[i].text;
     return true;
-}
-
-/* ---- modules ---- */
-
-ag_state_dict *ag_module_state_dict(ag_module *m)
-{
-    if (!ag__module_given("state_dict", m)) return NULL;
-    ag_state_dict *d = ag_state_dict_new();
-    AG_SCOPE;
-    bool ok = d != NULL;
-    for (ag_named s = { 0 }; ok && ag_module_named(m, AG_NAMED_STATE, &s);)
-        ok = ag_state_dict_set(d, s.name, ag_detach(s.variable));
-    if (ok && !ag_error()) return d;
-    ag_state_dict_free(d);
-    return NULL;
-}
-
-/* A report that grows by pieces and is cut off where its room ends. */
-typedef struct report {
-    char text[AG_ERROR_BYTES - 64];
-    size_t n;
-    int lines;
-} report;
-
-static void say(report *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void say(report *r, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    int n = vsnprintf(r->text + r->n, sizeof r->text - r->n, format, args);
-    va_end(args);
-    if (n > 0) r->n += (size_t)n < sizeof r->text - r->n ? (size_t)n : sizeof r->text - 1 - r->n;
-}
-
-/* The names in `all` that `others` lacks. */
-static void find_lacking(report *r, const char *what, const ag_state_dict *all, const ag_state_dict *others)
-{
-    int n = 0;
-    for (ag_state_item s = { 0 }; ag_state_dict_next(all, &s);) {
-        if (find(others, s.name)) continue;
-        if (!n++)
-            say(r, "\n\t%s key(s) in state_dict: \"%s\"", what, s.name);
-        else
-            say(r, ", \"%s\"", s.name);
-    }
-    if (n) say(r, ". ");
-    r->lines += n;
-}
-static void find_mismatches(report *r, const ag_state_dict *own, const ag_state_dict *d)
-{
-    for (ag_state_item s = { 0 }; ag_state_dict_next(own, &s);) {
-        const ag_variable *x = ag_state_dict_get(d, s.name);
-        char is[AG_TEXT], wants[AG_TEXT];
-        if (!x) continue;
-        if (!ag__same_sizes(&x->tensor, &s.variable->tensor))
-            say(r,
-                "\n\tsize mismatch for %s: copying a param with shape torch.Size(%s) from checkpoint, the shape in "
-                "current model is torch.Size(%s).",
-                s.name, ag__shape_text(x->tensor.ndim, x->tensor.size, is, sizeof is),
-                ag__shape_text(s.variable->tensor.ndim, s.variable->tensor.size, wants, sizeof wants));
-        else if (ag__overlaps_itself(&s.variable->tensor) || ag__overlap(&s.variable->tensor, &x->tensor) == 2)
-            say(r, "\n\t%s: elements of it lie in one place; clone() it first.", s.name);
-        else
-            continue;
-        r->lines++;
-    }
-}
-
-static bool load(ag_module *m, const ag_state_dict *own, const ag_state_dict *d, bool strict)
-{
-    report r = { .n = 0 };
-    if (strict) {
-        find_lacking(&r, "Missing", own, d);
-        find_lacking(&r, "Unexpected", d, own);
-    }
-    find_mismatches(&r, own, d);
-    if (r.lines) return ag__fail(AG_EINVAL, "Error(s) in loading state_dict for %s:%s", ag__module_type(m), r.text);
-    for (ag_state_item s = { 0 }; ag_state_dict_next(own, &s);) {
-        ag_variable *x = ag_state_dict_get(d, s.name);
-        if (x && !ag_copy_(s.variable, x)) return false;
-    }
-    return true;
-}
-
-bool ag_module_load_state_dict_call(const struct ag_module_load_state_dict_args *a)
-{
-    if (!ag__module_given("load_state_dict", a->module)) return false;
-    if (!a->dict) return ag__fail(AG_EINVAL, "load_state_dict: the dictionary is NULL");
-    if (!ag__may_change(ag__thread())) return false;
-    ag_state_dict *own = ag_module_state_dict(a->module); /* shares the module's memory: what is copied there is here */
-    if (!own) return false;
-    AG_SCOPE;
-    AG_NO_GRAD;
-    bool ok = load(a->module, own, a->dict, a->strict);
-    ag_state_dict_free(own);
-    return ok;
-}
-
-bool ag_module_save(ag_module *m, const char *path)
-{
-    ag_state_dict *d = ag_module_state_dict(m);
-    bool ok = d && ag_save(d, path);
-    ag_state_dict_free(d);
-    return ok;
-}
-bool ag_module_load_call(const struct ag_module_load_args *a)
-{
-    if (!ag__module_given("load", a->module)) return false;
-    ag_state_dict *d = ag_load(a->path);
-    bool ok = d && ag_nn_load_state_dict(a->module, d, a->strict);
-    ag_state_dict_free(d);
-    return ok;
 }

@@ -51,8 +51,8 @@ AG_API ag_state_dict *ag_load(const char *path);
 
 /* ---- modules ---- */
 
-/* m.state_dict(): parameters and buffers under PyTorch's names ("conv1.0.weight").
- * The Variables share the module's memory. */
+/* m.state_dict(): parameters and buffers (but those that are not saved) under PyTorch's names ("conv1.0.weight"), what
+ * is shared under each of its names. The Variables share the module's memory. */
 #define ag_nn_state_dict(m) ag_module_state_dict(AG_MODULE(m))
 AG_API ag_state_dict *ag_module_state_dict(ag_module *m);
 /* m.load_state_dict(dict): copies the numbers into m's parameters and buffers, converting types. Either all are
@@ -62,6 +62,15 @@ AG_API ag_state_dict *ag_module_state_dict(ag_module *m);
 #define AG_TYPE_StateDict                         const ag_state_dict *
 #define ag_nn_load_state_dict(m, ...)             AG_CALL(module_load_state_dict, AG_MODULE(m), __VA_ARGS__)
 AG_DECLARE_AS(module_load_state_dict, bool)
+/* What a load of dict into m would pass over, one after the other, in PyTorch's order: m's names that dict lacks,
+ * dict's that m lacks.
+ *
+ *     for (ag_named k = { 0 }; ag_nn_missing_keys(net, dict, &k);) printf("missing: %s\n", k.name);
+ *     for (ag_state_item k = { 0 }; ag_nn_unexpected_keys(net, dict, &k);) printf("unexpected: %s\n", k.name); */
+#define ag_nn_missing_keys(m, dict, at)    ag_module_missing_keys(AG_MODULE(m), dict, at)
+#define ag_nn_unexpected_keys(m, dict, at) ag_module_unexpected_keys(AG_MODULE(m), dict, at)
+AG_API bool ag_module_missing_keys(ag_module *m, const ag_state_dict *dict, ag_named *at);
+AG_API bool ag_module_unexpected_keys(ag_module *m, const ag_state_dict *dict, ag_state_item *at);
 
 #define ag_nn_save(m, path) ag_module_save(AG_MODULE(m), path)
 AG_API bool ag_module_save(ag_module *m, const char *path);

@@ -287,7 +287,7 @@ START_TEST(a_sequential_grows_by_append)
     SHAPE(ag_forward(net, x), 6);
     REFUSED(ag_nn_append(net, ag_nn_linear(-1, 1)), "Linear: in_features");
     REFUSED(ag_nn_append(ag_get_submodule(net, "0"), ag_nn_relu()), "append: Flatten is not a Sequential");
-    REFUSED(ag_nn_append((Module *)NULL, ag_nn_relu()), "add_child: the module is NULL");
+    REFUSED(ag_nn_append((Module *)NULL, ag_nn_relu()), "append: the module is NULL");
     SHAPE(ag_forward(net, x), 6);
     REFUSED(ag_nn_sequential(ag_nn_relu(), ag_nn_linear(-1, 1), ag_nn_relu()), "Linear: in_features");
     ag_module_free(net);

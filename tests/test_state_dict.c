@@ -191,7 +191,13 @@ static const struct {
     { "mean:2 0.weight:3,2 2.weight:2,3", true,
       "Error(s) in loading state_dict for Sequential:\n\tMissing key(s) in state_dict: \"0.bias\". " },
     { "mean:2 0.weight:3,2 0.bias:3 2.weight:2,3 2.bias:2 1.x:1", true,
-      "Error(s) in loading state_dict for Sequential:\n\tUnexpected key(s) in state_dict: \"2.bias\", \"1.x\". " },
+      "Error(s) in loading state_dict for Sequential:\n\tUnexpected key(s) in state_dict: \"1.x\", \"2.bias\". " },
+    { "0.weight:3,2 z.y.x:1 0.weight.q:1 1:1 1.0:1 1.0.a:1 mean.x:2 2.b:1 mean2:1 0.bias:1", true,
+      "Error(s) in loading state_dict for Sequential:\n\tMissing key(s) in state_dict: \"mean\", \"2.weight\". "
+      "\n\tUnexpected key(s) in state_dict: \"z.y.x\", \"1\", \"mean.x\", \"mean2\", \"0.weight.q\", \"1.0\", "
+      "\"1.0.a\", "
+      "\"2.b\". \n\tsize mismatch for 0.bias: copying a param with shape torch.Size([1]) from checkpoint, the shape in "
+      "current model is torch.Size([3])." },
     { "0.bias:4 3.weight:2 mean:2", true,
       "Error(s) in loading state_dict for Sequential:\n\tMissing key(s) in state_dict: \"0.weight\", \"2.weight\". "
       "\n\tUnexpected key(s) in state_dict: \"3.weight\". \n\tsize mismatch for 0.bias: copying a param with shape "
@@ -225,6 +231,88 @@ START_TEST(what_does_not_fit_is_listed_and_nothing_is_loaded)
         ag_state_dict_free(dict);
         ag_module_free(net);
     }
+}
+END_TEST
+
+START_TEST(what_a_load_passes_over_can_be_asked_for)
+{
+    Module *net = net_new(AG_FLOAT32);
+    StateDict *dict = dict_of("0.weight:3,2 z.y.x:1 0.weight.q:1 1:1 1.0:1 1.0.a:1 mean.x:2 2.b:1 mean2:1");
+    char missing[200] = "", unexpected[200] = "";
+    OK(ag_nn_load_state_dict(net, dict, .strict = false));
+    for (ag_named k = { 0 }; ag_nn_missing_keys(net, dict, &k);) strcat(strcat(missing, k.name), " ");
+    for (ag_state_item k = { 0 }; ag_nn_unexpected_keys(net, dict, &k);) {
+        strcat(strcat(unexpected, k.name), " ");
+        ck_assert_ptr_eq(k.variable, ag_state_dict_get(dict, k.name));
+    }
+    ck_assert_str_eq(missing, "mean 0.bias 2.weight ");
+    ck_assert_str_eq(unexpected, "z.y.x 1 mean.x mean2 0.weight.q 1.0 1.0.a 2.b "); /* module by module */
+    ag_state_dict_free(dict);
+
+    dict = ag_nn_state_dict(net);
+    ck_assert(!ag_nn_missing_keys(net, dict, &(ag_named){ 0 }));
+    ck_assert(!ag_nn_unexpected_keys(net, dict, &(ag_state_item){ 0 }));
+    REFUSED(ag_nn_unexpected_keys(net, dict, NULL), "unexpected_keys: the place is NULL");
+    REFUSED(ag_nn_missing_keys((Module *)NULL, dict, &(ag_named){ 0 }), "the module is NULL");
+    REFUSED(ag_nn_unexpected_keys((Module *)NULL, dict, &(ag_state_item){ 0 }), "the module is NULL");
+    ag_state_dict_free(dict);
+    ag_module_free(net);
+}
+END_TEST
+
+START_TEST(a_buffer_that_is_not_saved_is_neither_in_the_state_nor_loaded)
+{
+    Module *net = ag_nn_sequential(ag_nn_identity()), *inner = ag_nn_at(net, 0);
+    OK(ag_module_add_buffer(inner, "mean", ag_zeros(AG_SHAPE(2))));
+    OK(ag_module_add_buffer(inner, "cache", ag_zeros(AG_SHAPE(2)), .persistent = false));
+    char names[100] = "";
+    for (ag_named b = { 0 }; ag_named_buffers(net, &b);) strcat(strcat(names, b.name), " ");
+    ck_assert_str_eq(names, "0.mean 0.cache ");
+    VALUES(ag_get_buffer(net, "0.cache"), 0, 0);
+    StateDict *dict = ag_nn_state_dict(net);
+    ck_assert_int_eq(ag_state_dict_size(dict), 1);
+    ck_assert_ptr_nonnull(ag_state_dict_get(dict, "0.mean"));
+    OK(ag_state_dict_set(dict, "0.cache", ag_ones(AG_SHAPE(2))));
+    REFUSED(ag_nn_load_state_dict(net, dict), "Unexpected key(s) in state_dict: \"0.cache\". ");
+    OK(ag_nn_load_state_dict(net, dict, false));
+    VALUES(ag_get_buffer(net, "0.cache"), 0, 0);
+    OK(ag_module_double(net)); /* but it is the module's in all else */
+    ck_assert_int_eq(ag_dtype_of(ag_get_buffer(net, "0.cache")), AG_FLOAT64);
+    OK(ag_module_add_buffer(inner, "cache", ag_zeros(AG_SHAPE(2)))); /* given again, as one that is saved */
+    OK(ag_nn_load_state_dict(net, dict));
+    VALUES(ag_get_buffer(net, "0.cache"), 1, 1);
+    ag_state_dict_free(dict);
+    ag_module_free(net);
+}
+END_TEST
+
+START_TEST(a_number_saved_with_one_dimension_is_loaded_into_none)
+{
+    Module *net = ag_nn_identity();
+    OK(ag_module_add_parameter(net, "s", ag_zeros(AG_SCALAR_SHAPE)));
+    StateDict *one = dict_of("s:1"), *two = dict_of("s:2");
+    OK(ag_nn_load_state_dict(net, one));
+    VALUES(ag_get_parameter(net, "s"), 1);
+    REFUSED(ag_nn_load_state_dict(net, two),
+            "size mismatch for s: copying a param with shape torch.Size([2]) from checkpoint, the shape in current "
+            "model is torch.Size([]).");
+    ag_state_dict_free(one);
+    ag_state_dict_free(two);
+    ag_module_free(net);
+}
+END_TEST
+
+START_TEST(what_is_shared_is_loaded_under_each_of_its_names)
+{
+    Module *shared = ag_nn_linear(1, 1, .bias = false), *net = ag_nn_sequential(shared, shared);
+    StateDict *first = dict_of("0.weight:1,1"), *both = dict_of("0.weight:1,1 1.weight:1,1");
+    REFUSED(ag_nn_load_state_dict(net, first), "Missing key(s) in state_dict: \"1.weight\". ");
+    OK(ag_fill_(ag_state_dict_get(both, "1.weight"), 7)); /* the last one wins */
+    OK(ag_nn_load_state_dict(net, both));
+    VALUES(ag_get_parameter(net, "0.weight"), 7);
+    ag_state_dict_free(first);
+    ag_state_dict_free(both);
+    ag_module_free(net);
 }
 END_TEST
 
@@ -301,6 +389,8 @@ END_TEST
 SUPPORT_MAIN("state_dict", a_dictionary_keeps_the_order_in_which_names_came, a_dictionary_holds_its_variables,
              texts_go_beside_the_variables, many_names_are_found, what_a_dictionary_does_not_take,
              a_state_dict_shares_the_modules_memory, loading_copies_and_converts_and_leaves_the_variables_in_place,
-             what_does_not_fit_is_listed_and_nothing_is_loaded, a_long_list_of_what_is_missing_is_cut_off,
-             memory_that_overlaps_is_refused_before_anything_is_copied, while_an_error_stands_nothing_is_loaded,
-             when_memory_is_out_all_is_loaded_or_nothing)
+             what_does_not_fit_is_listed_and_nothing_is_loaded, what_a_load_passes_over_can_be_asked_for,
+             a_buffer_that_is_not_saved_is_neither_in_the_state_nor_loaded,
+             a_number_saved_with_one_dimension_is_loaded_into_none, what_is_shared_is_loaded_under_each_of_its_names,
+             a_long_list_of_what_is_missing_is_cut_off, memory_that_overlaps_is_refused_before_anything_is_copied,
+             while_an_error_stands_nothing_is_loaded, when_memory_is_out_all_is_loaded_or_nothing)

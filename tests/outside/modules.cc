@@ -28,6 +28,7 @@ static Net *net_new(double dropout)
     AG_CHILD(net, head, ag_nn_linear(32, 3, false));
     AG_PARAMETER(net, scale, ag_ones(AG_SHAPE(3)));
     AG_PARAMETER(net, shift, AG_NONE);
+    AG_BUFFER(net, mean, ag_zeros(AG_SHAPE(3)), false);
     AG_BUFFER(net, mean, ag_zeros(AG_SHAPE(3)));
     return AG_MODULE_DONE(net);
 }
@@ -55,6 +56,15 @@ int main()
     CHECK(ag_module_apply(net, count, &modules) && modules == 10);
     CHECK(ag_train(net) && ag_train(net, false) && ag_eval(net) && !net->body->training && ag_train(net));
     CHECK(ag_nn_append(net->body, ag_nn_identity()));
+    Module *list = ag_nn_module_list(ag_nn_relu(), ag_nn_tanh()), *empty = ag_nn_module_list();
+    CHECK(ag_nn_extend(list, ag_nn_relu(), ag_nn_identity()) && ag_nn_insert(list, 0, ag_nn_relu()));
+    CHECK(ag_nn_len(list) == 5 && ag_nn_at(list, -1) && ag_nn_len(empty) == 0);
+    ag_module_free(ag_nn_pop(list, 0));
+    Module *named = ag_nn_module_dict({ "a", ag_nn_relu() }, { "b", ag_nn_tanh() });
+    CHECK(ag_nn_update(named, { "c", ag_nn_relu() }) && ag_nn_len(named) == 3 && ag_get_submodule(named, "c"));
+    ag_module_free(list);
+    ag_module_free(empty);
+    ag_module_free(named);
     CHECK(ag_module_requires_grad_(net, false) && ag_module_requires_grad_(net));
     char text[1000];
     CHECK(ag_nn_repr(net, text, sizeof text) &&
