@@ -148,6 +148,7 @@ static bool run_kernel(ag_run *r, const void *caller)
     for (int i = 0; i < r->n_in && differentiable; i++) {
         if (!ag__wants(t, r->in[i])) continue;
         if (!op->node) return ag__fail(AG_EGRAPH, "the derivative for '%s' is not implemented", op->name);
+        if (!ag__view_refresh(t, r->in[i])) return false; /* it may be a leaf no more */
         r->wants_grad = true;
         if (r->in[i]->requires_grad) keeps |= op->keeps[i < AG_MAX_KEEPS ? i : AG_MAX_KEEPS - 1];
     }

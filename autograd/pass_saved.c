@@ -40,13 +40,14 @@ static bool has_history(const ag_node *n, uint32_t k)
 }
 
 /* Nothing that is saved has changed since. What a hook has packed is the hook's affair. */
-static bool check_saved(const ag_node *n)
+static bool check_saved(Thread *t, const ag_node *n)
 {
     if (n->freed) return ag__fail_freed();
     for (uint32_t i = 0; i < n->n_in; i++) {
         const ag_edge *e = &n->edge[i];
-        const ag_variable *x = e->saved;
+        ag_variable *x = e->saved;
         if (!x || ag__is_packed(x)) continue;
+        if (x->made_in != AG_MADE_PLAINLY && !ag__view_refresh(t, x)) return false;
         if (e->to && !(e->to & 1) && !x->grad_fn && !x->rehistoried)
             return ag__fail(AG_EGRAPH, "Trying to use a saved tensor that has been detached in-place, i.e. with "
                                        ".detach_().This is not supported, please use out-of-place `.detach()` instead");
@@ -110,7 +111,7 @@ bool ag__saved_take(ag_pass *w, ag_node *n, ag_taken *s)
 {
     ag_result *results = ag__node_results(n);
     ag__node_lock(n);
-    bool ok = check_saved(n);
+    bool ok = check_saved(w->t, n);
     for (uint32_t i = 0; i < n->n_in; i++) s->held[i] = ok ? take(w, n, &n->edge[i].saved) : NULL;
     for (uint32_t k = 0; k < n->n_out; k++) s->held[n->n_in + k] = ok ? take(w, n, &results[k].saved) : NULL;
     ag__node_unlock(n);

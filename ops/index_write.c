@@ -118,8 +118,9 @@ static void index_add_backward(ag_gradients *b)
     ag_variable *g = ag_index_select(b->g[0], a->dim, a->index);
     b->grad[2] = a->alpha == 1 ? g : ag_mul(g, ag_scalar(a->alpha));
 }
+/* Backward does not read source, but as in PyTorch a change of it is noticed. */
 AG_OP(index_add, .node = "IndexAddBackward0", .inplace = true, .shape = index_add_shape, .kernel = { index_add_cpu },
-      .backward = index_add_backward, .keeps = { 0, 0, AG_KEEP_IN(1) })
+      .backward = index_add_backward, .keeps = { 0, 0, AG_KEEP_IN(1) | AG_KEEP_IN(2) })
 AG_INPLACE(index_add)
 
 /* ---- index_copy ---- */

@@ -85,20 +85,29 @@ ag_variable *ag__pointwise_result(Thread *t, const char *op, int n, const ag_ten
 
 /* ---- the node ---- */
 
-/* What backward will read, as ag__record wants to know it. */
-static uint32_t keeps(const call *c)
+/* What backward will read, as ag__record wants to know it; false with an error, of a view that was not made plainly.
+ * What several derivatives read is kept whoever wants one, as in PyTorch: a view from no_grad mode is recorded, though
+ * its gradient goes nowhere. */
+static bool keeps(const call *c, uint32_t *keeps)
 {
     const ag_pointwise *row = c->row;
-    unsigned reads = 0, wants = 0;
-    for (int i = 0; i < row->n_in; i++) /* a view from no_grad mode is recorded, but its gradient goes nowhere */
-        wants |= (unsigned)(c->wants >> i & c->in[i]->requires_grad) << i;
+    unsigned reads = 0, met = 0, wants = 0;
+    for (int i = 0; i < row->n_in; i++) {
+        if (!(c->wants >> i & 1)) continue;
+        if (!ag__view_refresh(c->t, c->in[i])) return false; /* it may be a leaf no more */
+        wants |= (unsigned)c->in[i]->requires_grad << i;
+    }
     unsigned derivatives = wants >> (row->n_in - row->n_derivatives);
-    for (int d = 0; d < row->n_derivatives; d++)
-        if (derivatives >> d & 1) reads |= ag__formula_reads(row->value + 1 + d);
+    for (int d = 0; d < row->n_derivatives; d++) {
+        unsigned read = ag__formula_reads(row->value + 1 + d);
+        reads |= derivatives >> d & 1 ? read : read & met;
+        met |= read;
+    }
     uint32_t kept = reads >> IN_Y & 1 ? AG_KEEP_OUT(0) : 0;
     for (int i = 0; i < row->n_in; i++)
         if (reads >> operand_of(row, i) & 1) kept |= AG_KEEP_IN(i);
-    return kept;
+    *keeps = kept;
+    return true;
 }
 
 static bool is_recorded(const call *c) { return c->wants && c->row->n_derivatives && ag__is_floating(c->dtype); }
@@ -116,8 +125,9 @@ static bool finish(const call *c, ag_variable *y, bool evaluated, ag_variable **
 {
     y->made_by = c->op->name;
     y->caller = c->caller;
-    if (!evaluated ||
-        (is_recorded(c) && !ag__record(c->t, c->op, c->row->n_in, c->in, 1, &y, keeps(c), c->args, c->caller))) {
+    uint32_t kept;
+    if (!evaluated || (is_recorded(c) && !(keeps(c, &kept) && ag__record(c->t, c->op, c->row->n_in, c->in, 1, &y, kept,
+                                                                         c->args, c->caller)))) {
         drop(c->t, y);
         return false;
     }
@@ -183,7 +193,8 @@ static __attribute__((noinline)) bool apply_inplace(call *c, ag_variable **out)
     bool recorded = is_recorded(c), ok = true;
     if (!c->op->inplace) return ag__fail(AG_ENOTSUP, "%s has no in-place form", c->op->name);
     if (!ag__check_inplace(t, c->op, x, recorded) || !check_fits(c)) return false;
-    uint32_t kept = recorded ? keeps(c) : 0;
+    uint32_t kept = 0;
+    if (recorded && !keeps(c, &kept)) return false;
     ag_scope scope = ag_scope_begin();
     for (int i = 0; i < c->row->n_in; i++) in[i] = c->in[i];
     /* What is overwritten and needed again is kept as it was; where it is another input, too (x *= x), backward says

@@ -40,6 +40,21 @@ START_TEST(a_saved_variable_that_was_changed_in_place_is_noticed)
 }
 END_TEST
 
+START_TEST(an_op_on_a_view_whose_base_has_got_a_history_since_keeps_what_its_gradients_read)
+{
+    Variable *x = LEAF(AG_SHAPE(2), 1, 2), *base = ag_ones(AG_SHAPE(2, 2), .dtype = AG_FLOAT64), *g;
+    Variable *divisor = ag_full(AG_SHAPE(2, 2), 4, .dtype = AG_FLOAT64), *view = ag_narrow(base, 1, 0, 2);
+    Variable *index = ag_tensor(((int64_t[]){ 1 }), AG_SHAPE(1));
+    OK(ag_copy_(ag_select(base, 0, 1), x)); /* view is a leaf no more, which nobody has told it */
+    OK(ag_autograd_grad(AG_LIST(ag_sum(ag_div(view, divisor))), AG_LIST(x), &g, .retain_graph = true));
+    VALUES(g, 0.25, 0.25);
+    view = ag_narrow(base, 1, 0, 2);
+    OK(ag_mul_(base, divisor));
+    OK(ag_autograd_grad(AG_LIST(ag_sum(ag_index_select(view, 0, index))), AG_LIST(x), &g));
+    VALUES(g, 4, 4);
+}
+END_TEST
+
 START_TEST(the_sentence_names_what_was_changed_as_pytorch_does)
 {
     Variable *x = LEAF(AG_SHAPE(2), 1, 2), *c = ag_ones(AG_SCALAR_SHAPE), *y = ag_mul(x, c);
