@@ -343,7 +343,9 @@ START_TEST(changes_of_views_have_gradients_of_any_order)
 END_TEST
 
 SUPPORT_MAIN("inplace", detach_shares_numbers_and_version_and_never_wants_a_gradient,
-             a_saved_variable_that_was_changed_in_place_is_noticed, the_sentence_names_what_was_changed_as_pytorch_does,
+             a_saved_variable_that_was_changed_in_place_is_noticed,
+             an_op_on_a_view_whose_base_has_got_a_history_since_keeps_what_its_gradients_read,
+             the_sentence_names_what_was_changed_as_pytorch_does,
              a_variable_changed_by_itself_is_noticed_where_backward_reads_it,
              a_saved_variable_that_was_detached_in_place_is_noticed, what_fills_may_fill_elements_that_overlap,
              a_change_in_place_of_what_no_backward_reads_is_no_error,
