@@ -150,7 +150,8 @@ static bool run_kernel(ag_run *r, const void *caller)
         if (!op->node) return ag__fail(AG_EGRAPH, "the derivative for '%s' is not implemented", op->name);
         if (!ag__view_refresh(t, r->in[i])) return false; /* it may be a leaf no more */
         r->wants_grad = true;
-        if (r->in[i]->requires_grad) keeps |= op->keeps[i < AG_MAX_KEEPS ? i : AG_MAX_KEEPS - 1];
+        /* of a view from no_grad mode the gradient goes nowhere; what only its gradient reads is kept as in PyTorch */
+        if (r->in[i]->requires_grad || r->n_in == 1) keeps |= op->keeps[i < AG_MAX_KEEPS ? i : AG_MAX_KEEPS - 1];
     }
     bool changes = op->inplace_only || r->inplace;
     if (changes && !ag__check_inplace(t, op, r->in[0], r->wants_grad)) return false;

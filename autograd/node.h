@@ -42,10 +42,9 @@ struct ag_variable {
     uint32_t output_nr; /* which of grad_fn's outputs */
     ag_node *grad_fn;
     ag_variable *grad;
-    ag_variable *base; /* of a differentiable view: the Variable it looks into, itself no view */
-    /* the seq of base's grad_fn when the view was made (0: none): another one since means base was changed in place. Of
-     * one whose made_in forbids changes: the version */
-    uint64_t base_state;
+    ag_variable *base;     /* of a differentiable view: the Variable it looks into, itself no view */
+    uint32_t base_version; /* of the storage, when the view got its history: another one since means that base may have
+                            * another history */
     union {
         const char *made_by; /* the op's name, for ag_leaks */
         ag_variable *link;   /* in the list of the dead, until they are buried */

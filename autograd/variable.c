@@ -24,7 +24,7 @@ static void without_history(ag_variable *v)
     v->grad = NULL;
     v->base = NULL;
     v->hooks = NULL;
-    v->base_state = 0;
+    v->base_version = 0;
 }
 
 /* Geometry first, then storage: nothing is held if either fails. */

@@ -1,8 +1,9 @@
 /* views.c - views that follow their base's history, and changes in place.
  *
  * A change of a view is a change of its base: the base's new history is a node of its own (CopySlices) that takes the
- * view's new numbers from the node of the change and the rest from the base as it was. A view whose base has got
- * another history since it was made gets one from there when it is next asked for (AsStridedBackward0).
+ * view's new numbers from the node of the change and the rest from the base as it was. A view whose storage has been
+ * changed since it was made gets its history from its base when it is next asked for (AsStridedBackward0), which may be
+ * none by then: a base can be detached.
  */
 #include "autograd/op.h"
 
@@ -11,18 +12,13 @@
 #include <stdio.h>
 #include <string.h>
 
-static inline uint64_t state_of_base(const ag_variable *view)
-{
-    if (view->made_in != AG_MADE_PLAINLY) return view->tensor.storage->version;
-    return view->base->grad_fn ? view->base->grad_fn->seq : 0;
-}
 void ag__view_made(ag_variable *view, ag_variable *of, ag_made_in made_in)
 {
     view->base = of->base ? of->base : of;
     ag__ref(view->base, AG_OWNER);
     view->owns_base = true;
     view->made_in = made_in != AG_MADE_PLAINLY ? made_in : of->made_in;
-    view->base_state = state_of_base(view);
+    view->base_version = view->tensor.storage->version;
 }
 
 /* PyTorch's sentence on a change of a view that was not made plainly; what: what has been done to it or its base. */
@@ -56,20 +52,26 @@ static bool fail_forbidden_view(const ag_variable *view, const char *what)
 
 static bool is_stale(const ag_variable *x)
 {
-    return x->base && x->base->requires_grad && state_of_base(x) != x->base_state;
+    return x->base && (x->grad_fn || x->base->requires_grad) && x->tensor.storage->version != x->base_version;
 }
 
 /* view's history becomes that of a view made of its base now. Readers may ask for it in several threads at once. */
 static bool take_history_from_base(Thread *t, ag_variable *view)
 {
     ag_scope scope = ag_scope_begin();
-    ag_mode mode = ag_grad_mode_begin(true);
-    ag_variable *now = ag_as_strided(view->base, ag_shape(view), ag_stride(view),
-                                     .storage_offset = ag_storage_offset(view));
-    ag_grad_mode_end(&mode);
+    ag_variable *base = view->base;
+    uint32_t version = view->tensor.storage->version;
+    const struct ag__as_strided_args args = { .input = NULL,
+                                              .size = ag_shape(view),
+                                              .stride = ag_stride(view),
+                                              .storage_offset = ag_storage_offset(view),
+                                              .in_stride = ag_stride(base),
+                                              .in_offset = ag_storage_offset(base) };
+    ag_variable *now = ag__alias(t, view);
+    if (now && !ag__record(t, ag__op__as_strided(), 1, &base, 1, &now, 0, &args, view->caller)) now = NULL;
     ag_node *before = NULL;
     ag__leaf_lock(view);
-    if (now && now->grad_fn && is_stale(view)) {
+    if (now && is_stale(view)) {
         before = view->grad_fn;
         if (view->retains_grad && before) ag__retain_forget(view);
         view->grad_fn = now->grad_fn;
@@ -77,7 +79,7 @@ static bool take_history_from_base(Thread *t, ag_variable *view)
         view->output_nr = now->output_nr;
         view->requires_grad = view->rehistoried = true;
         if (view->retains_grad) ag__node_results(view->grad_fn)[view->output_nr].retained = view;
-        view->base_state = state_of_base(view);
+        view->base_version = version;
     }
     ag__leaf_unlock(view);
     if (before) ag__node_unref(t, before);

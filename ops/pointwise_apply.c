@@ -95,7 +95,7 @@ static bool keeps(const call *c, uint32_t *keeps)
     for (int i = 0; i < row->n_in; i++) {
         if (!(c->wants >> i & 1)) continue;
         if (!ag__view_refresh(c->t, c->in[i])) return false; /* it may be a leaf no more */
-        wants |= (unsigned)c->in[i]->requires_grad << i;
+        wants |= (unsigned)(c->in[i]->requires_grad || row->n_derivatives == 1) << i;
     }
     unsigned derivatives = wants >> (row->n_in - row->n_derivatives);
     for (int d = 0; d < row->n_derivatives; d++) {

@@ -256,11 +256,6 @@ static void diagonal_back_backward(ag_gradients *b)
 /* ---- as_strided ---- */
 
 /* The record behind the public one also knows where the input lies, which its gradient needs. */
-#define AG_ARGS__as_strided(must, may)                                                                         \
-    must(Tensor, input) must(Shape, size) must(Shape, stride) must(Int, storage_offset) must(Shape, in_stride) \
-        must(Int, in_offset)
-AG_STRUCT(_as_strided, AG_ARGS__as_strided)
-
 /* One past the last element that is reached, from the first; -1: beyond memory; 0: there are no elements. */
 static int64_t reach(ag_shape_list size, ag_shape_list stride)
 {
