@@ -85,6 +85,8 @@ typedef struct ag_taken {
     ag_variable **held;      /* n_in + n_out references that are this run's */
     bool ok;
 } ag_taken;
+/* What n has saved is there, and as it was. */
+bool ag__saved_check(ag_node *n);
 bool ag__saved_take(ag_pass *w, ag_node *n, ag_taken *s);
 void ag__saved_return(ag_pass *w, ag_node *n, ag_taken *s, bool ok);
 

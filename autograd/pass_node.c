@@ -141,8 +141,8 @@ static bool node_backward(ag_pass *w, ag_node *n, room *r)
     }
     if (any)
         ok = call_backward(w, n, r);
-    else if (n->freed)
-        ok = ag__fail_freed();
+    else
+        ok = ag__saved_check(n);
     if (ok && n->hooks) ok = ag__call_node_hooks(n, r->grad, r->g);
     return pass_on(w, n, r, ok);
 }

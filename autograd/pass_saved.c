@@ -107,6 +107,13 @@ static ag_variable *output_as_it_was(ag_pass *w, ag_node *n, uint32_t k, ag_vari
     return w->create_graph && has_history(n, k) ? ag__with_history(w->t, y, n, k) : y;
 }
 
+bool ag__saved_check(ag_node *n)
+{
+    ag__node_lock(n);
+    bool ok = check_saved(ag__thread(), n);
+    ag__node_unlock(n);
+    return ok;
+}
 bool ag__saved_take(ag_pass *w, ag_node *n, ag_taken *s)
 {
     ag_result *results = ag__node_results(n);

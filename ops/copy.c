@@ -3,6 +3,7 @@
 #include "ops/check.h"
 #include "ops/fresh.h"
 #include "ops/number.h"
+#include "ops/overlap.h"
 
 #include <argent/copy.h>
 #include <argent/factory.h>
@@ -156,6 +157,7 @@ static bool copy__shape(ag_run *r)
     const ag_tensor *y = &r->in[0]->tensor, *x = &r->in[1]->tensor;
     int ndim;
     int64_t size[AG_MAX_DIMS];
+    if (!ag__check_overlap("copy_", y, x)) return false;
     if (!ag__broadcast("copy_", 2, (const ag_tensor *const[]){ y, x }, &ndim, size)) return false;
     if (ndim != y->ndim || memcmp(size, y->size, (size_t)ndim * sizeof *size) != 0) {
         char is[AG_TEXT], wants[AG_TEXT];
@@ -163,17 +165,20 @@ static bool copy__shape(ag_run *r)
                              ag__shape_text(y->ndim, y->size, is, sizeof is),
                              ag__shape_text(ndim, size, wants, sizeof wants));
     }
-    if (ag__overlap(y, x) == 2)
-        return ag__fail_call(r->op, r->args,
-                             "unsupported operation: some elements of the input tensor and the written-to tensor refer "
-                             "to a single memory "
-                             "location. Please clone() the tensor before performing the operation.");
     if (!ag__is_floating((ag_dtype)y->dtype)) r->wants_grad = false;
+    return true;
+}
+static bool copy_element(const ag_tensor *y, const ag_tensor *x, void *user)
+{
+    (void)user;
+    ag__copy_elements(y, x);
     return true;
 }
 static bool copy__cpu(ag_run *r)
 {
-    ag__copy_elements(&r->in[0]->tensor, &r->in[1]->tensor);
+    const ag_tensor *y = &r->in[0]->tensor, *x = &r->in[1]->tensor;
+    if (ag__needs_order(y, x)) return ag__in_order(y, 1, &x, copy_element, NULL);
+    ag__copy_elements(y, x);
     return true;
 }
 static void copy__backward(ag_gradients *b)

@@ -1,6 +1,7 @@
 /* divide.c - division that rounds, and clamp between Variables: what is more than a row of pointwise.def. See
  * pointwise.h. */
 #include "ops/check.h"
+#include "ops/overlap.h"
 #include "ops/pointwise_rows.h"
 
 #include <argent/factory.h>
@@ -81,11 +82,7 @@ static bool div_rounded_shape(ag_run *r)
     if (!ag__can_cast(dtype, (ag_dtype)in[0]->dtype))
         return ag__fail(AG_EINVAL, "div_: result type %s can't be cast to the desired output type %s",
                         ag__scalar_type(dtype), ag__scalar_type((ag_dtype)in[0]->dtype));
-    if (in[1]->storage == in[0]->storage && ag__overlap(in[0], in[1]) == 2)
-        return ag__fail(
-            AG_EINVAL,
-            "div_: unsupported operation: some elements of the input tensor and the written-to tensor refer to a "
-            "single memory location. Please clone() the tensor before performing the operation.");
+    if (ag__needs_order(in[0], in[1])) return ag__fail_part_overlap("div_");
     return ag__output(r, 0, ndim, size, (ag_dtype)in[0]->dtype) != NULL;
 }
 static bool div_rounded_cpu(ag_run *r)

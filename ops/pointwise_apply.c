@@ -4,6 +4,7 @@
  * to choose.
  */
 #include "ops/check.h"
+#include "ops/overlap.h"
 #include "ops/pointwise_rows.h"
 #include "ops/pointwise_types.h"
 
@@ -27,19 +28,33 @@ static ag_dtype result_of(const call *c) { return c->row->is_test ? AG_BOOL : c-
 
 /* ---- the value ---- */
 
-static bool evaluate_value(const call *c, const ag_variable *y)
+static bool evaluate_on(const call *c, const ag_tensor *y, const ag_tensor *const *in)
 {
-    ag__evaluation e = { .out = &y->tensor,
-                         .expression = c->row->value,
-                         .dtype = c->dtype,
-                         .is_test = c->row->is_test,
-                         .options = c->options };
+    ag__evaluation e = {
+        .out = y, .expression = c->row->value, .dtype = c->dtype, .is_test = c->row->is_test, .options = c->options
+    };
     for (int i = 0; i < c->row->n_in; i++) {
         int k = operand_of(c->row, i);
-        e.operand[k] = &c->in[i]->tensor;
+        e.operand[k] = in[i];
         e.reads |= 1u << k;
     }
     return ag__evaluate(c->op->name, &e);
+}
+static bool evaluate_element(const ag_tensor *y, const ag_tensor *in, void *user)
+{
+    return evaluate_on(user, y, (const ag_tensor *const[]){ &in[0], &in[1], &in[2] });
+}
+/* in_place: y is c's first input. */
+static bool evaluate_value(call *c, const ag_variable *y, bool in_place)
+{
+    const ag_tensor *in[3];
+    bool ordered = false;
+    for (int i = 0; i < c->row->n_in; i++) {
+        in[i] = &c->in[i]->tensor;
+        ordered = ordered || (in_place && i && ag__needs_order(&y->tensor, in[i]));
+    }
+    if (ordered) return ag__in_order(&y->tensor, c->row->n_in, in, evaluate_element, c);
+    return evaluate_on(c, &y->tensor, in);
 }
 
 /* A 0-dim CPU Variable may go with others elsewhere; else all are on one device, which is found. */
@@ -154,7 +169,7 @@ static __attribute__((noinline)) bool apply_fresh(call *c, ag_variable **out)
     for (int i = 0; i < c->row->n_in; i++) in[i] = &c->in[i]->tensor;
     if (!find_device(c, &device)) return false;
     ag_variable *y = ag__pointwise_result(c->t, c->op->name, c->row->n_in, in, result_of(c), device);
-    return y && finish(c, y, evaluate_value(c, y), out);
+    return y && finish(c, y, evaluate_value(c, y, false), out);
 }
 
 /* ---- in place ---- */
@@ -167,7 +182,10 @@ static bool check_fits(const call *c)
     int ndim;
     int64_t size[AG_MAX_DIMS];
     char is[AG_TEXT], wants[AG_TEXT];
-    for (int i = 0; i < c->row->n_in; i++) in[i] = &c->in[i]->tensor;
+    for (int i = 0; i < c->row->n_in; i++) {
+        in[i] = &c->in[i]->tensor;
+        if (!ag__check_overlap(c->op->name, x, in[i])) return false;
+    }
     if (!find_device(c, &device) || !ag__broadcast(c->op->name, c->row->n_in, in, &ndim, size)) return false;
     if (ndim != x->ndim || memcmp(size, x->size, (size_t)ndim * sizeof *size) != 0)
         return ag__fail(AG_EINVAL, "%s_: output with shape %s doesn't match the broadcast shape %s", c->op->name,
@@ -176,13 +194,6 @@ static bool check_fits(const call *c)
     if (!ag__can_cast(result_of(c), (ag_dtype)x->dtype))
         return ag__fail(AG_EINVAL, "%s_: result type %s can't be cast to the desired output type %s", c->op->name,
                         ag__scalar_type(result_of(c)), ag__scalar_type((ag_dtype)x->dtype));
-    for (int i = 1; i < c->row->n_in; i++)
-        if (in[i]->storage == x->storage && ag__overlap(x, in[i]) == 2)
-            return ag__fail(
-                AG_EINVAL,
-                "%s_: unsupported operation: some elements of the input tensor and the written-to tensor refer to a "
-                "single memory location. Please clone() the tensor before performing the operation.",
-                c->op->name);
     return true;
 }
 
@@ -206,7 +217,7 @@ static __attribute__((noinline)) bool apply_inplace(call *c, ag_variable **out)
         slices = node && x->base ? ag__slices_begin(t, x, node) : NULL;
         ok = node && (slices || !x->base);
     }
-    ok = ok && evaluate_value(c, x);
+    ok = ok && evaluate_value(c, x, true);
     if (ok) {
         x->tensor.storage->version++;
         ok = !node || ag__record_end(t, node, &x);
