@@ -19,7 +19,8 @@ static bool lies_so(const ag_tensor *x, ag_memory_format format)
 {
     int64_t stride[AG_MAX_DIMS];
     if (format == AG_PRESERVE_FORMAT) return true;
-    if (format == AG_BATCH_LAST && x->ndim < 2) return false; /* the copy then says why not */
+    if ((format == AG_BATCH_LAST && x->ndim < 2) || (format == AG_CHANNELS_LAST && x->ndim != 4))
+        return false; /* the copy then says why not */
     if (format == AG_CONTIGUOUS_FORMAT || x->numel == 0) return x->contiguous;
     ag__format_strides(x->ndim, x->size, format, stride);
     for (int d = 0; d < x->ndim; d++)

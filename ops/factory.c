@@ -39,8 +39,10 @@ bool ag__check_number(const ag_op *op, const void *args, ag_number value, ag_dty
 
 static bool check_format(const ag_op *op, const void *args, int64_t ndim, ag_memory_format format)
 {
-    if ((int)format < AG_PRESERVE_FORMAT || format > AG_BATCH_LAST)
+    if ((int)format < AG_PRESERVE_FORMAT || format > AG_CHANNELS_LAST)
         return ag__fail_call(op, args, "there is no memory format %d", (int)format);
+    if (format == AG_CHANNELS_LAST && ndim != 4)
+        return ag__fail_call(op, args, "required rank 4 tensor to use channels_last format");
     return format != AG_BATCH_LAST || ndim > 1 ||
            ag__fail_call(op, args, "batch-last wants at least two dimensions, not %" PRId64, ndim);
 }
@@ -92,7 +94,7 @@ static bool make_shape(ag_run *r, ag_shape_list size, options o, ag_memory_forma
 {
     if (o.dtype == AG_DTYPE_DEFAULT) o.dtype = ag_get_default_dtype();
     if (!check_format(r->op, r->args, size.n, format)) return false;
-    if (format != AG_BATCH_LAST || size.n > AG_MAX_DIMS) return make(r, size.n, size.at, NULL, o);
+    if (format < AG_BATCH_LAST || size.n > AG_MAX_DIMS) return make(r, size.n, size.at, NULL, o);
     int64_t stride[AG_MAX_DIMS];
     ag__format_strides((int)size.n, size.at, format, stride);
     return make(r, size.n, size.at, stride, o);

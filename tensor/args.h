@@ -48,7 +48,8 @@ typedef int64_t ag_dims;  /* one dimension, AG_ALL, or AG_DIMS(0, -1): up to eig
 typedef enum {
     AG_PRESERVE_FORMAT = 0,
     AG_CONTIGUOUS_FORMAT, /* the last dimension's elements side by side */
-    AG_BATCH_LAST         /* the first dimension's elements side by side: (N,C,H,W) with C,H,W,N strides */
+    AG_BATCH_LAST,        /* the first dimension's elements side by side: (N,C,H,W) with C,H,W,N strides */
+    AG_CHANNELS_LAST      /* the second's, of four: (N,C,H,W) with N,H,W,C strides, as torch.channels_last */
 } ag_memory_format;
 
 #ifndef AG_NO_SHORT_NAMES

@@ -41,13 +41,15 @@ void ag__contiguous_strides(int ndim, const int64_t *size, int64_t *stride)
 
 void ag__format_strides(int ndim, const int64_t *size, ag_memory_format format, int64_t *stride)
 {
-    if (format != AG_BATCH_LAST || ndim == 0) {
+    const int inner = format == AG_CHANNELS_LAST; /* the dimension whose elements lie side by side */
+    if ((format != AG_BATCH_LAST && format != AG_CHANNELS_LAST) || ndim <= inner) {
         ag__contiguous_strides(ndim, size, stride);
         return;
     }
-    int64_t step = size[0] > 1 ? size[0] : 1;
-    stride[0] = 1;
-    for (int d = ndim - 1; d > 0; d--) {
+    int64_t step = size[inner] > 1 ? size[inner] : 1;
+    stride[inner] = 1;
+    for (int d = ndim - 1; d >= 0; d--) {
+        if (d == inner) continue;
         stride[d] = step;
         if (size[d] > 1) count_on(&step, size[d]);
     }

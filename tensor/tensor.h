@@ -49,7 +49,8 @@ static inline int64_t ag__kept_stride(int64_t size, int64_t stride)
 {
     return size > 1 || stride < AG_MOST_ELEMENTS ? stride : AG_MOST_ELEMENTS;
 }
-/* The strides of a memory format; AG_BATCH_LAST puts the first dimension innermost. */
+/* The strides of a memory format; AG_BATCH_LAST puts the first dimension innermost, AG_CHANNELS_LAST, of four
+ * dimensions, the second. */
 void ag__format_strides(int ndim, const int64_t *size, ag_memory_format format, int64_t *stride);
 bool ag__is_contiguous(int ndim, const int64_t *size, const int64_t *stride);
 /* Every element once and no gaps, in some order of the dimensions. */

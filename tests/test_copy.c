@@ -12,6 +12,12 @@ START_TEST(clone_and_contiguous_lay_elements_out_as_asked)
     OK(ag_is_contiguous(ag_clone(x, .memory_format = AG_CONTIGUOUS_FORMAT)));
     OK(ag_stride(ag_clone(ag_contiguous(x), AG_BATCH_LAST)).at[0] == 1);
     OK(ag_equal(ag_clone(ag_contiguous(x), AG_BATCH_LAST), x));
+    Variable *images = ag_view(ag_arange(120), AG_SHAPE(2, 3, 4, 5));
+    Variable *by_channel = ag_contiguous(images, AG_CHANNELS_LAST);
+    OK(ag_stride(by_channel).at[0] == 60 && ag_stride(by_channel).at[1] == 1 && ag_stride(by_channel).at[3] == 3);
+    OK(ag_equal(by_channel, images));
+    OK(ag_contiguous(by_channel, AG_CHANNELS_LAST) == by_channel);
+    REFUSED(ag_contiguous(x, AG_CHANNELS_LAST), "required rank 4 tensor to use channels_last");
 }
 END_TEST
 

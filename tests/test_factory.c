@@ -27,6 +27,8 @@ START_TEST(every_factory_can_be_called_directly)
     VALUES(ag_linspace(0, 1, 3), 0, 0.5, 1);
     OK(ag_stride(ag_zeros(AG_SHAPE(2, 3, 4), .memory_format = AG_BATCH_LAST)).at[0] == 1);
     REFUSED(ag_zeros(AG_SHAPE(2), .memory_format = AG_BATCH_LAST), "at least two dimensions");
+    OK(ag_stride(ag_zeros(AG_SHAPE(2, 3, 4, 5), .memory_format = AG_CHANNELS_LAST)).at[1] == 1);
+    REFUSED(ag_zeros(AG_SHAPE(2, 3), .memory_format = AG_CHANNELS_LAST), "required rank 4 tensor to use channels_last");
     REFUSED(ag_zeros(AG_SHAPE(2, -1)), "Dimension size must be non-negative");
     REFUSED(ag_zeros(AG_SHAPE(1, 1, 1, 1, 1, 1, 1, 1, 1)), "at most 8 dimensions");
     REFUSED(ag_zeros(AG_SHAPE((int64_t)1 << 40, (int64_t)1 << 40)), "is not possible");

@@ -45,6 +45,7 @@ START_TEST(strides_follow_the_memory_format)
         { AG_BATCH_LAST, 2, { 0, 3 }, { 1, 1 } },
         { AG_BATCH_LAST, 1, { 5 }, { 1 } },
         { AG_BATCH_LAST, 0, { 0 }, { 0 } },
+        { AG_CHANNELS_LAST, 4, { 64, 3, 5, 7 }, { 3 * 35, 1, 3 * 7, 3 } },
     };
     int64_t stride[MOST] = { 0 };
     ag__format_strides(rows[_i].ndim, rows[_i].size, rows[_i].format, stride);

@@ -205,6 +205,7 @@ static bool other_of(const char *text, ag_value *out)
     if (!strncmp(text, "torch.", 6)) text += 6;
     if (!strcmp(text, "preserve_format")) return *out = ag_of((int)AG_PRESERVE_FORMAT), true;
     if (!strcmp(text, "contiguous_format")) return *out = ag_of((int)AG_CONTIGUOUS_FORMAT), true;
+    if (!strcmp(text, "channels_last")) return *out = ag_of((int)AG_CHANNELS_LAST), true;
     return *out = ag_of(text), strncmp(text, "cpu", 3) == 0;
 }
 static bool dtype_value(const tensor_source *from, const char *name, ag_value *out)
