@@ -8,10 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if __has_include(<argent/hook.h>)
-#define HOOKS 1
-#endif
-
 enum { MAX_REGISTERS = 1024, MAX_DIMENSIONS = 8 };
 
 /* Of the largest magnitude of a register or gradient. */
@@ -141,23 +137,17 @@ static bool find_register(program *p, const json *number, int *k)
     return true;
 }
 
-#ifdef HOOKS
 static ag_variable *multiply(ag_variable *grad, void *factor)
 {
     return ag_mul(grad, ag_scalar(*(const double *)factor));
 }
-#endif
 static bool set_hook(program *p, const instruction *i)
 {
     const json *factor = json_get(i->attributes, "k");
     if (p->n_factors == MAX_REGISTERS) return complain(p->why, "it has too many hooks");
     if (p->as_before && ag_requires_grad(i->in[0]) && ag_is_leaf(i->in[0])) return true;
     p->factor[p->n_factors] = factor ? factor->number : 1;
-#ifdef HOOKS
     return ag_register_hook(i->in[0], multiply, .user = &p->factor[p->n_factors++]);
-#else
-    return complain(p->why, "hooks are not there yet");
-#endif
 }
 
 /* false: the library refused, with an error, or it is no instruction, with a complaint. */
@@ -223,12 +213,8 @@ static bool find_roots(program *p, walk *w)
 
 static bool backward(const walk *w, bool retain)
 {
-#ifdef HOOKS
     return ag_autograd_backward(ag_list_from(w->n_of, w->of), .grad_tensors = ag_list_from(w->n_of, w->factor),
                                 .retain_graph = retain);
-#else
-    return w->n_of == 1 && ag_backward(w->of[0], .gradient = w->factor[0], .retain_graph = retain);
-#endif
 }
 
 static bool is_zero(const json *numbers)
