@@ -68,7 +68,7 @@ void free_names(char **names)
 bool read_lines(text_lines *lines, const char *path, complaint *why)
 {
     size_t n, most = 1;
-    *lines = (text_lines){ .text = read_file(path, &n, why) };
+    *lines = (text_lines){ .text = strcmp(path, "none") ? read_file(path, &n, why) : strdup("") };
     if (!lines->text) return false;
     for (const char *p = lines->text; *p; p++) most += *p == '\n';
     lines->at = calloc(most + 1, sizeof *lines->at);

@@ -12,7 +12,7 @@ char *read_file(const char *path, size_t *n, complaint *why);
 char **files_ending_in(const char *folder, const char *ending, complaint *why);
 void free_names(char **names);
 
-/* A file's lines, without empty ones and those that begin with #. */
+/* A file's lines, without empty ones and those that begin with #; none of the file "none". */
 typedef struct text_lines {
     char **at; /* at[n] is NULL */
     char *text;

@@ -1,34 +1,14 @@
 /* opinfo_case.c - one recorded call: made, and everything about it compared; see opinfo.h. */
-#include "compare.h"
-#include "differs.h"
-#include "opinfo.h"
-#include "values.h"
+#include "opinfo_run.h"
 
 #include "autograd/op.h"
+#include "differs.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_OUTPUTS = 1024, SEED = 7 }; /* what was drawn, was drawn after manual_seed(7) */
-
-typedef struct run {
-    op_case *c;
-    tensor_source from;
-    complaint *why;
-    number_class numbers;
-    char op[256];                  /* as the library calls it */
-    bool dumped;                   /* what is to be dumped has been */
-    bool swapped;                  /* its first two arguments are */
-    const json *want[MAX_OUTPUTS]; /* the recorded results */
-    int n_want;
-} run;
-
-/* The results of one call. */
-typedef struct results {
-    ag_variable *out[MAX_OUTPUTS];
-    int n;
-} results;
+enum { SEED = 7 }; /* what was drawn, was drawn after manual_seed(7) */
 
 /* ---- names ---- */
 
@@ -68,10 +48,9 @@ static bool expected_results(run *r)
     return true;
 }
 
-static const char *id_of(const run *r, int k) { return json_text(json_get(r->want[k], "id")); }
+const char *result_id(const run *r, int k) { return json_text(json_get(r->want[k], "id")); }
 
-/* The tensor that object[id] names: of "cot", "grad", "ref" ... NULL where there is none. */
-static ag_variable *named_tensor(run *r, const char *object, const char *id)
+ag_variable *named_tensor(run *r, const char *object, const char *id)
 {
     const char *name = id ? json_text(json_get(json_get(r->c->at, object), id)) : NULL;
     return name ? stored_tensor(&r->from, name, r->why) : NULL;
@@ -87,8 +66,8 @@ static bool is_left_out(run *r, const char *id)
     return out;
 }
 
-static bool compare_with(run *r, const char *label, ag_variable *got, ag_variable *want, ag_variable *ref,
-                         derivative_order order)
+bool compare_with(run *r, const char *label, ag_variable *got, ag_variable *want, ag_variable *ref,
+                  derivative_order order)
 {
     if (is_left_out(r, label)) return true;
     comparison x = { label, got, want, ref, r->numbers, order, 0 };
@@ -97,7 +76,7 @@ static bool compare_with(run *r, const char *label, ag_variable *got, ag_variabl
     return ok;
 }
 
-static bool dump(run *r, const char *id, ag_variable *x)
+bool dump(run *r, const char *id, ag_variable *x)
 {
     char name[256];
     if (!r->c->dump || r->dumped || !id || !x) return true;
@@ -120,10 +99,11 @@ static bool check_recorded_shape(run *r, int k, ag_variable *stored)
     ag_dtype dtype;
     int n = shape_of(json_get(r->want[k], "shape"), size, r->why);
     ag_shape_list have = ag_shape(stored);
-    if (n < 0 || !dtype_of_name(json_text(json_get(r->want[k], "dtype")), &dtype)) return false;
-    return (dtype == ag_dtype_of(stored) && have.n == n &&
+    if (n < 0) return false;
+    bool known = dtype_of_name(json_text(json_get(r->want[k], "dtype")), &dtype);
+    return (known && dtype == ag_dtype_of(stored) && have.n == n &&
             (n == 0 || !memcmp(have.at, size, sizeof *size * (size_t)n))) ||
-           complain(r->why, "the shape or dtype of '%s' is not that of its numbers", id_of(r, k));
+           complain(r->why, "the shape or dtype of '%s' is not that of its numbers", result_id(r, k));
 }
 
 static bool check_values(run *r, const results *x)
@@ -134,9 +114,10 @@ static bool check_values(run *r, const results *x)
             if (!check_plain_value(r, k, x->out[k])) return false;
             continue;
         }
-        ag_variable *want = stored_tensor(&r->from, id_of(r, k), r->why);
+        ag_variable *want = stored_tensor(&r->from, result_id(r, k), r->why);
         if (!want || !check_recorded_shape(r, k, want)) return false;
-        if (!compare_with(r, id_of(r, k), x->out[k], want, named_tensor(r, "ref", id_of(r, k)), VALUE)) return false;
+        if (!compare_with(r, result_id(r, k), x->out[k], want, named_tensor(r, "ref", result_id(r, k)), VALUE))
+            return false;
     }
     return true;
 }
@@ -160,8 +141,8 @@ static bool check_sharing(run *r, const call_values *v, const results *x)
             returned |= x->out[k] == v->input[i].x;
             shares |= ag_shares_storage(x->out[k], v->input[i].x);
         }
-        if (!id_of(r, k) || ag_numel(x->out[k]) == 0 || shares == is_listed(views, id_of(r, k))) continue;
-        return complain(r->why, "%s %s memory with an input", id_of(r, k), shares ? "shares" : "does not share");
+        if (!result_id(r, k) || ag_numel(x->out[k]) == 0 || shares == is_listed(views, result_id(r, k))) continue;
+        return complain(r->why, "%s %s memory with an input", result_id(r, k), shares ? "shares" : "does not share");
     }
     const json *same = json_get(r->c->at, "returns_input");
     if (returned == (same && same->is_true)) return true;
@@ -172,7 +153,7 @@ static bool check_wants_grad(run *r, const results *x)
 {
     const json *cot = json_get(r->c->at, "cot");
     for (int k = 0; k < x->n; k++) {
-        bool want = id_of(r, k) && json_get(cot, id_of(r, k));
+        bool want = result_id(r, k) && json_get(cot, result_id(r, k));
         if (ag_requires_grad(x->out[k]) == want) continue;
         return complain(r->why, "result %d %s a gradient", k, want ? "wants no" : "wants");
     }
@@ -189,95 +170,6 @@ static bool check_unchanged(run *r, const call_values *v)
         if (!compare(&x, &changed)) return complain(r->why, "the input %s was changed", v->input[i].id);
     }
     return true;
-}
-
-/* ---- gradients ---- */
-
-typedef struct differentiation {
-    ag_variable *of[MAX_OUTPUTS], *cot[MAX_OUTPUTS];  /* sum(of * cot) ... */
-    ag_variable *to[MAX_TENSORS], *grad[MAX_TENSORS]; /* ... by each of these */
-    int n_of, n_to;
-} differentiation;
-
-static bool differentiate(run *r, differentiation *d, bool create_graph, bool retain)
-{
-    return ag_autograd_grad(ag_list_from(d->n_of, d->of), ag_list_from(d->n_to, d->to), d->grad,
-                            .grad_outputs = ag_list_from(d->n_of, d->cot), .retain_graph = retain,
-                            .create_graph = create_graph, .allow_unused = true) ||
-           complain(r->why, "%s", ag_error());
-}
-
-/* The outputs with a cotangent, by the inputs that `object` ("grad", "gref") names. */
-static bool first_order(run *r, const char *object, const call_values *v, const results *x, differentiation *d)
-{
-    for (int k = 0; k < x->n; k++) {
-        ag_variable *cot = named_tensor(r, "cot", id_of(r, k));
-        if (!cot) continue;
-        if (r->from.in_float64 && ag_dtype_of(cot) == AG_FLOAT32) cot = ag_to(cot, .dtype = AG_FLOAT64);
-        d->of[d->n_of] = x->out[k];
-        d->cot[d->n_of++] = cot;
-    }
-    for (const json *m = json_first(json_get(r->c->at, object)); m; m = m->next) {
-        if (d->n_to == MAX_TENSORS || !(d->to[d->n_to++] = find_input(v, m->name)))
-            return complain(r->why, "there is a gradient of '%s', but no such input", m->name);
-    }
-    return !*r->why->text;
-}
-
-/* d's gradients are those that `object` ("grad", "ggrad") names. */
-static bool check_gradients(run *r, const differentiation *d, const char *object, derivative_order order)
-{
-    int i = 0;
-    for (const json *m = json_first(json_get(r->c->at, object)); m; m = m->next, i++) {
-        const char *id = json_text(m);
-        if (i >= d->n_to) return complain(r->why, "there are more gradients in %s than in grad", object);
-        if (!id && d->grad[i]) return complain(r->why, "%s of %s: there is one, and PyTorch has none", object, m->name);
-        if (!id) continue;
-        ag_variable *want = stored_tensor(&r->from, id, r->why);
-        ag_variable *got = d->grad[i] ? d->grad[i] : ag_zeros_like(d->to[i]); /* none is zero */
-        if (!want || !got || !dump(r, id, got)) return false;
-        ag_variable *ref = order == GRADIENT ? named_tensor(r, "gref", m->name) : NULL;
-        if (!compare_with(r, id, got, want, ref, order)) return false;
-    }
-    return true;
-}
-
-/* The first-order gradients that have a second cotangent, by the same inputs. */
-static bool check_second_order(run *r, const differentiation *first)
-{
-    differentiation *d = calloc(1, sizeof *d);
-    if (!d) return complain(r->why, "out of memory");
-    int i = 0;
-    for (const json *m = json_first(json_get(r->c->at, "grad")); m; m = m->next, i++) {
-        ag_variable *cot = named_tensor(r, "cot2", m->name);
-        if (cot && first->grad[i] && ag_requires_grad(first->grad[i])) {
-            d->of[d->n_of] = first->grad[i];
-            d->cot[d->n_of++] = cot;
-        }
-        d->to[d->n_to++] = first->to[i];
-    }
-    bool ok = (!d->n_of || differentiate(r, d, false, false)) && check_gradients(r, d, "ggrad", SECOND_GRADIENT);
-    free(d);
-    return ok;
-}
-
-/* A gradcheck_wrapper means that PyTorch's gradient is that of another function. */
-static bool has_gradients(const run *r)
-{
-    return json_get(r->c->at, "grad") && !json_get(r->c->at, "gradcheck_wrapper");
-}
-
-static bool check_derivatives(run *r, const call_values *v, const results *x)
-{
-    if (!has_gradients(r)) return true;
-    differentiation *d = calloc(1, sizeof *d);
-    if (!d) return complain(r->why, "out of memory");
-    bool second = json_get(r->c->at, "ggrad");
-    bool ok = first_order(r, "grad", v, x, d) && differentiate(r, d, false, second) &&
-              check_gradients(r, d, "grad", GRADIENT);
-    if (ok && second) ok = differentiate(r, d, true, true) && check_second_order(r, d);
-    free(d);
-    return ok;
 }
 
 /* ---- the call ---- */
@@ -329,7 +221,7 @@ static bool check_call(run *r, call_values *v, results *x)
 {
     if (!arrange(r, v) || !call(r, r->op, v, x)) return false;
     for (int k = 0; k < x->n && k < r->n_want; k++)
-        if (is_tensor(r->want[k]) && !dump(r, id_of(r, k), x->out[k])) return false;
+        if (is_tensor(r->want[k]) && !dump(r, result_id(r, k), x->out[k])) return false;
     return check_values(r, x) && check_wants_grad(r, x) && check_sharing(r, v, x) && check_derivatives(r, v, x) &&
            check_unchanged(r, v);
 }
@@ -339,7 +231,7 @@ static bool check_inplace(run *r, call_values *v, results *x)
 {
     char name[300];
     if (r->swapped || !json_text(json_get(r->c->at, "inplace")) || r->op[strlen(r->op) - 1] == '_') return true;
-    ag_variable *first = changeable_first(r, v), *want = stored_tensor(&r->from, id_of(r, 0), r->why);
+    ag_variable *first = changeable_first(r, v), *want = stored_tensor(&r->from, result_id(r, 0), r->why);
     if (!first || !want) return false;
     ag_shape_list a = ag_shape(first), b = ag_shape(want);
     bool fits = ag_dtype_of(first) == ag_dtype_of(want) && a.n == b.n &&
@@ -362,16 +254,10 @@ static bool check_reference(run *r, call_values *v, results *x)
 {
     if (!arrange(r, v) || !call(r, r->op, v, x)) return false;
     for (int k = 0; k < x->n && k < r->n_want; k++) {
-        ag_variable *ref = named_tensor(r, "ref", id_of(r, k));
+        ag_variable *ref = named_tensor(r, "ref", result_id(r, k));
         if (ref && !compare_with(r, "ref", x->out[k], ref, NULL, VALUE)) return false;
     }
-    if (!has_gradients(r) || !json_get(r->c->at, "gref")) return true;
-    differentiation *d = calloc(1, sizeof *d);
-    if (!d) return complain(r->why, "out of memory");
-    bool ok = first_order(r, "gref", v, x, d) && (!d->n_of || differentiate(r, d, false, false)) &&
-              check_gradients(r, d, "gref", GRADIENT);
-    free(d);
-    return ok;
+    return check_reference_gradients(r, v, x);
 }
 
 /* One of the checks above on fresh arguments. */

@@ -1,0 +1,102 @@
+/* opinfo_gradients.c - the derivatives of a recorded call; see opinfo_run.h. */
+#include "opinfo_run.h"
+
+#include <stdlib.h>
+
+typedef struct differentiation {
+    ag_variable *of[MAX_OUTPUTS], *cot[MAX_OUTPUTS];  /* sum(of * cot) ... */
+    ag_variable *to[MAX_TENSORS], *grad[MAX_TENSORS]; /* ... by each of these */
+    int n_of, n_to;
+} differentiation;
+
+static bool differentiate(run *r, differentiation *d, bool create_graph, bool retain)
+{
+    return ag_autograd_grad(ag_list_from(d->n_of, d->of), ag_list_from(d->n_to, d->to), d->grad,
+                            .grad_outputs = ag_list_from(d->n_of, d->cot), .retain_graph = retain,
+                            .create_graph = create_graph, .allow_unused = true) ||
+           complain(r->why, "%s", ag_error());
+}
+
+/* The outputs with a cotangent, by the inputs that `object` ("grad", "gref") names. */
+static bool first_order(run *r, const char *object, const call_values *v, const results *x, differentiation *d)
+{
+    for (int k = 0; k < x->n; k++) {
+        ag_variable *cot = named_tensor(r, "cot", result_id(r, k));
+        if (!cot) continue;
+        if (r->from.in_float64 && ag_dtype_of(cot) == AG_FLOAT32) cot = ag_to(cot, .dtype = AG_FLOAT64);
+        d->of[d->n_of] = x->out[k];
+        d->cot[d->n_of++] = cot;
+    }
+    for (const json *m = json_first(json_get(r->c->at, object)); m; m = m->next) {
+        if (d->n_to == MAX_TENSORS || !(d->to[d->n_to++] = find_input(v, m->name)))
+            return complain(r->why, "there is a gradient of '%s', but no such input", m->name);
+    }
+    return !*r->why->text;
+}
+
+/* d's gradients are those that `object` ("grad", "ggrad") names. */
+static bool check_gradients(run *r, const differentiation *d, const char *object, derivative_order order)
+{
+    int i = 0;
+    for (const json *m = json_first(json_get(r->c->at, object)); m; m = m->next, i++) {
+        const char *id = json_text(m);
+        if (i >= d->n_to) return complain(r->why, "there are more gradients in %s than in grad", object);
+        if (!id && d->grad[i]) return complain(r->why, "%s of %s: there is one, and PyTorch has none", object, m->name);
+        if (!id) continue;
+        ag_variable *want = stored_tensor(&r->from, id, r->why);
+        ag_variable *got = d->grad[i] ? d->grad[i] : ag_zeros_like(d->to[i]); /* none is zero */
+        if (!want || !got || !dump(r, id, got)) return false;
+        ag_variable *ref = order == GRADIENT ? named_tensor(r, "gref", m->name) : NULL;
+        if (!compare_with(r, id, got, want, ref, order)) return false;
+    }
+    return true;
+}
+
+/* The first-order gradients that have a second cotangent, by the same inputs. */
+static bool check_second_order(run *r, const differentiation *first)
+{
+    differentiation *d = calloc(1, sizeof *d);
+    if (!d) return complain(r->why, "out of memory");
+    int i = 0;
+    for (const json *m = json_first(json_get(r->c->at, "grad")); m; m = m->next, i++) {
+        ag_variable *cot = named_tensor(r, "cot2", m->name);
+        if (cot && first->grad[i] && ag_requires_grad(first->grad[i])) {
+            d->of[d->n_of] = first->grad[i];
+            d->cot[d->n_of++] = cot;
+        }
+        d->to[d->n_to++] = first->to[i];
+    }
+    bool ok = (!d->n_of || differentiate(r, d, false, false)) && check_gradients(r, d, "ggrad", SECOND_GRADIENT);
+    free(d);
+    return ok;
+}
+
+/* A gradcheck_wrapper means that PyTorch's gradient is that of another function. */
+static bool has_gradients(const run *r)
+{
+    return json_get(r->c->at, "grad") && !json_get(r->c->at, "gradcheck_wrapper");
+}
+
+bool check_derivatives(run *r, const call_values *v, const results *x)
+{
+    if (!has_gradients(r)) return true;
+    differentiation *d = calloc(1, sizeof *d);
+    if (!d) return complain(r->why, "out of memory");
+    bool second = json_get(r->c->at, "ggrad");
+    bool ok = first_order(r, "grad", v, x, d) && differentiate(r, d, false, second) &&
+              check_gradients(r, d, "grad", GRADIENT);
+    if (ok && second) ok = differentiate(r, d, true, true) && check_second_order(r, d);
+    free(d);
+    return ok;
+}
+
+bool check_reference_gradients(run *r, const call_values *v, const results *x)
+{
+    if (!has_gradients(r) || !json_get(r->c->at, "gref")) return true;
+    differentiation *d = calloc(1, sizeof *d);
+    if (!d) return complain(r->why, "out of memory");
+    bool ok = first_order(r, "gref", v, x, d) && (!d->n_of || differentiate(r, d, false, false)) &&
+              check_gradients(r, d, "gref", GRADIENT);
+    free(d);
+    return ok;
+}
