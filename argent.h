@@ -58,6 +58,7 @@
 #include <argent/init.h>
 #include <argent/layers.h>
 #include <argent/module.h>
+#include <argent/module_hooks.h>
 #include <argent/optim.h>
 #include <argent/state_dict.h>
 

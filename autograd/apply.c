@@ -108,6 +108,10 @@ bool ag__output_view(ag_run *r, int ndim, const int64_t *size, const int64_t *st
 {
     return output_view(r, 0, AG_MADE_PLAINLY, ndim, size, stride, offset);
 }
+bool ag__output_view_of_function(ag_run *r, int ndim, const int64_t *size, const int64_t *stride, int64_t offset)
+{
+    return output_view(r, 0, AG_MADE_IN_A_FUNCTION, ndim, size, stride, offset);
+}
 bool ag__output_view_of_many(ag_run *r, int k, int ndim, const int64_t *size, const int64_t *stride, int64_t offset)
 {
     return output_view(r, k, AG_MADE_AMONG_MANY, ndim, size, stride, offset);

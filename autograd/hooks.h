@@ -38,6 +38,9 @@ typedef struct ag__hook_call {
 bool ag__hooks_begin(ag__hook_call *call, ag__hook **list);
 void ag__hooks_end(ag__hook_call *call);
 
+/* A hook gave `by` for the gradient *g: false with an error where it is of another size or type. */
+bool ag__hook_replace(ag_variable **g, ag_variable *by);
+
 /* How many hooks there are on leaves, and for several gradients: while there are any, a walk finds out first what it
  * will reach. */
 extern int64_t ag__n_leaf_hooks;

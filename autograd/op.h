@@ -169,6 +169,8 @@ ag_variable *ag__output(ag_run *r, int k, int ndim, const int64_t *size, ag_dtyp
 ag_variable *ag__output_strided(ag_run *r, int k, int ndim, const int64_t *size, const int64_t *stride, ag_dtype dtype);
 /* In shape(): output 0 is a view of input 0. */
 bool ag__output_view(ag_run *r, int ndim, const int64_t *size, const int64_t *stride, int64_t offset);
+/* The same; what is made cannot be changed in place with the change recorded: by custom functions. */
+bool ag__output_view_of_function(ag_run *r, int ndim, const int64_t *size, const int64_t *stride, int64_t offset);
 /* In shape() of an op with AG_MANY outputs: how many there are; then each of them, a view of input 0. */
 bool ag__outputs(ag_run *r, int64_t n);
 bool ag__output_view_of_many(ag_run *r, int k, int ndim, const int64_t *size, const int64_t *stride, int64_t offset);

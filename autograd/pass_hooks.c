@@ -8,8 +8,7 @@ static bool fail_hook(const char *kind)
     return ag__fail(AG_EINVAL, "%s hook failed and left no error that says why", kind);
 }
 
-/* A hook gave another gradient for what was g. */
-static bool replace(ag_variable **g, ag_variable *by)
+bool ag__hook_replace(ag_variable **g, ag_variable *by)
 {
     const ag_tensor *was = &(*g)->tensor, *is = &by->tensor;
     if (by == AG_NONE) return ag__fail(AG_EINVAL, "a hook returned None: NULL leaves the gradient as it is");
@@ -28,7 +27,7 @@ bool ag__call_grad_hooks(ag_pass *w, ag__hook **list, int n, ag_variable **g)
         ag__hook *hook = call.at[i];
         if (hook->kind != AG_GRAD_HOOK || hook->output_nr >= (uint32_t)n || !g[hook->output_nr]) continue;
         ag_variable *by = ((ag_grad_hook *)hook->function)(g[hook->output_nr], hook->user);
-        ok = !w->t->failed && (!by || replace(&g[hook->output_nr], by));
+        ok = !w->t->failed && (!by || ag__hook_replace(&g[hook->output_nr], by));
     }
     ag__hooks_end(&call);
     return ok;

@@ -281,7 +281,8 @@ void ag__node_bury(Thread *t, ag_node *n)
 
 const char *ag__forward_name(const ag_node *node, char *text, size_t room)
 {
-    const char *name = node->op->node, *word = "Backward", *at = strstr(name, word);
+    const char *name = node->op->node, *word = "Backward", *at = NULL;
+    for (const char *next = name; (next = strstr(next, word)); next++) at = next;
     const char *number = at ? at + strlen(word) : "";
     bool stripped = at && number[strspn(number, "0123456789")] == 0;
     snprintf(text, room, "%.*s%s", stripped ? (int)(at - name) : (int)strlen(name), name,

@@ -5,6 +5,7 @@
  * wrong while a model is put together is remembered in `failed`, so that a constructor is straight-line code with one
  * test at its end, AG_MODULE_DONE.
  */
+#include "autograd/hooks.h"
 #include "nn/module_parts.h"
 #include "tensor/allocator.h"
 #include "tensor/fail.h"
@@ -222,6 +223,9 @@ void ag_module_free_(ag_module *m)
         struct ag_module_parts *parts = m->parts;
         list = parts->link;
         if (m->free) m->free(m);
+        ag__hooks_drop(&parts->hooks);
+        if (parts->link_here) __atomic_store_n(&parts->link_here->module, NULL, __ATOMIC_RELEASE);
+        ag__module_link_unref(parts->link_here);
         for (int64_t i = 0; i < parts->n; i++) {
             ag_part *p = &parts->at[i];
             if (p->kind != AG_PART_CHILD)
@@ -250,7 +254,7 @@ ag_variable *ag_module_forward(ag_module *m, ag_variable *x)
         return ag__fail(AG_EINVAL, "%s: it has no forward of one input%s", ag__module_type(m),
                         m->criterion ? "; a loss is called as ag_criterion(module, input, target)" : "");
     AG_SCOPE;
-    ag_variable *y = m->forward(m, x);
+    ag_variable *y = ag__module_has_hooks(m) ? ag__module_call_hooked(m, x, NULL) : m->forward(m, x);
     return y == x ? x : ag_keep(y);
 }
 
@@ -262,5 +266,5 @@ ag_variable *ag_module_criterion(ag_module *m, ag_variable *input, ag_variable *
     if (!m->criterion)
         return ag__fail(AG_EINVAL, "%s: it is not a loss: ag_forward(module, x) runs it", ag__module_type(m));
     AG_SCOPE;
-    return ag_keep(m->criterion(m, input, target));
+    return ag_keep(ag__module_has_hooks(m) ? ag__module_call_hooked(m, input, target) : m->criterion(m, input, target));
 }

@@ -24,14 +24,22 @@ typedef struct ag_part {
 
 typedef struct ag_name_table ag_name_table; /* module_names.c */
 
+/* How a graph finds a module that may die before it: module is NULL then. */
+typedef struct ag_module_link {
+    int32_t refs;
+    ag_module *module;
+} ag_module_link;
+
 struct ag_module_parts {
     ag_part *at;
     int64_t n, max;
     int32_t owners; /* how many modules it is a part of */
     ag_container container;
-    bool failed;          /* a part could not be added: AG_MODULE_DONE tells */
-    ag_module *link;      /* in the list of those being freed */
-    ag_name_table *names; /* as last asked for; older ones behind it */
+    bool failed;     /* a part could not be added: AG_MODULE_DONE tells */
+    ag_module *link; /* in the list of those being freed */
+    struct ag__hook *hooks;
+    ag_module_link *link_here; /* NULL: nobody has asked */
+    ag_name_table *names;      /* as last asked for; older ones behind it */
 };
 
 /* m's own parameter or buffer of that name; AG_NONE if there is none. */
@@ -76,6 +84,12 @@ struct ag_name_table {
 const ag_name_table *ag__module_names(ag_module *m);
 /* NULL, with an error unless one stands, where m is NULL. */
 bool ag__module_given(const char *function, const ag_module *m);
+
+/* ---- hooks (module_hooks.c) ---- */
+bool ag__module_has_hooks(const ag_module *m);
+/* m(x), or m(x, target) of a loss, with all hooks. */
+ag_variable *ag__module_call_hooked(ag_module *m, ag_variable *x, ag_variable *target);
+void ag__module_link_unref(ag_module_link *link);
 
 /* A leaf's gradient dropped, or filled with zeros. */
 bool ag__zero_grad(ag_thread *t, ag_variable *x, bool set_to_none);

@@ -35,6 +35,13 @@ static Net *net_new(double dropout)
 
 static bool count(Module *, void *user) { return ++*static_cast<int *>(user) > 0; }
 
+static Variable *twice(Module *, Variable *x, void *) { return ag_mul(x, ag_scalar(2)); }
+static Variable *look(Module *, Variable *, Variable *, void *user)
+{
+    ++*static_cast<int *>(user);
+    return nullptr;
+}
+
 static int failures;
 #define CHECK(expression) \
     ((expression) ? (void)0 : (void)(failures++, std::fprintf(stderr, "line %d: %s\n", __LINE__, #expression)))
@@ -62,6 +69,15 @@ int main()
     ag_module_free(ag_nn_pop(list, 0));
     Module *named = ag_nn_module_dict({ "a", ag_nn_relu() }, { "b", ag_nn_tanh() });
     CHECK(ag_nn_update(named, { "c", ag_nn_relu() }) && ag_nn_len(named) == 3 && ag_get_submodule(named, "c"));
+    int seen = 0;
+    Module *hooked = ag_nn_relu();
+    ag_hook hook = ag_module_register_forward_pre_hook(hooked, twice);
+    CHECK(hook && ag_module_register_forward_hook(hooked, look, &seen, nullptr, true));
+    CHECK(ag_module_register_full_backward_hook(hooked, look, &seen));
+    ag_hook all = ag_nn_register_module_forward_pre_hook(twice);
+    CHECK(ag_item(ag_forward(hooked, ag_ones(AG_SHAPE(1)))) == 4 && seen == 1);
+    CHECK(ag_hook_remove(hook) && ag_hook_remove(all));
+    ag_module_free(hooked);
     ag_module_free(list);
     ag_module_free(empty);
     ag_module_free(named);
