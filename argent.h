@@ -25,6 +25,7 @@
 #include <argent/autograd.h>
 #include <argent/call.h>
 #include <argent/function.h>
+#include <argent/functional.h>
 #include <argent/gradcheck.h>
 #include <argent/hook.h>
 #include <argent/saved_hooks.h>

@@ -42,6 +42,12 @@ static Variable *look(Module *, Variable *, Variable *, void *user)
     return nullptr;
 }
 
+static int square(Variable *const *x, int, Variable **y, void *)
+{
+    y[0] = ag_mul(x[0], x[0]);
+    return 1;
+}
+
 static int failures;
 #define CHECK(expression) \
     ((expression) ? (void)0 : (void)(failures++, std::fprintf(stderr, "line %d: %s\n", __LINE__, #expression)))
@@ -69,6 +75,9 @@ int main()
     ag_module_free(ag_nn_pop(list, 0));
     Module *named = ag_nn_module_dict({ "a", ag_nn_relu() }, { "b", ag_nn_tanh() });
     CHECK(ag_nn_update(named, { "c", ag_nn_relu() }) && ag_nn_len(named) == 3 && ag_get_submodule(named, "c"));
+    Variable *at = ag_full(AG_SHAPE(2), 3);
+    CHECK(ag_item(ag_select(ag_autograd_functional_vjp(square, AG_LIST(at), AG_LIST(at)).vjp.at[0], 0, 0)) == 18);
+    CHECK(ag_autograd_functional_jacobian(square, AG_LIST(at)).n == 1);
     int seen = 0;
     Module *hooked = ag_nn_relu();
     ag_hook hook = ag_module_register_forward_pre_hook(hooked, twice);
