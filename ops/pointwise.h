@@ -28,6 +28,10 @@ AG_DECLARE(sub) AG_DECLARE_INPLACE(sub)
 #define ag_add_(...)  AG_CALL_INPLACE(add, __VA_ARGS__)
 #define ag_sub(...)   AG_CALL(sub, __VA_ARGS__)
 #define ag_sub_(...)  AG_CALL_INPLACE(sub, __VA_ARGS__)
+/* b - alpha a */
+#define AG_ARGS_rsub(must, may)  must(Tensor, input) must(Tensor, other) may(Float, alpha, 1)
+AG_DECLARE(rsub)
+#define ag_rsub(...)  AG_CALL(rsub, __VA_ARGS__)
 AG_API ag_variable *ag_mul(ag_variable *input, ag_variable *other);     /* a b; on bool "and" */
 AG_API ag_variable *ag_mul_(ag_variable *input, ag_variable *other);
 /* a / b, floating also for integers; with .rounding_mode "trunc" (towards zero) or "floor" rounded, and integers stay
@@ -59,6 +63,12 @@ AG_API ag_variable *ag_lerp_(ag_variable *input, ag_variable *end, ag_variable *
 /* Of two equal ones each gets half the gradient. */
 AG_API ag_variable *ag_maximum(ag_variable *input, ag_variable *other);
 AG_API ag_variable *ag_minimum(ag_variable *input, ag_variable *other);
+AG_API ag_variable *ag_fmax(ag_variable *input, ag_variable *other);    /* the same, but NaN only where both are NaN; of two equal ones the first gets the gradient */
+AG_API ag_variable *ag_fmin(ag_variable *input, ag_variable *other);   
+AG_API ag_variable *ag_hypot(ag_variable *input, ag_variable *other);   /* sqrt(a a + b b) */
+AG_API ag_variable *ag_hypot_(ag_variable *input, ag_variable *other);
+AG_API ag_variable *ag_copysign(ag_variable *input, ag_variable *other); /* |a| with the sign of b */
+AG_API ag_variable *ag_copysign_(ag_variable *input, ag_variable *other);
 /* min(max(x, min), max), with one limit or both; whole limits keep an integer type, fractional ones make it floating. Infinite: no limit. */
 #define AG_ARGS_clamp(must, may)  must(Tensor, input) may(Float, min, -AG_INFINITY_) may(Float, max, AG_INFINITY_)
 #define AG_INFINITY_ __builtin_inf()
@@ -86,6 +96,18 @@ AG_API ag_variable *ag_gt(ag_variable *input, ag_variable *other);      /* a > b
 AG_API ag_variable *ag_gt_(ag_variable *input, ag_variable *other);
 AG_API ag_variable *ag_ge(ag_variable *input, ag_variable *other);      /* a >= b */
 AG_API ag_variable *ag_ge_(ag_variable *input, ag_variable *other);
+AG_API ag_variable *ag_isnan(ag_variable *input);
+AG_API ag_variable *ag_isinf(ag_variable *input);
+AG_API ag_variable *ag_isfinite(ag_variable *input);                    /* neither infinite nor NaN */
+AG_API ag_variable *ag_isposinf(ag_variable *input);                    /* +infinity */
+AG_API ag_variable *ag_isneginf(ag_variable *input);                    /* -infinity */
+/* What is not 0 is true, NaN included. */
+AG_API ag_variable *ag_logical_and(ag_variable *input, ag_variable *other); /* a != 0 and b != 0 */
+AG_API ag_variable *ag_logical_and_(ag_variable *input, ag_variable *other);
+AG_API ag_variable *ag_logical_or(ag_variable *input, ag_variable *other); /* a != 0 or b != 0 */
+AG_API ag_variable *ag_logical_or_(ag_variable *input, ag_variable *other);
+AG_API ag_variable *ag_logical_xor(ag_variable *input, ag_variable *other); /* one of them != 0 */
+AG_API ag_variable *ag_logical_xor_(ag_variable *input, ag_variable *other);
 AG_API ag_variable *ag_logical_not(ag_variable *input);                 /* x == 0 */
 AG_API ag_variable *ag_logical_not_(ag_variable *input);
 
@@ -96,6 +118,10 @@ AG_API ag_variable *ag_abs(ag_variable *input);                         /* |x|; 
 AG_API ag_variable *ag_abs_(ag_variable *input);
 AG_API ag_variable *ag_sign(ag_variable *input);                        /* -1, 0 or 1 */
 AG_API ag_variable *ag_sign_(ag_variable *input);
+AG_API ag_variable *ag_sgn(ag_variable *input);                         /* the same */
+AG_API ag_variable *ag_sgn_(ag_variable *input);
+AG_API ag_variable *ag_frac(ag_variable *input);                        /* x - trunc(x) */
+AG_API ag_variable *ag_frac_(ag_variable *input);
 AG_API ag_variable *ag_floor(ag_variable *input);
 AG_API ag_variable *ag_floor_(ag_variable *input);
 AG_API ag_variable *ag_ceil(ag_variable *input);
@@ -126,6 +152,12 @@ AG_API ag_variable *ag_log2(ag_variable *input);
 AG_API ag_variable *ag_log2_(ag_variable *input);
 AG_API ag_variable *ag_log10(ag_variable *input);
 AG_API ag_variable *ag_log10_(ag_variable *input);
+AG_API ag_variable *ag_exp2(ag_variable *input);                        /* 2^x */
+AG_API ag_variable *ag_exp2_(ag_variable *input);
+AG_API ag_variable *ag_logaddexp(ag_variable *input, ag_variable *other); /* ln(e^a + e^b) */
+AG_API ag_variable *ag_logaddexp2(ag_variable *input, ag_variable *other); /* log2(2^a + 2^b) */
+AG_API ag_variable *ag_xlogy(ag_variable *input, ag_variable *other);   /* a ln(b); 0 where a is 0 and b is not NaN */
+AG_API ag_variable *ag_xlogy_(ag_variable *input, ag_variable *other);
 AG_API ag_variable *ag_sin(ag_variable *input);
 AG_API ag_variable *ag_sin_(ag_variable *input);
 AG_API ag_variable *ag_cos(ag_variable *input);
@@ -148,6 +180,27 @@ AG_API ag_variable *ag_tanh(ag_variable *input);
 AG_API ag_variable *ag_tanh_(ag_variable *input);
 AG_API ag_variable *ag_erf(ag_variable *input);                         /* the error function */
 AG_API ag_variable *ag_erf_(ag_variable *input);
+AG_API ag_variable *ag_asinh(ag_variable *input);
+AG_API ag_variable *ag_asinh_(ag_variable *input);
+AG_API ag_variable *ag_acosh(ag_variable *input);
+AG_API ag_variable *ag_acosh_(ag_variable *input);
+AG_API ag_variable *ag_atanh(ag_variable *input);
+AG_API ag_variable *ag_atanh_(ag_variable *input);
+AG_API ag_variable *ag_sinc(ag_variable *input);                        /* sin(pi x) / (pi x), 1 at 0 */
+AG_API ag_variable *ag_sinc_(ag_variable *input);
+AG_API ag_variable *ag_deg2rad(ag_variable *input);                     /* x pi / 180 */
+AG_API ag_variable *ag_deg2rad_(ag_variable *input);
+AG_API ag_variable *ag_rad2deg(ag_variable *input);                     /* x 180 / pi */
+AG_API ag_variable *ag_rad2deg_(ag_variable *input);
+AG_API ag_variable *ag_erfc(ag_variable *input);                        /* 1 - erf(x) */
+AG_API ag_variable *ag_erfc_(ag_variable *input);
+AG_API ag_variable *ag_erfinv(ag_variable *input);                      /* the x whose erf it is */
+AG_API ag_variable *ag_erfinv_(ag_variable *input);
+/* ln(x / (1 - x)), x from eps to 1 - eps; eps below 0: x as it is */
+#define AG_ARGS_logit(must, may)  must(Tensor, input) may(Float, eps, -1)
+AG_DECLARE(logit) AG_DECLARE_INPLACE(logit)
+#define ag_logit(...)   AG_CALL(logit, __VA_ARGS__)
+#define ag_logit_(...)  AG_CALL_INPLACE(logit, __VA_ARGS__)
 
 /* ---- activations ---- */
 AG_API ag_variable *ag_sigmoid(ag_variable *input);                     /* 1 / (1 + e^-x) */
@@ -162,6 +215,8 @@ AG_API ag_variable *ag_silu(ag_variable *input);                        /* x sig
 AG_API ag_variable *ag_silu_(ag_variable *input);
 AG_API ag_variable *ag_selu(ag_variable *input);                        /* scaled elu, self-normalising */
 AG_API ag_variable *ag_selu_(ag_variable *input);
+AG_API ag_variable *ag_mish(ag_variable *input);                        /* x tanh(ln(1 + e^x)) */
+AG_API ag_variable *ag_mish_(ag_variable *input);
 AG_API ag_variable *ag_softsign(ag_variable *input);                    /* x / (1 + |x|) */
 AG_API ag_variable *ag_hardsigmoid(ag_variable *input);                 /* min(max(x + 3, 0), 6) / 6 */
 AG_API ag_variable *ag_hardsigmoid_(ag_variable *input);
@@ -185,6 +240,10 @@ AG_DECLARE(leaky_relu) AG_DECLARE_INPLACE(leaky_relu)
 AG_DECLARE(elu) AG_DECLARE_INPLACE(elu)
 AG_DECLARE(celu) AG_DECLARE_INPLACE(celu)
 AG_DECLARE(softplus)
+/* 0 where |x| <= lambd, x elsewhere */
+#define AG_ARGS_hardshrink(must, may)  must(Tensor, input) may(Float, lambd, 0.5)
+AG_DECLARE(hardshrink)
+#define ag_hardshrink(...)   AG_CALL(hardshrink, __VA_ARGS__)
 #define ag_threshold(...)    AG_CALL(threshold, __VA_ARGS__)
 #define ag_threshold_(...)   AG_CALL_INPLACE(threshold, __VA_ARGS__)
 #define ag_hardtanh(...)     AG_CALL(hardtanh, __VA_ARGS__)

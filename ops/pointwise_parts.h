@@ -63,6 +63,9 @@
 #define TEST(op, integers, v)                                                                                        \
     VALUE_IS(op, integers, AG_ROW_INPUT, v) ROW(op, , integers, inplace, test, AG_ROW_INPUT)                         \
     PLAIN(op, AG_ROW_INPUT) PLAIN_inplace(op, AG_ROW_INPUT)
+#define TEST_FRESH(op, integers, v)                                                                                  \
+    VALUE_IS(op, integers, AG_ROW_INPUT, v) ROW(op, , integers, fresh, test, AG_ROW_INPUT)                           \
+    PLAIN(op, AG_ROW_INPUT) PLAIN_fresh(op, AG_ROW_INPUT)
 #define WHERE(op, node, integers, inplace, v, da, db)                                                                \
     VALUE(op, integers, AG_ROW_WHERE, v) DERIVATIVE(op, dA, AG_ROW_WHERE, da) DERIVATIVE(op, dB, AG_ROW_WHERE, db)   \
     ROW(op, node, integers, inplace, where, AG_ROW_WHERE) PLAIN(op, AG_ROW_WHERE) PLAIN_##inplace(op, AG_ROW_WHERE)

@@ -14,6 +14,8 @@ static const struct {
              "the `~` or `logical_not()` operator instead." },
     { "sub", "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, "
              "use the `~` or `logical_not()` operator instead." },
+    { "rsub", "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, "
+              "use the `~` or `logical_not()` operator instead." },
     { "relu", "Boolean inputs not supported for relu" },
     { "hardtanh", "Bool inputs not supported for hardtanh" },
     { "relu6", "Bool inputs not supported for hardtanh" },
@@ -56,12 +58,13 @@ static bool check_inputs(const ag_op *op, const void *args, ag_variable *const *
         return ag__fail_call(op, args,
                              "where expected condition to be a boolean tensor, but got a tensor with dtype %s",
                              ag__scalar_type(type[0]));
-    if (IS(op, sub) && type[0] == AG_BOOL && type[1] == AG_BOOL)
+    const bool subtracts = IS(op, sub) || IS(op, rsub);
+    if (subtracts && type[0] == AG_BOOL && type[1] == AG_BOOL)
         return ag__fail_call(
             op, args,
             "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` "
             "operator instead.");
-    if (IS(op, sub) && (type[0] == AG_BOOL || type[1] == AG_BOOL)) return refuse(op, args, AG_BOOL);
+    if (subtracts && (type[0] == AG_BOOL || type[1] == AG_BOOL)) return refuse(op, args, AG_BOOL);
     if (IS(op, clamp) && isinf(options[0]) && options[0] < 0 && isinf(options[1]) && options[1] > 0)
         return ag__fail_call(op, args, "torch.clamp: At least one of 'min' or 'max' must not be None");
     if (IS(op, addcdiv) && !ag__is_floating(type[1]) && !ag__is_floating(type[2]))

@@ -218,7 +218,7 @@ START_TEST(a_public_function_is_its_record_called_by_name)
         ck_assert_int_eq(
             ag_call(f->name, f->n, (ag_value[]){ ag_of(z[0]), ag_of(z[1]), ag_of(z[2]) }, 0, NULL, &by_name, 1), 1);
         OK(y);
-        ck_assert_msg(ag_equal(y, by_name), "%s", f->name);
+        ck_assert_msg(ag_allclose(y, by_name, 0, 0, .equal_nan = true), "%s", f->name);
         bool inplace = f->name[strlen(f->name) - 1] == '_';
         ck_assert_msg((y == x[0]) == inplace, "%s", f->name);
     }

@@ -61,12 +61,15 @@ static int n_isas(void)
     return n;
 }
 
-/* gelu and silu subtract what is nearly equal: they are as good as their terms. */
+/* gelu, silu, mish, logaddexp and the gradient of sinc subtract what is nearly equal: they are as good as their terms.
+ */
 static double terms_of(int e, int i)
 {
     double x = fabs((double)f[IN_A][i]), g = fabs((double)f[IN_G][i]);
     if (e == AG_EXPRESSION_gelu_value) return x;
-    if (e == AG_EXPRESSION_gelu_dA || e == AG_EXPRESSION_silu_dA) return g * (1 + x);
+    if (e == AG_EXPRESSION_gelu_dA || e == AG_EXPRESSION_silu_dA || e == AG_EXPRESSION_mish_dA) return g * (1 + x);
+    if (e == AG_EXPRESSION_sinc_dA) return g / x;
+    if (e == AG_EXPRESSION_logaddexp_value || e == AG_EXPRESSION_logaddexp2_value) return x + fabs((double)f[IN_B][i]);
     return 0;
 }
 

@@ -379,6 +379,8 @@ def number(value, dtype):
 
 
 def numbers(tensor):
+    if tensor._is_zerotensor():  # a gradient without memory
+        tensor = torch.zeros(tensor.shape, dtype=tensor.dtype)
     return " ".join(number(v, tensor.dtype) for v in tensor.detach().reshape(-1).tolist())
 
 

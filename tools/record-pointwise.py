@@ -32,6 +32,7 @@ SAMPLES = {
 SAMPLES[torch.float64] = SAMPLES[torch.float32]
 
 UNARY = ("neg abs sign square reciprocal sqrt rsqrt exp expm1 log log1p log2 log10 sin cos tan asin acos atan sinh cosh tanh erf sigmoid "
+         "erfc erfinv exp2 asinh acosh atanh sinc deg2rad rad2deg frac sgn mish isnan isinf isfinite isposinf isneginf "
          "floor ceil round trunc relu relu6 gelu silu selu softsign hardsigmoid hardswish logsigmoid logical_not").split()
 WITH = {
     "clamp": [dict(min=-1.0, max=1.5), dict(min=0.5), dict(max=2.0), dict(min=2, max=1), dict(min=-1, max=300), dict(min=0, max=2), dict(min=NAN), {}],
@@ -40,19 +41,22 @@ WITH = {
     "leaky_relu": [{}, dict(negative_slope=0.5)],
     "elu": [{}, dict(alpha=1.5)],
     "celu": [{}, dict(alpha=1.5)],
+    "hardshrink": [{}, dict(lambd=1.0)],
+    "logit": [{}, dict(eps=0.25)],
     "softplus": [{}, dict(beta=2.0, threshold=3.0)],
 }
 COMPARE = "eq ne lt le gt ge".split()
-BINARY = "mul div pow atan2 maximum minimum add sub".split() + COMPARE
-# softsign is three ops, whose gradients at infinity are NaN; hardsigmoid's 1/6 is a float
-ODD_GRADIENT = ["softsign", "hardsigmoid"]
-NO_INPLACE = "gelu softsign logsigmoid softplus maximum minimum where".split()
+TENSORS_ONLY = "maximum minimum atan2 fmax fmin hypot logaddexp logaddexp2 logical_and logical_or logical_xor".split()
+BINARY = "fmax fmin hypot copysign logaddexp logaddexp2 xlogy rsub logical_and logical_or logical_xor mul div pow atan2 maximum minimum add sub".split() + COMPARE
+# softsign is three ops, whose gradients at infinity are NaN; at NaN those of the others are zero in PyTorch's vector loops alone
+ODD_GRADIENT = ["softsign", "hardshrink", "logit"]
+NO_INPLACE = "isnan isinf isfinite isposinf isneginf hardshrink fmax fmin logaddexp logaddexp2 rsub gelu softsign logsigmoid softplus maximum minimum where".split()
 
 
 def function(op):
     if op == "relu6" or op == "softsign" or op == "logsigmoid":
         return getattr(F, op)
-    if op in ("silu_", "relu6_", "hardswish_", "hardsigmoid_"):
+    if op in ("silu_", "relu6_", "hardswish_", "hardsigmoid_", "mish_"):
         return lambda x: getattr(F, op[:-1])(x, inplace=True)
     for place in (torch, F, torch.Tensor):
         if hasattr(place, op):
@@ -158,7 +162,7 @@ def main():
     for op, choices in WITH.items():
         for options in choices:
             for dtype in TYPES:
-                record(op, tensor(dtype), gradient=dtype == torch.float64, **options)
+                record(op, tensor(dtype), gradient=dtype == torch.float64 and op not in ODD_GRADIENT, **options)
                 if op not in NO_INPLACE:
                     record(op + "_", tensor(dtype, n=4), **options)
     for op in BINARY:
@@ -170,15 +174,15 @@ def main():
                 if every:
                     record(op, x[:2], y[3], gradient=False)
                     record(op, x[1], y[:2], gradient=False)
-                if op not in NO_INPLACE:
+                if op not in NO_INPLACE and not (op == "hypot" and not a.is_floating_point):
                     record(op + "_", x[:3], y[:3])
-            if op in ("maximum", "minimum", "atan2"):
+            if op in TENSORS_ONLY:
                 continue
             for scalar in (2, -1, 0, 1.5, 0.5, True):
                 record(op, tensor(a, n=None if op == "pow" else 4), scalar, gradient=op == "pow")
                 if op not in NO_INPLACE:
                     record(op + "_", tensor(a, n=3), scalar)
-    for op in ("add", "sub"):
+    for op in ("add", "sub", "rsub"):
         for alpha in (2.0, -1.0, 0.5, 300.0):
             for a in TYPES:
                 integral = not a.is_floating_point

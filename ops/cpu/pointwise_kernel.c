@@ -6,6 +6,7 @@
  * ops.
  */
 #include "ops/cpu/pointwise_kernel.h"
+#include "ops/cpu/erfinv.h"
 #include "ops/cpu/isa.h"
 #include "ops/cpu/vector.h"
 
@@ -20,16 +21,14 @@
 #define LANES_OF(name)                                        \
     AG_INLINE vec REAL(name)(vec a)                           \
     {                                                         \
-        vec r;                                                \
-        for (int i = 0; i < LANES; i++) r[i] = F(name)(a[i]); \
-        return r;                                             \
+        for (int i = 0; i < LANES; i++) a[i] = F(name)(a[i]); \
+        return a;                                             \
     }
 #define LANES_OF2(name)                                             \
     AG_INLINE vec REAL(name)(vec a, vec b)                          \
     {                                                               \
-        vec r;                                                      \
-        for (int i = 0; i < LANES; i++) r[i] = F(name)(a[i], b[i]); \
-        return r;                                                   \
+        for (int i = 0; i < LANES; i++) a[i] = F(name)(a[i], b[i]); \
+        return a;                                                   \
     }
 
 #if defined(AG_HAVE_LIBMVEC) && defined(__x86_64__)

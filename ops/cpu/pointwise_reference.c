@@ -1,5 +1,6 @@
 /* pointwise_reference.c - the rows as plain loops of the C language and libm: the oracle of the tests. */
 #include "ops/cpu/pointwise_reference.h"
+#include "ops/cpu/erfinv.h"
 
 #include <math.h>
 

@@ -20,6 +20,12 @@ AG_WORD real REAL(sinh)(real a) { return F(sinh)(a); }
 AG_WORD real REAL(cosh)(real a) { return F(cosh)(a); }
 AG_WORD real REAL(tanh)(real a) { return F(tanh)(a); }
 AG_WORD real REAL(erf)(real a) { return F(erf)(a); }
+AG_WORD real REAL(erfc)(real a) { return F(erfc)(a); }
+AG_WORD real REAL(erfinv)(real a) { return F(ag__erfinv)(a); }
+AG_WORD real REAL(exp2)(real a) { return F(exp2)(a); }
+AG_WORD real REAL(asinh)(real a) { return F(asinh)(a); }
+AG_WORD real REAL(acosh)(real a) { return F(acosh)(a); }
+AG_WORD real REAL(atanh)(real a) { return F(atanh)(a); }
 AG_WORD real REAL(sigmoid)(real a) { return 1 / (1 + F(exp)(-a)); }
 AG_WORD real REAL(floor)(real a) { return F(floor)(a); }
 AG_WORD real REAL(ceil)(real a) { return F(ceil)(a); }
@@ -27,6 +33,8 @@ AG_WORD real REAL(round)(real a) { return F(rint)(a); } /* halves to even */
 AG_WORD real REAL(trunc)(real a) { return F(trunc)(a); }
 AG_WORD real REAL(pow)(real a, real b) { return F(pow)(a, b); }
 AG_WORD real REAL(atan2)(real a, real b) { return F(atan2)(a, b); }
+AG_WORD real REAL(hypot)(real a, real b) { return F(hypot)(a, b); }
+AG_WORD real REAL(copysign)(real a, real b) { return F(copysign)(a, b); }
 /* NaN wins */
 AG_WORD real REAL(maximum)(real a, real b) { return a != a ? a : a > b ? a : b; }
 AG_WORD real REAL(minimum)(real a, real b) { return a != a ? a : a < b ? a : b; }

@@ -20,6 +20,12 @@
 #undef cosh
 #undef tanh
 #undef erf
+#undef erfc
+#undef erfinv
+#undef exp2
+#undef asinh
+#undef acosh
+#undef atanh
 #undef sigmoid
 #undef floor
 #undef ceil
@@ -27,6 +33,8 @@
 #undef trunc
 #undef pow
 #undef atan2
+#undef hypot
+#undef copysign
 #undef maximum
 #undef minimum
 #undef select
