@@ -24,6 +24,7 @@
 /* Variables and their gradients. */
 #include <argent/autograd.h>
 #include <argent/call.h>
+#include <argent/checkpoint.h>
 #include <argent/function.h>
 #include <argent/functional.h>
 #include <argent/gradcheck.h>

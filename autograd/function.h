@@ -45,7 +45,7 @@ typedef struct ag_function {
  * Returns output 0, or the list of all outputs; NULL or an empty list with an error: forward's; AG_EGRAPH for a leaf
  * marked dirty, AG_EINVAL for an output that is missing. */
 #define AG_ARGS_function_apply(must, may) \
-    must(Function, function) must(Tensors, inputs) may(Pointer, user, NULL) may(FreeUser, free_user, NULL)
+    must(Function, function) must(Tensors, inputs) may(User, user, NULL) may(FreeUser, free_user, NULL)
 #define ag_function_apply(...) AG_CALL(function_apply, __VA_ARGS__)
 AG_DECLARE(function_apply)
 #define AG_ARGS_function_apply_list(must, may) AG_ARGS_function_apply(must, may)

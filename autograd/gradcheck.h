@@ -49,7 +49,6 @@ typedef struct ag_gradcheck_result {
     may(GradcheckResult, result, NULL)
 #define AG_TYPE_GradcheckFunction ag_gradcheck_function *
 #define AG_TYPE_GradcheckResult   ag_gradcheck_result *
-#define AG_TYPE_User              void *
 #define ag_gradcheck(...)         AG_CALL(gradcheck, __VA_ARGS__)
 AG_DECLARE_AS(gradcheck, bool)
 

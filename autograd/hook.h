@@ -27,7 +27,6 @@ typedef uint64_t ag_hook; /* a handle; 0: registering failed, with an error */
 AG_API bool ag_hook_remove(ag_hook hook);
 
 typedef void ag_free_user(void *user);
-#define AG_TYPE_Pointer  void *
 #define AG_TYPE_FreeUser ag_free_user *
 
 /* grad: the gradient. Returns another one, of its shape, or NULL to leave it as it is. It must not change grad itself:
@@ -35,7 +34,7 @@ typedef void ag_free_user(void *user);
 typedef ag_variable *ag_grad_hook(ag_variable *grad, void *user);
 #define AG_TYPE_GradHook ag_grad_hook *
 #define AG_ARGS_register_hook(must, may) \
-    must(Tensor, input) must(GradHook, hook) may(Pointer, user, NULL) may(FreeUser, free_user, NULL)
+    must(Tensor, input) must(GradHook, hook) may(User, user, NULL) may(FreeUser, free_user, NULL)
 #define ag_register_hook(...) AG_CALL(register_hook, __VA_ARGS__)
 AG_DECLARE_AS(register_hook, ag_hook)
 
@@ -44,7 +43,7 @@ AG_DECLARE_AS(register_hook, ag_hook)
 typedef bool ag_leaf_hook(ag_variable *leaf, void *user);
 #define AG_TYPE_LeafHook ag_leaf_hook *
 #define AG_ARGS_register_post_accumulate_grad_hook(must, may) \
-    must(Tensor, input) must(LeafHook, hook) may(Pointer, user, NULL) may(FreeUser, free_user, NULL)
+    must(Tensor, input) must(LeafHook, hook) may(User, user, NULL) may(FreeUser, free_user, NULL)
 #define ag_register_post_accumulate_grad_hook(...) AG_CALL(register_post_accumulate_grad_hook, __VA_ARGS__)
 AG_DECLARE_AS(register_post_accumulate_grad_hook, ag_hook)
 
@@ -53,7 +52,7 @@ typedef bool ag_node_prehook(int n, ag_variable **grad_outputs, void *user);
 #define AG_TYPE_Node        ag_node *
 #define AG_TYPE_NodePrehook ag_node_prehook *
 #define AG_ARGS_node_register_prehook(must, may) \
-    must(Node, node) must(NodePrehook, hook) may(Pointer, user, NULL) may(FreeUser, free_user, NULL)
+    must(Node, node) must(NodePrehook, hook) may(User, user, NULL) may(FreeUser, free_user, NULL)
 #define ag_node_register_prehook(...) AG_CALL(node_register_prehook, __VA_ARGS__)
 AG_DECLARE_AS(node_register_prehook, ag_hook)
 
@@ -63,7 +62,7 @@ typedef bool ag_node_hook(int n_inputs, ag_variable **grad_inputs, int n_outputs
                           void *user);
 #define AG_TYPE_NodeHook ag_node_hook *
 #define AG_ARGS_node_register_hook(must, may) \
-    must(Node, node) must(NodeHook, hook) may(Pointer, user, NULL) may(FreeUser, free_user, NULL)
+    must(Node, node) must(NodeHook, hook) may(User, user, NULL) may(FreeUser, free_user, NULL)
 #define ag_node_register_hook(...) AG_CALL(node_register_hook, __VA_ARGS__)
 AG_DECLARE_AS(node_register_hook, ag_hook)
 
@@ -72,7 +71,7 @@ AG_DECLARE_AS(node_register_hook, ag_hook)
 typedef bool ag_multi_grad_hook(int n, ag_variable *const *grads, void *user);
 #define AG_TYPE_MultiGradHook ag_multi_grad_hook *
 #define AG_ARGS_register_multi_grad_hook(must, may)                                                          \
-    must(Tensors, tensors) must(MultiGradHook, hook) may(Pointer, user, NULL) may(FreeUser, free_user, NULL) \
+    must(Tensors, tensors) must(MultiGradHook, hook) may(User, user, NULL) may(FreeUser, free_user, NULL) \
         may(Bool, any, false)
 #define ag_register_multi_grad_hook(...) AG_CALL(register_multi_grad_hook, __VA_ARGS__)
 AG_DECLARE_AS(register_multi_grad_hook, ag_hook)

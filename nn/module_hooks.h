@@ -28,7 +28,7 @@ AG_BEGIN_DECLS
 typedef ag_variable *ag_forward_pre_hook(ag_module *module, ag_variable *input, void *user);
 #define AG_TYPE_ForwardPreHook ag_forward_pre_hook *
 #define AG_ARGS_module_register_forward_pre_hook(must, may)                                                 \
-    must(Module, module) must(ForwardPreHook, hook) may(Pointer, user, NULL) may(FreeUser, free_user, NULL) \
+    must(Module, module) must(ForwardPreHook, hook) may(User, user, NULL) may(FreeUser, free_user, NULL) \
         may(Bool, prepend, false)
 #define ag_module_register_forward_pre_hook(m, ...) AG_CALL(module_register_forward_pre_hook, AG_MODULE(m), __VA_ARGS__)
 AG_DECLARE_AS(module_register_forward_pre_hook, ag_hook)
@@ -39,7 +39,7 @@ AG_DECLARE_AS(module_register_forward_pre_hook, ag_hook)
 typedef ag_variable *ag_forward_hook(ag_module *module, ag_variable *input, ag_variable *output, void *user);
 #define AG_TYPE_ForwardHook ag_forward_hook *
 #define AG_ARGS_module_register_forward_hook(must, may)                                                  \
-    must(Module, module) must(ForwardHook, hook) may(Pointer, user, NULL) may(FreeUser, free_user, NULL) \
+    must(Module, module) must(ForwardHook, hook) may(User, user, NULL) may(FreeUser, free_user, NULL) \
         may(Bool, prepend, false) may(Bool, always_call, false)
 #define ag_module_register_forward_hook(m, ...) AG_CALL(module_register_forward_hook, AG_MODULE(m), __VA_ARGS__)
 AG_DECLARE_AS(module_register_forward_hook, ag_hook)
@@ -48,7 +48,7 @@ AG_DECLARE_AS(module_register_forward_hook, ag_hook)
 typedef ag_variable *ag_backward_pre_hook(ag_module *module, ag_variable *grad_output, void *user);
 #define AG_TYPE_BackwardPreHook ag_backward_pre_hook *
 #define AG_ARGS_module_register_full_backward_pre_hook(must, may)                                            \
-    must(Module, module) must(BackwardPreHook, hook) may(Pointer, user, NULL) may(FreeUser, free_user, NULL) \
+    must(Module, module) must(BackwardPreHook, hook) may(User, user, NULL) may(FreeUser, free_user, NULL) \
         may(Bool, prepend, false)
 #define ag_module_register_full_backward_pre_hook(m, ...) \
     AG_CALL(module_register_full_backward_pre_hook, AG_MODULE(m), __VA_ARGS__)
@@ -62,7 +62,7 @@ AG_DECLARE_AS(module_register_full_backward_pre_hook, ag_hook)
 typedef ag_variable *ag_backward_hook(ag_module *module, ag_variable *grad_input, ag_variable *grad_output, void *user);
 #define AG_TYPE_BackwardHook ag_backward_hook *
 #define AG_ARGS_module_register_full_backward_hook(must, may)                                             \
-    must(Module, module) must(BackwardHook, hook) may(Pointer, user, NULL) may(FreeUser, free_user, NULL) \
+    must(Module, module) must(BackwardHook, hook) may(User, user, NULL) may(FreeUser, free_user, NULL) \
         may(Bool, prepend, false)
 #define ag_module_register_full_backward_hook(m, ...) \
     AG_CALL(module_register_full_backward_hook, AG_MODULE(m), __VA_ARGS__)
@@ -70,13 +70,13 @@ AG_DECLARE_AS(module_register_full_backward_hook, ag_hook)
 
 /* ---- for every module of the process ---- */
 #define AG_ARGS_nn_register_module_forward_pre_hook(must, may) \
-    must(ForwardPreHook, hook) may(Pointer, user, NULL) may(FreeUser, free_user, NULL)
+    must(ForwardPreHook, hook) may(User, user, NULL) may(FreeUser, free_user, NULL)
 #define AG_ARGS_nn_register_module_forward_hook(must, may) \
-    must(ForwardHook, hook) may(Pointer, user, NULL) may(FreeUser, free_user, NULL) may(Bool, always_call, false)
+    must(ForwardHook, hook) may(User, user, NULL) may(FreeUser, free_user, NULL) may(Bool, always_call, false)
 #define AG_ARGS_nn_register_module_full_backward_pre_hook(must, may) \
-    must(BackwardPreHook, hook) may(Pointer, user, NULL) may(FreeUser, free_user, NULL)
+    must(BackwardPreHook, hook) may(User, user, NULL) may(FreeUser, free_user, NULL)
 #define AG_ARGS_nn_register_module_full_backward_hook(must, may) \
-    must(BackwardHook, hook) may(Pointer, user, NULL) may(FreeUser, free_user, NULL)
+    must(BackwardHook, hook) may(User, user, NULL) may(FreeUser, free_user, NULL)
 #define ag_nn_register_module_forward_pre_hook(...) AG_CALL(nn_register_module_forward_pre_hook, __VA_ARGS__)
 #define ag_nn_register_module_forward_hook(...)     AG_CALL(nn_register_module_forward_hook, __VA_ARGS__)
 #define ag_nn_register_module_full_backward_pre_hook(...) \
