@@ -142,6 +142,15 @@ static void hand_out(Thread *t, const ag_op *op, ag_variable *x, const void *cal
         }
 }
 
+/* Input i is the only one that has a derivative. Then what its gradient reads is kept even for a view from no_grad
+ * mode, whose gradient goes nowhere: as in PyTorch. */
+static bool is_only_real(const ag_run *r, int i)
+{
+    for (int k = 0; k < r->n_in; k++)
+        if (k != i && r->in[k] && ag__is_floating((ag_dtype)r->in[k]->tensor.dtype)) return false;
+    return true;
+}
+
 static bool run_kernel(ag_run *r, const void *caller)
 {
     const ag_op *op = r->op;
@@ -154,8 +163,7 @@ static bool run_kernel(ag_run *r, const void *caller)
         if (!op->node) return ag__fail(AG_EGRAPH, "the derivative for '%s' is not implemented", op->name);
         if (!ag__view_refresh(t, r->in[i])) return false; /* it may be a leaf no more */
         r->wants_grad = true;
-        /* of a view from no_grad mode the gradient goes nowhere; what only its gradient reads is kept as in PyTorch */
-        if (r->in[i]->requires_grad || r->n_in == 1) keeps |= op->keeps[i < AG_MAX_KEEPS ? i : AG_MAX_KEEPS - 1];
+        if (r->in[i]->requires_grad || is_only_real(r, i)) keeps |= op->keeps[i < AG_MAX_KEEPS ? i : AG_MAX_KEEPS - 1];
     }
     bool changes = op->inplace_only || r->inplace;
     if (changes && !ag__check_inplace(t, op, r->in[0], r->wants_grad)) return false;
@@ -185,7 +193,9 @@ static bool run_kernel(ag_run *r, const void *caller)
     }
     if (changes) changed->tensor.storage->version++;
     ok = !node || ag__record_end(t, node, r->out);
-    return (!slices || ag__record_end(t, slices, &changed->base)) && ok;
+    ok = (!slices || ag__record_end(t, slices, &changed->base)) && ok;
+    if (slices) ag__view_changed(t, changed);
+    return ok;
 }
 
 /* Runs the record with its inputs gathered, in a scope that passes on the results: r->n_out of them in r->out. */

@@ -241,6 +241,7 @@ static bool record_call(application *a, bool *owned)
         if (out[k] && out[k]->base && out[k] != changed) out[k]->made_in = AG_MADE_IN_A_FUNCTION;
     if (ok) ag__record_end(t, node, out);
     if (ok && slices) ag__record_end(t, slices, &changed->base);
+    if (ok && slices) ag__view_changed(t, changed);
     if (!ok && node) ag__record_drop(t, node);
     t->saved_hooks = hooks;
     ag__scratch_free(in);

@@ -207,6 +207,8 @@ void ag__become(Thread *t, ag_variable *x, ag_variable *view);
 
 /* After a change of a view: the node that makes it one of the view's base, for ag__record_end(t, node, &view->base). */
 ag_node *ag__slices_begin(Thread *t, ag_variable *view, ag_node *change);
+/* After ag__record_end of that: the view has its history from its base. */
+void ag__view_changed(Thread *t, ag_variable *view);
 #define AG_ARGS__copy_slices(must, may)                                                                   \
     must(Tensor, input) must(Tensor, src) must(Shape, in_stride) must(Int, in_offset) must(Shape, stride) \
         must(Int, offset)

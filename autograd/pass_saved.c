@@ -96,9 +96,9 @@ static ag_variable *input_as_it_was(ag_pass *w, const ag_edge *e, ag_variable *x
         if (e->to & 1) return ag__stand_in(x, (ag_variable *)(e->to & ~(uintptr_t)1));
         return ag__with_history(w->t, x, (ag_node *)e->to, e->output_nr);
     }
-    if (!w->create_graph || (x->requires_grad ? ag__place_of(x) : 0) == e->to) return x;
-    /* its history has changed without its numbers (detach_) */
-    return e->to && !(e->to & 1) ? ag__with_history(w->t, x, (ag_node *)e->to, e->output_nr) : ag__alias(w->t, x);
+    /* nobody owned it any more, and it let go of its history, which may have kept it */
+    bool cut_off = e->to && !(e->to & 1) && !x->grad_fn;
+    return w->create_graph && cut_off ? ag__with_history(w->t, x, (ag_node *)e->to, e->output_nr) : x;
 }
 /* An output: its twin has no history, so one that has the node's is lent. */
 static ag_variable *output_as_it_was(ag_pass *w, ag_node *n, uint32_t k, ag_variable *y)

@@ -96,6 +96,14 @@ bool ag__view_refresh(Thread *t, ag_variable *x)
 
 /* ---- changes in place ---- */
 
+void ag__view_changed(Thread *t, ag_variable *view)
+{
+    if (t->failed) return;
+    ag__handler_hold();
+    if (!ag__view_refresh(t, view)) ag_clear_error(); /* memory is out: it is done when the view is next asked */
+    ag__handler_release();
+}
+
 bool ag__fail_overlap(const char *op)
 {
     return ag__fail(AG_EINVAL,
@@ -116,13 +124,13 @@ bool ag__check_inplace(Thread *t, const ag_op *op, ag_variable *x, bool wants_gr
                                    "https://github.com/pytorch/rfcs/pull/17 for more details.");
     bool recorded = !t->grad_off && (wants_grad || ag__requires_grad(x));
     if (recorded && x->made_in != AG_MADE_PLAINLY) return fail_forbidden_view(x, "is being");
-    if (recorded && x->base && !x->base->grad_fn && ag__requires_grad(x))
+    if (recorded && !ag__view_refresh(t, x)) return false;
+    if (recorded && x->base && !x->base->grad_fn && ag__requires_grad(x->base))
         return ag__fail(AG_EGRAPH,
                         "a view of a leaf Variable that requires grad is being used in an in-place operation.");
     if (recorded && x->requires_grad && !x->grad_fn)
         return ag__fail(AG_EGRAPH, "a leaf Variable that requires grad is being used in an in-place operation.");
-    if (!op->repeats && ag__overlaps_itself(&x->tensor)) return ag__fail_overlap(name);
-    return !recorded || ag__view_refresh(t, x);
+    return op->repeats || !ag__overlaps_itself(&x->tensor) || ag__fail_overlap(name);
 }
 
 void ag__become(Thread *t, ag_variable *x, ag_variable *view)

@@ -222,6 +222,7 @@ static __attribute__((noinline)) bool apply_inplace(call *c, ag_variable **out)
         x->tensor.storage->version++;
         ok = !node || ag__record_end(t, node, &x);
         ok = (!slices || ag__record_end(t, slices, &x->base)) && ok;
+        if (slices) ag__view_changed(t, x);
     } else {
         if (slices) ag__record_drop(t, slices);
         if (node) ag__record_drop(t, node);

@@ -276,19 +276,22 @@ static bool as_strided_shape(ag_run *r)
     for (int64_t d = 0; d < a->size.n; d++) stride[d] = ag__kept_stride(a->size.at[d], a->stride.at[d]);
     return ag__output_view(r, (int)a->size.n, a->size.at, stride, a->storage_offset - a->in_offset);
 }
+/* Elements of that layout share memory. */
+static bool repeats_elements(ag_shape_list size, ag_shape_list stride)
+{
+    ag_tensor x = { .ndim = (uint8_t)size.n, .numel = ag__numel_of((int)size.n, size.at) };
+    for (int d = 0; d < x.ndim; d++) {
+        x.size[d] = size.at[d];
+        x.stride[d] = stride.at[d];
+    }
+    return ag__overlaps_itself(&x);
+}
 static void as_strided_backward(ag_gradients *b)
 {
     const struct ag__as_strided_args *a = b->args;
-    ag_tensor x = { 0 };
     ag_shape_list sizes = ag__in_shape(b, 0);
-    x.ndim = (uint8_t)sizes.n;
-    x.numel = ag__numel_of(x.ndim, sizes.at);
-    for (int d = 0; d < x.ndim; d++) {
-        x.size[d] = sizes.at[d];
-        x.stride[d] = a->in_stride.at[d];
-    }
     b->grad[0] = ag__as_strided_backward(b->g[0], a->stride, a->storage_offset, sizes, a->in_stride, a->in_offset,
-                                         ag__overlaps_itself(&x) ? 1 : 0);
+                                         repeats_elements(sizes, a->in_stride) ? 1 : 0);
 }
 AG_RECORD(_as_strided, AG_ARGS__as_strided, .of = "as_strided", .node = "AsStridedBackward0", .shape = as_strided_shape,
           .backward = as_strided_backward)
@@ -413,6 +416,10 @@ static void copy_slices_backward(ag_gradients *b)
         b->grad[1] = ag__as_strided_backward(g, a->in_stride, a->in_offset, ag__in_shape(b, 1), a->stride, a->offset,
                                              0);
     if (!b->wanted[0]) return;
+    if (repeats_elements(ag__in_shape(b, 1), a->stride)) { /* PyTorch writes to the view here */
+        ag__fail_overlap("backward");
+        return;
+    }
     ag_variable *seen = ag_ones(ag__in_shape(b, 1), .dtype = AG_BOOL, .device = b->edge[1].device);
     if (seen) seen = ag__as_strided_backward(seen, a->stride, a->offset, ag_shape(g), a->in_stride, a->in_offset, 0);
     if (seen) b->grad[0] = ag_masked_fill(g, seen, 0);
