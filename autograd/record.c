@@ -320,6 +320,7 @@ bool ag_retain_grad(ag_variable *x)
     if (!x || x == AG_NONE) return ag__fail(AG_EINVAL, "retain_grad: input is %s", x ? "None" : "NULL");
     if (!ag__may_change(t)) return false;
     if (!ag__requires_grad(x)) return ag__fail(AG_EGRAPH, "can't retain_grad on Tensor that has requires_grad=False");
+    if (!x->grad_fn && x->made_in != AG_MADE_PLAINLY) return true;
     if (!ag__view_refresh(t, x)) return false;
     if (!x->grad_fn || x->retains_grad) return true; /* a leaf's gradient is kept anyway */
     x->retains_grad = true;

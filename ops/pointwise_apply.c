@@ -100,16 +100,15 @@ ag_variable *ag__pointwise_result(Thread *t, const char *op, int n, const ag_ten
 
 /* ---- the node ---- */
 
-/* What backward will read, as ag__record wants to know it; false with an error, of a view that was not made plainly.
+/* What backward will read, as ag__record wants to know it.
  * What several derivatives read is kept whoever wants one, as in PyTorch: a view from no_grad mode is recorded, though
  * its gradient goes nowhere. */
-static bool keeps(const call *c, uint32_t *keeps)
+static uint32_t keeps(const call *c)
 {
     const ag_pointwise *row = c->row;
     unsigned reads = 0, met = 0, wants = 0;
     for (int i = 0; i < row->n_in; i++) {
         if (!(c->wants >> i & 1)) continue;
-        if (!ag__view_refresh(c->t, c->in[i])) return false; /* it may be a leaf no more */
         wants |= (unsigned)(c->in[i]->requires_grad || row->n_derivatives == 1) << i;
     }
     unsigned derivatives = wants >> (row->n_in - row->n_derivatives);
@@ -121,8 +120,7 @@ static bool keeps(const call *c, uint32_t *keeps)
     uint32_t kept = reads >> IN_Y & 1 ? AG_KEEP_OUT(0) : 0;
     for (int i = 0; i < row->n_in; i++)
         if (reads >> operand_of(row, i) & 1) kept |= AG_KEEP_IN(i);
-    *keeps = kept;
-    return true;
+    return kept;
 }
 
 static bool is_recorded(const call *c) { return c->wants && c->row->n_derivatives && ag__is_floating(c->dtype); }
@@ -140,9 +138,8 @@ static bool finish(const call *c, ag_variable *y, bool evaluated, ag_variable **
 {
     y->made_by = c->op->name;
     y->caller = c->caller;
-    uint32_t kept;
-    if (!evaluated || (is_recorded(c) && !(keeps(c, &kept) && ag__record(c->t, c->op, c->row->n_in, c->in, 1, &y, kept,
-                                                                         c->args, c->caller)))) {
+    if (!evaluated ||
+        (is_recorded(c) && !ag__record(c->t, c->op, c->row->n_in, c->in, 1, &y, keeps(c), c->args, c->caller))) {
         drop(c->t, y);
         return false;
     }
@@ -204,8 +201,7 @@ static __attribute__((noinline)) bool apply_inplace(call *c, ag_variable **out)
     bool recorded = is_recorded(c), ok = true;
     if (!c->op->inplace) return ag__fail(AG_ENOTSUP, "%s has no in-place form", c->op->name);
     if (!ag__check_inplace(t, c->op, x, recorded) || !check_fits(c)) return false;
-    uint32_t kept = 0;
-    if (recorded && !keeps(c, &kept)) return false;
+    uint32_t kept = recorded ? keeps(c) : 0;
     ag_scope scope = ag_scope_begin();
     for (int i = 0; i < c->row->n_in; i++) in[i] = c->in[i];
     /* What is overwritten and needed again is kept as it was; where it is another input, too (x *= x), backward says
@@ -288,7 +284,9 @@ bool ag__pointwise_apply(const ag_op *op, const void *args, bool inplace, ag_var
         const ag_tensor *x = &c.in[i]->tensor;
         plain = plain && x->contiguous && !x->wrapped && x->dtype == (i < first ? AG_BOOL : a->dtype) &&
                 ag__same_sizes(x, a) && x->storage->device.type == AG_DEVICE_CPU;
-        c.wants |= (unsigned)ag__wants(c.t, c.in[i]) << i;
+        if (!row->n_derivatives || !ag__wants(c.t, c.in[i])) continue;
+        if (c.in[i]->base && !ag__view_refresh(c.t, c.in[i])) return false; /* it may be a leaf no more */
+        c.wants |= 1u << i;
     }
     for (int k = 0; k < row->n_options; k++) c.options[k] = ((const double *)(const void *)(c.in + row->n_in))[k];
     if (!plain && !ag__row_type(op, args, c.in, c.options, &c.dtype)) return false;

@@ -32,7 +32,7 @@ void ag__add_elements(ag_dtype dtype, int64_t n, char *to, int64_t to_step, cons
 
 bool ag__check_apart(const ag_run *r, const ag_variable *other)
 {
-    if (!r->inplace || ag__overlap(&r->in[0]->tensor, &other->tensor) == 0) return true;
+    if (!r->inplace || (other != r->in[0] && ag__overlap(&r->in[0]->tensor, &other->tensor) == 0)) return true;
     return ag__fail_call(
         r->op, r->args,
         "unsupported operation: some elements of the input tensor and the written-to tensor refer to a "

@@ -412,14 +412,16 @@ static void copy_slices_backward(ag_gradients *b)
 {
     const struct ag__copy_slices_args *a = b->args;
     ag_variable *g = b->g[0];
+    if (repeats_elements(ag_sizes_of(b->out_ndim, b->out_size), a->in_stride) ||
+        (b->wanted[0] &&
+         repeats_elements(ag__in_shape(b, 1), a->stride))) { /* PyTorch writes to the base and the view */
+        ag__fail_overlap("backward");
+        return;
+    }
     if (b->wanted[1])
         b->grad[1] = ag__as_strided_backward(g, a->in_stride, a->in_offset, ag__in_shape(b, 1), a->stride, a->offset,
                                              0);
     if (!b->wanted[0]) return;
-    if (repeats_elements(ag__in_shape(b, 1), a->stride)) { /* PyTorch writes to the view here */
-        ag__fail_overlap("backward");
-        return;
-    }
     ag_variable *seen = ag_ones(ag__in_shape(b, 1), .dtype = AG_BOOL, .device = b->edge[1].device);
     if (seen) seen = ag__as_strided_backward(seen, a->stride, a->offset, ag_shape(g), a->in_stride, a->in_offset, 0);
     if (seen) b->grad[0] = ag_masked_fill(g, seen, 0);
