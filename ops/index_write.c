@@ -130,7 +130,8 @@ static bool index_copy_shape(ag_run *r);
 static bool index_copy_cpu(ag_run *r);
 static void index_copy_backward(ag_gradients *b);
 AG_OP_PLAIN(index_copy, .node = "IndexCopyBackward0", .inplace = true, .shape = index_copy_shape,
-            .kernel = { index_copy_cpu }, .backward = index_copy_backward, .keeps = { AG_KEEP_IN(1), 0, AG_KEEP_IN(1) })
+            .kernel = { index_copy_cpu }, .backward = index_copy_backward,
+            .keeps = { AG_KEEP_IN(1), 0, AG_KEEP_IN(1) | AG_KEEP_IN(2) })
 AG_INPLACE_PLAIN(index_copy)
 
 /* "3, 4": the sizes of a slice along dim. */

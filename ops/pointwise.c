@@ -57,7 +57,6 @@
 #define NUMBERS_OF_lerp     0, 4
 #define NUMBERS_OF_rsub     0, 2
 #define NUMBERS_OF_xlogy    0, 3
-#define NUMBERS_OF_copysign 0, 2
 
 /* What a row without a public form calls itself in errors and reports. */
 #define NAME_OF_pow_number    0, "pow"

@@ -67,8 +67,6 @@ AG_API ag_variable *ag_fmax(ag_variable *input, ag_variable *other);    /* the s
 AG_API ag_variable *ag_fmin(ag_variable *input, ag_variable *other);   
 AG_API ag_variable *ag_hypot(ag_variable *input, ag_variable *other);   /* sqrt(a a + b b) */
 AG_API ag_variable *ag_hypot_(ag_variable *input, ag_variable *other);
-AG_API ag_variable *ag_copysign(ag_variable *input, ag_variable *other); /* |a| with the sign of b */
-AG_API ag_variable *ag_copysign_(ag_variable *input, ag_variable *other);
 /* min(max(x, min), max), with one limit or both; whole limits keep an integer type, fractional ones make it floating. Infinite: no limit. */
 #define AG_ARGS_clamp(must, may)  must(Tensor, input) may(Float, min, -AG_INFINITY_) may(Float, max, AG_INFINITY_)
 #define AG_INFINITY_ __builtin_inf()

@@ -71,6 +71,16 @@ START_TEST(adding_by_number_may_not_read_what_it_writes)
 }
 END_TEST
 
+START_TEST(what_was_added_by_number_may_not_change_before_backward)
+{
+    Variable *x = LEAF(AG_SHAPE(2), 1, 2), *i = ag_arange(2), *source = ag_clone(x);
+    Variable *y = ag_index_add(ag_zeros_like(x), 0, i, source), *z = ag_index_copy(ag_zeros_like(x), 0, i, source);
+    OK(ag_mul_(source, ag_scalar(2)));
+    REFUSED(ag_backward(ag_sum(y)), "modified by an inplace operation");
+    REFUSED(ag_backward(ag_sum(z)), "modified by an inplace operation");
+}
+END_TEST
+
 START_TEST(totals_in_place_fit_a_view)
 {
     Variable *x = ag_arange(6), *odd = ag_slice(x, .start = 1, .step = 2);
@@ -86,4 +96,4 @@ END_TEST
 SUPPORT_MAIN("join", cat_and_stack_do_what_pytorchs_do, gather_and_index_select_do_what_pytorchs_do,
              every_join_can_be_called_directly, many_variables_can_be_joined, batch_last_images_join_batch_last,
              an_element_that_is_picked_twice_gets_both_gradients, adding_by_number_may_not_read_what_it_writes,
-             totals_in_place_fit_a_view)
+             what_was_added_by_number_may_not_change_before_backward, totals_in_place_fit_a_view)

@@ -47,7 +47,7 @@ WITH = {
 }
 COMPARE = "eq ne lt le gt ge".split()
 TENSORS_ONLY = "maximum minimum atan2 fmax fmin hypot logaddexp logaddexp2 logical_and logical_or logical_xor".split()
-BINARY = "fmax fmin hypot copysign logaddexp logaddexp2 xlogy rsub logical_and logical_or logical_xor mul div pow atan2 maximum minimum add sub".split() + COMPARE
+BINARY = "fmax fmin hypot logaddexp logaddexp2 xlogy rsub logical_and logical_or logical_xor mul div pow atan2 maximum minimum add sub".split() + COMPARE
 # softsign is three ops, whose gradients at infinity are NaN; at NaN those of the others are zero in PyTorch's vector loops alone
 ODD_GRADIENT = ["softsign", "hardshrink", "logit"]
 NO_INPLACE = "isnan isinf isfinite isposinf isneginf hardshrink fmax fmin logaddexp logaddexp2 rsub gelu softsign logsigmoid softplus maximum minimum where".split()

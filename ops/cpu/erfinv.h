@@ -1,5 +1,6 @@
-/* erfinv.h - the inverse of the error function, which libm lacks: as PyTorch computes it (Giles' two rational
- * approximations, for the middle and for the tails, and two steps of Newton's method). */
+/* erfinv.h - the inverse of the error function, which libm lacks, to PyTorch's bits: Pavlis' two rational
+ * approximations, for the middle and for the tails, and two steps of Newton's method. The multiply-adds are those that
+ * PyTorch's compiler makes. */
 #ifndef AG_ERFINV_H
 #define AG_ERFINV_H
 #include <math.h>
@@ -18,11 +19,12 @@
         if (size == 1) return F(copysign)((real)INFINITY, y);                                                        \
         if (size <= (real)0.7) {                                                                                     \
             z = y * y;                                                                                               \
-            x = y * (((a[3] * z + a[2]) * z + a[1]) * z + a[0]) /                                                    \
-                ((((b[3] * z + b[2]) * z + b[1]) * z + b[0]) * z + 1);                                               \
+            x = y * F(fma)(F(fma)(F(fma)(a[3], z, a[2]), z, a[1]), z, a[0]) /                                        \
+                F(fma)(F(fma)(F(fma)(F(fma)(b[3], z, b[2]), z, b[1]), z, b[0]), z, 1);                               \
         } else {                                                                                                     \
             z = F(sqrt)(-F(log)((1 - size) / 2));                                                                    \
-            x = F(copysign)(((c[3] * z + c[2]) * z + c[1]) * z + c[0], y) / ((d[1] * z + d[0]) * z + 1);             \
+            x = F(copysign)(F(fma)(F(fma)(F(fma)(c[3], z, c[2]), z, c[1]), z, c[0]), y) /                            \
+                F(fma)(F(fma)(d[1], z, d[0]), z, 1);                                                                 \
         }                                                                                                            \
         for (int step = 0; step < 2; step++)                                                                         \
             x -= (F(erf)(x) - y) / ((real)1.128379167095512574 * F(exp)(-x * x));                                    \

@@ -34,7 +34,6 @@ AG_WORD real REAL(trunc)(real a) { return F(trunc)(a); }
 AG_WORD real REAL(pow)(real a, real b) { return F(pow)(a, b); }
 AG_WORD real REAL(atan2)(real a, real b) { return F(atan2)(a, b); }
 AG_WORD real REAL(hypot)(real a, real b) { return F(hypot)(a, b); }
-AG_WORD real REAL(copysign)(real a, real b) { return F(copysign)(a, b); }
 /* NaN wins */
 AG_WORD real REAL(maximum)(real a, real b) { return a != a ? a : a > b ? a : b; }
 AG_WORD real REAL(minimum)(real a, real b) { return a != a ? a : a < b ? a : b; }

@@ -51,11 +51,6 @@ VECTOR(atanh)
 VECTOR2(pow)
 VECTOR2(atan2)
 VECTOR2(hypot)
-AG_INLINE vec REAL(copysign)(vec a, vec b)
-{
-    const mask sign = (mask)REAL(splat)((real)-0.0);
-    return (vec)(((mask)a & ~sign) | ((mask)b & sign));
-}
 AG_INLINE vec REAL(sigmoid)(vec a) { return 1 / (1 + REAL(exp)(-a)); }
 
 /* The first n lanes from memory, zero in the rest; and back. Nothing beyond them is touched. */

@@ -37,7 +37,6 @@
 #define pow(p, q)       REAL(pow)(NUM(p), NUM(q))
 #define atan2(p, q)     REAL(atan2)(NUM(p), NUM(q))
 #define hypot(p, q)     REAL(hypot)(NUM(p), NUM(q))
-#define copysign(p, q)  REAL(copysign)(NUM(p), NUM(q))
 #define maximum(p, q)   REAL(maximum)(NUM(p), NUM(q))
 #define minimum(p, q)   REAL(minimum)(NUM(p), NUM(q))
 #define select(c, p, q) SELECT(c, NUM(p), NUM(q))

@@ -34,7 +34,6 @@
 #undef pow
 #undef atan2
 #undef hypot
-#undef copysign
 #undef maximum
 #undef minimum
 #undef select
