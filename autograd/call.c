@@ -174,6 +174,7 @@ typedef struct binding {
     const ag_op *op;
     _Alignas(16) char args[ARGS_BYTES];
     uint64_t bound; /* arguments that have a value */
+    uint64_t plain; /* Variables for which a number stands */
     char reason[REASON];
     int64_t numbers[MAX_NUMBERS]; /* view(x, 2, 3): the ints of a shape given one by one */
 } binding;
@@ -286,6 +287,7 @@ static bool bind(binding *b, int k, const ag_value *v, bool by_name)
     switch ((ag_kind)a->kind) {
     case AG_KIND_Tensor:
         ok = true;
+        b->plain |= (uint64_t)(v->kind != AG_VALUE_TENSOR) << k;
         if (v->kind == AG_VALUE_TENSOR)
             *(ag_variable **)field = v->tensor;
         else if (!(b->op->numbers >> k & 1))
@@ -416,13 +418,26 @@ static bool refuse_missing(binding *b)
     return refuse(b, "%s() missing %d required positional argument%s: %s", b->op->name, n, n == 1 ? "" : "s", names);
 }
 
+/* Of numbers alone there is no op: one of its Variables must be one. */
+static bool refuse_numbers(binding *b)
+{
+    const ag_op *op = b->op;
+    int first = -1;
+    for (int k = 0; k < op->n_args; k++) {
+        if (op->args[k].kind != AG_KIND_Tensor && op->args[k].kind != AG_KIND_Tensors) continue;
+        if (!(b->plain >> k & 1)) return true;
+        if (first < 0) first = k;
+    }
+    return first < 0 || refuse(b, "%s(): argument '%s' must be Tensor, not a number", op->name, op->args[first].name);
+}
+
 static bool bind_all(binding *b, int n, const ag_value *positional, int n_named, const ag_named_value *named)
 {
     const ag_op *op = b->op;
     if (op->args_size > sizeof b->args || op->n_args > 64)
         return refuse(b, "%s: too many arguments for a call by name", op->name);
     memcpy(b->args, op->defaults, op->args_size);
-    b->bound = 0;
+    b->bound = b->plain = 0;
     for (int i = 0; i < n; i++) {
         bool whole_tail = i + 1 == op->n_args || (i < op->n_args && op->args[i + 1].kind != AG_KIND_Shape);
         bool shape_by_numbers = whole_tail && op->args[i].kind == AG_KIND_Shape && positional[i].kind == AG_VALUE_INT &&
@@ -440,7 +455,7 @@ static bool bind_all(binding *b, int n, const ag_value *positional, int n_named,
         if (k < 0) return refuse(b, "%s() got an unexpected keyword argument '%s'", op->name, named[i].name);
         if (!bind(b, k, &named[i].value, true)) return false;
     }
-    return refuse_missing(b);
+    return refuse_missing(b) && refuse_numbers(b);
 }
 
 /* The call once its values are bound; how many results it has, 0 on failure. */

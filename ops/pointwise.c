@@ -57,6 +57,9 @@
 #define NUMBERS_OF_lerp     0, 4
 #define NUMBERS_OF_rsub     0, 2
 #define NUMBERS_OF_xlogy    0, 3
+#define NUMBERS_OF_logical_and 0, 0
+#define NUMBERS_OF_logical_or  0, 0
+#define NUMBERS_OF_logical_xor 0, 0
 
 /* What a row without a public form calls itself in errors and reports. */
 #define NAME_OF_pow_number    0, "pow"
@@ -65,6 +68,11 @@
 #define NAME_OF_clamp_between 0, "clamp"
 #define NAME_OF_clamp_above   0, "clamp"
 #define NAME_OF_clamp_below   0, "clamp"
+#define NAME_OF_gelu_exact    0, "gelu"
+#define NAME_OF_gelu_tanh     0, "gelu"
+#define NAME_OF_soft_shrink   0, "softshrink"
+#define NAME_OF_prelu_kernel  0, "prelu"
+#define NAME_OF_round_scaled  0, "round"
 
 /* Variables first, then the options, and nothing else: apply takes the struct for two arrays. */
 #define ROW(op_, node_, integers_, inplace_, shape_, LIST)                                                           \

@@ -112,6 +112,7 @@ AG_API ag_variable *ag_logical_not_(ag_variable *input);
 /* ---- sign, parts and powers ---- */
 AG_API ag_variable *ag_neg(ag_variable *input);                         /* -x; not of bool */
 AG_API ag_variable *ag_neg_(ag_variable *input);
+AG_API ag_variable *ag_positive(ag_variable *input);                    /* input itself; not of bool */
 AG_API ag_variable *ag_abs(ag_variable *input);                         /* |x|; the gradient at 0 is 0 */
 AG_API ag_variable *ag_abs_(ag_variable *input);
 AG_API ag_variable *ag_sign(ag_variable *input);                        /* -1, 0 or 1 */
@@ -126,6 +127,8 @@ AG_API ag_variable *ag_ceil(ag_variable *input);
 AG_API ag_variable *ag_ceil_(ag_variable *input);
 AG_API ag_variable *ag_round(ag_variable *input);                       /* halves to the even number */
 AG_API ag_variable *ag_round_(ag_variable *input);
+AG_API ag_variable *ag_round_decimals(ag_variable *input, int64_t decimals); /* to 10^-decimals; floating types only */
+AG_API ag_variable *ag_round_decimals_(ag_variable *input, int64_t decimals);
 AG_API ag_variable *ag_trunc(ag_variable *input);
 AG_API ag_variable *ag_trunc_(ag_variable *input);
 AG_API ag_variable *ag_square(ag_variable *input);                      /* x x */
@@ -208,7 +211,6 @@ AG_API ag_variable *ag_relu(ag_variable *input);                        /* max(x
 AG_API ag_variable *ag_relu_(ag_variable *input);
 AG_API ag_variable *ag_relu6(ag_variable *input);                       /* min(max(x, 0), 6) */
 AG_API ag_variable *ag_relu6_(ag_variable *input);
-AG_API ag_variable *ag_gelu(ag_variable *input);                        /* x (1 + erf(x / sqrt 2)) / 2 */
 AG_API ag_variable *ag_silu(ag_variable *input);                        /* x sigmoid(x) */
 AG_API ag_variable *ag_silu_(ag_variable *input);
 AG_API ag_variable *ag_selu(ag_variable *input);                        /* scaled elu, self-normalising */
@@ -220,6 +222,21 @@ AG_API ag_variable *ag_hardsigmoid(ag_variable *input);                 /* min(m
 AG_API ag_variable *ag_hardsigmoid_(ag_variable *input);
 AG_API ag_variable *ag_hardswish(ag_variable *input);                   /* x hardsigmoid(x) */
 AG_API ag_variable *ag_hardswish_(ag_variable *input);
+AG_API ag_variable *ag_tanhshrink(ag_variable *input);                  /* x - tanh(x) */
+/* x where x > 0, weight x elsewhere: one weight, or one for each of the channels, which are dimension 1 */
+AG_API ag_variable *ag_prelu(ag_variable *input, ag_variable *weight);
+/* x (1 + erf(x / sqrt 2)) / 2; by .approximate = "tanh": x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2 */
+#define AG_ARGS_gelu(must, may)        must(Tensor, input) may(Str, approximate, "none")
+/* x - lambd where x > lambd, x + lambd where x < -lambd, 0 between; lambd >= 0 */
+#define AG_ARGS_softshrink(must, may)  must(Tensor, input) may(Float, lambd, 0.5)
+/* a sigmoid(b), a and b the halves of input along dim */
+#define AG_ARGS_glu(must, may)         must(Tensor, input) may(Int, dim, -1)
+AG_DECLARE(gelu)
+AG_DECLARE(softshrink)
+AG_DECLARE(glu)
+#define ag_gelu(...)        AG_CALL(gelu, __VA_ARGS__)
+#define ag_softshrink(...)  AG_CALL(softshrink, __VA_ARGS__)
+#define ag_glu(...)         AG_CALL(glu, __VA_ARGS__)
 /* value where x <= threshold, x elsewhere */
 #define AG_ARGS_threshold(must, may)   must(Tensor, input) must(Float, threshold) must(Float, value)
 /* min(max(x, min_val), max_val); the gradient on the borders is 0 */

@@ -54,6 +54,8 @@ static bool check_inputs(const ag_op *op, const void *args, ag_variable *const *
     static const char *const c_name[AG_N_DTYPES] = { "float", "double", "long int", "int", "unsigned char", "bool" };
     ag_dtype type[3];
     for (int i = 0; i < op->row->n_in; i++) type[i] = (ag_dtype)in[i]->tensor.dtype;
+    if (IS(op, softsign) && type[0] == AG_BOOL)
+        return ag__fail_call(op, args, "\"abs_cpu\" not implemented for 'Bool'");
     if (IS(op, where) && type[0] != AG_BOOL && type[0] != AG_UINT8)
         return ag__fail_call(op, args,
                              "where expected condition to be a boolean tensor, but got a tensor with dtype %s",

@@ -189,7 +189,7 @@ static bool sum_to_size_compose(const void *args, ag_variable **out)
                              ag__shape_text(x->ndim, x->size, is, sizeof is));
     }
     ag_variable *y = a->input;
-    if (n == 0 && x->ndim > 0) return (out[0] = ag_sum(y)) != NULL;
+    if (n == 0) return (out[0] = ag_sum(y)) != NULL;
     if (mask && !inner && !y->requires_grad) { /* the usual case in a backward, in one step */
         y = ag_sum(y, .dim = ag__dims_from_mask(mask));
     } else {

@@ -11,6 +11,11 @@ AG_BEGIN_DECLS
 #define ag_softmax(...)            AG_CALL(softmax, __VA_ARGS__)
 AG_DECLARE(softmax)
 
+/* The same of -x. */
+#define AG_ARGS_softmin(must, may) must(Tensor, input) must(Int, dim) may(Dtype, dtype, AG_DTYPE_DEFAULT)
+#define ag_softmin(...)            AG_CALL(softmin, __VA_ARGS__)
+AG_DECLARE(softmin)
+
 /* y_i = x_i - log(sum_j exp(x_j)): log(softmax), without its loss of digits. */
 #define AG_ARGS_log_softmax(must, may) must(Tensor, input) must(Int, dim) may(Dtype, dtype, AG_DTYPE_DEFAULT)
 #define ag_log_softmax(...)            AG_CALL(log_softmax, __VA_ARGS__)

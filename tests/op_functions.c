@@ -67,7 +67,8 @@ static int one(Variable *result, Variable **out) { return (out[0] = result) != N
     X(bernoulli_) X(random_) X(exponential_) X(addmm) X(linear) X(conv2d) X(nn_grad_conv2d_input)                \
     X(nn_grad_conv2d_weight) X(max_pool2d) X(softmax) X(log_softmax) X(nll_loss) X(cross_entropy) X(mse_loss)    \
     X(l1_loss) X(dropout) X(dropout2d) X(div_mode) X(clamp_tensor) X(squeeze_) X(float) X(double) X(long) X(int) \
-    X(cumsum) X(index_add) X(roll) X(tril) X(triu) X(rsub) X(hardshrink) X(logit)
+    X(cumsum) X(index_add) X(roll) X(tril) X(triu) X(rsub) X(hardshrink) X(logit) \
+    X(gelu) X(softshrink) X(glu) X(softmin)
 #define DECLARED_INPLACE(X) \
     X(add) X(sub) X(addcmul) X(addcdiv) X(clamp) X(threshold) X(hardtanh) X(leaky_relu) X(elu) X(celu) X(addmm) \
     X(div_mode) X(clamp_tensor) X(cumsum) X(index_add) X(tril) X(triu) X(logit)
@@ -138,11 +139,11 @@ LIST(LIST_FUNCTION)
     X(erf) X(erfc) X(erfinv) X(exp2) X(asinh) X(acosh) X(atanh) X(sinc) X(deg2rad) X(rad2deg) X(frac) X(sgn) X(mish)   \
     X(sigmoid) X(relu) X(relu6) X(silu) X(selu) X(hardsigmoid) X(hardswish) X(logical_not)
 #define UNARY_FRESH(X) \
-    X(isnan) X(isinf) X(isfinite) X(isposinf) X(isneginf) X(gelu) X(softsign) X(logsigmoid) X(t) X(t_) X(max) X(min) X(detach) X(zero_) X(fliplr) X(flipud)
+    X(isnan) X(isinf) X(isfinite) X(isposinf) X(isneginf) X(softsign) X(positive) X(tanhshrink) X(logsigmoid) X(t) X(t_) X(max) X(min) X(detach) X(zero_) X(fliplr) X(flipud)
 #define BINARY_PLAIN(X) X(mul) X(div) X(pow) X(atan2) X(eq) X(ne) X(lt) X(le) X(gt) X(ge) \
     X(hypot) X(xlogy) X(logical_and) X(logical_or) X(logical_xor)
 #define BINARY_FRESH(X) \
-    X(fmax) X(fmin) X(logaddexp) X(logaddexp2) X(maximum) X(minimum) X(copy_) X(mm) X(bmm) X(mv) X(dot) X(matmul) X(view_as) X(reshape_as) X(expand_as)
+    X(prelu) X(fmax) X(fmin) X(logaddexp) X(logaddexp2) X(maximum) X(minimum) X(copy_) X(mm) X(bmm) X(mv) X(dot) X(matmul) X(view_as) X(reshape_as) X(expand_as)
 
 #define FUNCTION(op, ...) \
     static int call_##op(const op_call *c, Variable **out) { return one(ag_##op(__VA_ARGS__), out); }
@@ -165,7 +166,7 @@ BINARY_FRESH(BINARY_FUNCTION)
     X(movedim, T(0), I(1), I(2)) X(unsqueeze, T(0), I(1)) X(narrow, T(0), I(1), I(2), I(3))                         \
     X(select, T(0), I(1), I(2)) X(fill_, T(0), F(1))                                                                \
     X(gather, T(0), I(1), T(2)) X(index_select, T(0), I(1), T(2)) X(take, T(0), T(1))
-#define OTHERS_INPLACE(X) X(lerp, T(0), T(1), T(2)) X(masked_fill, T(0), T(1), F(2)) \
+#define OTHERS_INPLACE(X) X(round_decimals, T(0), I(1)) X(lerp, T(0), T(1), T(2)) X(masked_fill, T(0), T(1), F(2)) \
     X(index_copy, T(0), I(1), T(2), T(3)) X(index_fill, T(0), I(1), T(2), F(3)) \
     X(scatter, T(0), I(1), T(2), T(3)) X(scatter_value, T(0), I(1), T(2), F(3)) X(scatter_add, T(0), I(1), T(2), T(3))
 OTHERS(FUNCTION)

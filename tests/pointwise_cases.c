@@ -50,7 +50,6 @@ const pointwise_case pointwise_cases[] = {
     { "trunc",       {{0}},                                        0.1, 0.9,   false,     { "" } },
     { "relu",        {{0}},                                       -2.0, 2.0,   false,     { "y" } },
     { "relu6",       {{0}},                                       -2.0, 5.9,   false,     { "a" } },
-    { "gelu",        {{0}},                                       -2.0, 2.0,   false,     { "a" } },
     { "silu",        {{0}},                                       -2.0, 2.0,   false,     { "a" } },
     { "selu",        {{0}},                                       -2.0, 2.0,   false,     { "a" } },
     { "softsign",    {{0}},                                       -2.0, 2.0,   false,     { "a" } },

@@ -66,8 +66,10 @@ static int n_isas(void)
 static double terms_of(int e, int i)
 {
     double x = fabs((double)f[IN_A][i]), g = fabs((double)f[IN_G][i]);
-    if (e == AG_EXPRESSION_gelu_value) return x;
-    if (e == AG_EXPRESSION_gelu_dA || e == AG_EXPRESSION_silu_dA || e == AG_EXPRESSION_mish_dA) return g * (1 + x);
+    if (e == AG_EXPRESSION_gelu_exact_value || e == AG_EXPRESSION_gelu_tanh_value) return x;
+    if (e == AG_EXPRESSION_gelu_tanh_dA) return g * (1 + x * x * x);
+    if (e == AG_EXPRESSION_gelu_exact_dA || e == AG_EXPRESSION_silu_dA || e == AG_EXPRESSION_mish_dA)
+        return g * (1 + x);
     if (e == AG_EXPRESSION_sinc_dA) return g / x;
     if (e == AG_EXPRESSION_logaddexp_value || e == AG_EXPRESSION_logaddexp2_value) return x + fabs((double)f[IN_B][i]);
     return 0;
