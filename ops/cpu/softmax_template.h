@@ -26,6 +26,12 @@ AG_INLINE vec REAL(larger)(vec a, vec b)
     return (vec)(((mask)a & which) | ((mask)b & ~which));
 }
 
+/* Of softmax's gradient, y (g - sum(g y)), the difference may be small where its terms are not: it is taken in double.
+ */
+typedef double REAL(wide) __attribute__((vector_size(8 * LANES)));
+#define WIDE(v)   __builtin_convertvector(v, REAL(wide))
+#define NARROW(v) __builtin_convertvector(v, vec)
+
 /* ---- rows ---- */
 
 static void REAL(row)(bool is_log, int64_t n, const real *x, real *y)
@@ -61,14 +67,21 @@ static void REAL(rows_backward)(bool is_log, int64_t rows, int64_t n, const void
     real *dx = dx_;
     for (int64_t r = 0; r < rows; r++, dy += n, y += n, dx += n) {
         vec sums = { 0 };
+        REAL(wide) products = { 0 };
+        double product = 0;
         for (int64_t i = 0; i < n; i += LANES) {
             const vec g = REAL(load_some)(dy + i, n - i, 0);
-            sums += is_log ? g : g * REAL(load_some)(y + i, n - i, 0);
+            if (is_log)
+                sums += g;
+            else
+                products += WIDE(g) * WIDE(REAL(load_some)(y + i, n - i, 0));
         }
         const real sum = REAL(total)(sums);
+        for (int i = 0; i < LANES; i++) product += products[i];
         for (int64_t i = 0; i < n; i += LANES) {
             const vec g = REAL(load_some)(dy + i, n - i, 0), v = REAL(load_some)(y + i, n - i, 0);
-            REAL(store_some)(dx + i, is_log ? g - REAL(exp)(v) * sum : v * (g - sum), n - i);
+            const vec d = is_log ? g - REAL(exp)(v) * sum : NARROW(WIDE(v) * (WIDE(g) - product));
+            REAL(store_some)(dx + i, d, n - i);
         }
     }
 }
@@ -105,13 +118,18 @@ static void REAL(columns_backward)(bool is_log, int64_t n, int64_t inner, int64_
         const real *dy = (const real *)dy_ + c, *y = (const real *)y_ + c;
         real *dx = (real *)dx_ + c;
         vec sum = { 0 };
+        REAL(wide) product = { 0 };
         for (int64_t i = 0; i < n; i++) {
             const vec g = REAL(load_some)(dy + i * inner, some, 0);
-            sum += is_log ? g : g * REAL(load_some)(y + i * inner, some, 0);
+            if (is_log)
+                sum += g;
+            else
+                product += WIDE(g) * WIDE(REAL(load_some)(y + i * inner, some, 0));
         }
         for (int64_t i = 0; i < n; i++) {
             const vec g = REAL(load_some)(dy + i * inner, some, 0), v = REAL(load_some)(y + i * inner, some, 0);
-            REAL(store_some)(dx + i * inner, is_log ? g - REAL(exp)(v) * sum : v * (g - sum), some);
+            const vec d = is_log ? g - REAL(exp)(v) * sum : NARROW(WIDE(v) * (WIDE(g) - product));
+            REAL(store_some)(dx + i * inner, d, some);
         }
     }
 }
@@ -123,6 +141,8 @@ AG_ISA_TABLE(ag__softmax_kernels, REAL(ag__softmax)) = {
     .columns_backward = REAL(columns_backward),
 };
 
+#undef WIDE
+#undef NARROW
 #undef vec
 #undef mask
 #undef LANES
