@@ -16,14 +16,15 @@ static const struct {
     const char *ops; /* each followed by a blank */
 } classes[] = {
     /* They only move numbers. */
-    { SAME_BITS, "as_strided cat clone contiguous diagonal expand expand_as flatten gather index_select "
-                 "masked_fill movedim narrow permute reshape reshape_as select slice squeeze stack t transpose "
-                 "unflatten unsqueeze view view_as where " },
-    /* Elementwise without being rows. */
-    { ELEMENTWISE, "gelu logsigmoid softplus softsign " },
+    { SAME_BITS, "as_strided broadcast_to cat chunk clone contiguous copy_ diagonal double expand expand_as eye "
+                 "fill_ flatten flip fliplr flipud float full full_like gather index_copy index_fill index_select "
+                 "int long masked_fill movedim narrow ones ones_like permute repeat reshape reshape_as roll "
+                 "scatter scatter_value select slice split split_with_sizes squeeze squeeze_ stack t t_ tile to "
+                 "transpose transpose_ tril triu unbind unflatten unsqueeze unsqueeze_ view view_as where zero_ "
+                 "zeros zeros_like " },
     /* Rows whose formula is a sum of terms of either sign: where these cancel, the last bits of the terms are all that
-     * is left. */
-    { CANCELLING, "add addcdiv addcmul lerp sub " },
+     * is left. PyTorch's elu and its kin have exp(x) - 1. */
+    { CANCELLING, "add addcdiv addcmul celu elu lerp selu sub " },
 };
 
 static bool has_word(const char *words, const char *word)
