@@ -430,7 +430,7 @@ def main():
     options = parser.parse_args()
     if options.compact:
         options.samples, options.max_elements, options.extremal = 2, 60, True
-    options.max_result = 8 * options.max_elements
+    options.max_result = 16 * options.max_elements
     os.makedirs(options.out, exist_ok=True)
     broken = []
     for name in wanted_names(options):

@@ -14,8 +14,9 @@ enum { SEED = 7 }; /* what was drawn, was drawn after manual_seed(7) */
 
 const char *name_in_library(const char *op, char *room, size_t n, bool *swapped)
 {
-    size_t length = strlen(op);
+    size_t length = op ? strlen(op) : 0;
     *swapped = false;
+    if (!length) return NULL;
     snprintf(room, n, "%s", op);
     if (strcmp(op, "__rpow__") && length > 5 && strncmp(op, "__r", 3) == 0 && strcmp(op + length - 2, "__") == 0) {
         snprintf(room, n, "%.*s", (int)length - 5, op + 3);
