@@ -24,7 +24,7 @@ static const struct {
                  "zeros zeros_like " },
     /* Rows whose formula is a sum of terms of either sign: where these cancel, the last bits of the terms are all that
      * is left. PyTorch's elu and its kin have exp(x) - 1. */
-    { CANCELLING, "add addcdiv addcmul celu elu lerp selu sub " },
+    { CANCELLING, "add addcdiv addcmul celu elu lerp logaddexp logaddexp2 selu sub " },
 };
 
 static bool has_word(const char *words, const char *word)
@@ -163,6 +163,7 @@ static double in_ulps(const numbers *x, int64_t *at)
 static bool compare_float64(comparison *c, const numbers *x, complaint *why)
 {
     distance d = distance_of(x, x->got, x->want);
+    d.scale = fmax(d.scale, c->floor);
     c->ratio = ratio_of(d.error, tolerance(c) * d.scale);
     if (c->order == VALUE && (c->numbers == ELEMENTWISE || (c->numbers == CANCELLING && c->ratio > 1)))
         c->ratio = in_ulps(x, &d.at);

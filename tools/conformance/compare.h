@@ -17,6 +17,7 @@ typedef struct comparison {
     ag_variable *ref; /* of float32: the same in float64; NULL: not known */
     number_class numbers;
     derivative_order order;
+    double floor; /* float64: smaller magnitudes are measured by this one */
     double ratio; /* set: the error, 1 being the largest that is allowed */
 } comparison;
 

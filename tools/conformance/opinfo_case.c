@@ -67,12 +67,11 @@ static bool is_left_out(run *r, const char *id)
     return out;
 }
 
-bool compare_with(run *r, const char *label, ag_variable *got, ag_variable *want, ag_variable *ref,
-                  derivative_order order)
+bool compare_with(run *r, comparison x)
 {
-    if (is_left_out(r, label)) return true;
-    comparison x = { label, got, want, ref, r->numbers, order, 0 };
-    bool ok = want && compare(&x, r->why);
+    if (is_left_out(r, x.label)) return true;
+    x.numbers = r->numbers;
+    bool ok = x.want && compare(&x, r->why);
     if (x.ratio > r->c->worst) r->c->worst = x.ratio;
     return ok;
 }
@@ -117,7 +116,8 @@ static bool check_values(run *r, const results *x)
         }
         ag_variable *want = stored_tensor(&r->from, result_id(r, k), r->why);
         if (!want || !check_recorded_shape(r, k, want)) return false;
-        if (!compare_with(r, result_id(r, k), x->out[k], want, named_tensor(r, "ref", result_id(r, k)), VALUE))
+        ag_variable *ref = named_tensor(r, "ref", result_id(r, k));
+        if (!compare_with(r, (comparison){ .label = result_id(r, k), .got = x->out[k], .want = want, .ref = ref }))
             return false;
     }
     return true;
@@ -165,7 +165,7 @@ static bool check_unchanged(run *r, const call_values *v)
 {
     for (int i = 0; i < v->n_inputs; i++) {
         ag_variable *before = stored_tensor(&r->from, v->input[i].id, r->why);
-        comparison x = { v->input[i].id, v->input[i].x, before, NULL, SAME_BITS, VALUE, 0 };
+        comparison x = { .label = v->input[i].id, .got = v->input[i].x, .want = before, .numbers = SAME_BITS };
         complaint changed = { 0 };
         if (!before) return false;
         if (!compare(&x, &changed)) return complain(r->why, "the input %s was changed", v->input[i].id);
@@ -256,7 +256,7 @@ static bool check_reference(run *r, call_values *v, results *x)
     if (!arrange(r, v) || !call(r, r->op, v, x)) return false;
     for (int k = 0; k < x->n && k < r->n_want; k++) {
         ag_variable *ref = named_tensor(r, "ref", result_id(r, k));
-        if (ref && !compare_with(r, "ref", x->out[k], ref, NULL, VALUE)) return false;
+        if (ref && !compare_with(r, (comparison){ .label = "ref", .got = x->out[k], .want = ref })) return false;
     }
     return check_reference_gradients(r, v, x);
 }

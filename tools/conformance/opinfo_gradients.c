@@ -1,6 +1,7 @@
 /* opinfo_gradients.c - the derivatives of a recorded call; see opinfo_run.h. */
 #include "opinfo_run.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 typedef struct differentiation {
@@ -34,9 +35,19 @@ static bool first_order(run *r, const char *object, const call_values *v, const 
     return !*r->why->text;
 }
 
+/* A gradient is a sum of terms of the size of its factors: where they cancel, what is left is rounding. */
+static double size_below_which_terms_cancel(const differentiation *d)
+{
+    double largest = 0;
+    for (int k = 0; k < d->n_of; k++)
+        if (ag_numel(d->cot[k])) largest = fmax(largest, ag_item(ag_amax(ag_abs(d->cot[k]))));
+    return 1e-3 * largest;
+}
+
 /* d's gradients are those that `object` ("grad", "ggrad") names. */
 static bool check_gradients(run *r, const differentiation *d, const char *object, derivative_order order)
 {
+    const double floor = size_below_which_terms_cancel(d);
     int i = 0;
     for (const json *m = json_first(json_get(r->c->at, object)); m; m = m->next, i++) {
         const char *id = json_text(m);
@@ -46,8 +57,9 @@ static bool check_gradients(run *r, const differentiation *d, const char *object
         ag_variable *want = stored_tensor(&r->from, id, r->why);
         ag_variable *got = d->grad[i] ? d->grad[i] : ag_zeros_like(d->to[i]); /* none is zero */
         if (!want || !got || !dump(r, id, got)) return false;
-        ag_variable *ref = order == GRADIENT ? named_tensor(r, "gref", m->name) : NULL;
-        if (!compare_with(r, id, got, want, ref, order)) return false;
+        comparison x = { .label = id, .got = got, .want = want, .order = order, .floor = floor };
+        if (order == GRADIENT) x.ref = named_tensor(r, "gref", m->name);
+        if (!compare_with(r, x)) return false;
     }
     return true;
 }

@@ -31,9 +31,8 @@ typedef struct results {
 const char *result_id(const run *r, int k);
 /* The tensor that object[id] names: of "cot", "grad", "ref" ... NULL where there is none. */
 ag_variable *named_tensor(run *r, const char *object, const char *id);
-/* Compares, unless today's PyTorch answers otherwise. */
-bool compare_with(run *r, const char *label, ag_variable *got, ag_variable *want, ag_variable *ref,
-                  derivative_order order);
+/* Compares (label, got, want, ref, order and floor are set), unless today's PyTorch answers otherwise. */
+bool compare_with(run *r, comparison x);
 bool dump(run *r, const char *id, ag_variable *x);
 
 /* ---- opinfo_gradients.c ---- */
