@@ -28,6 +28,7 @@
 #include <argent/function.h>
 #include <argent/functional.h>
 #include <argent/gradcheck.h>
+#include <argent/graph.h>
 #include <argent/hook.h>
 #include <argent/saved_hooks.h>
 #include <argent/scope.h>

@@ -167,6 +167,9 @@ AG_API bool ag_module_named(ag_module *m, ag_named_kind kind, ag_named *at);
 AG_API ag_module *ag_module_get_submodule(ag_module *m, const char *name);
 AG_API ag_variable *ag_module_get_parameter(ag_module *m, const char *name);
 AG_API ag_variable *ag_module_get_buffer(ag_module *m, const char *name);
+/* The name of a parameter in a module, for ag_graph_write_dot(loss, file, ag_module_leaf_name, net); NULL if it is not
+ * there. */
+AG_API const char *ag_module_leaf_name(const ag_variable *leaf, void *module);
 
 /* ---- for the whole tree ---- */
 

@@ -231,3 +231,12 @@ ag_variable *ag_module_get_buffer(ag_module *m, const char *name)
 {
     return get_variable(m, AG_PART_BUFFER, "buffer", name);
 }
+
+const char *ag_module_leaf_name(const ag_variable *leaf, void *module)
+{
+    const ag_name_table *t = ag__module_given("leaf_name", module) ? ag__module_names(module) : NULL;
+    const ag_name_list *list = t ? &t->list[AG_NAMED_PARAMETERS] : NULL;
+    for (int64_t i = 0; t && i < list->n; i++)
+        if (list->at[i].variable == leaf) return t->text + list->at[i].name;
+    return NULL;
+}
