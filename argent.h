@@ -30,6 +30,7 @@
 #include <argent/gradcheck.h>
 #include <argent/graph.h>
 #include <argent/hook.h>
+#include <argent/profiler.h>
 #include <argent/saved_hooks.h>
 #include <argent/scope.h>
 #include <argent/variable.h>

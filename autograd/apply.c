@@ -1,5 +1,5 @@
 /* apply.c - running an op from its record: the checks that all ops share, the outputs, the node. */
-#include "autograd/op.h"
+#include "autograd/profile.h"
 
 #include <string.h>
 
@@ -207,6 +207,7 @@ static bool run(ag_run *r, const void *caller)
     r->in = few;
     if (n_in > FEW && !(r->in = ag__scratch((size_t)n_in * sizeof *r->in))) return false;
     for (int k = 0; k < r->n_out; k++) r->out[k] = NULL;
+    const int64_t event = ag__profiling(r->t) ? ag__event_begin_op(r->t, op, r->args, r->inplace) : 0;
     ag_scope scope = ag_scope_begin();
     bool ok = gather_inputs(op, r->args, r->in);
     bool (*compose)(const void *, ag_variable **) = r->inplace ? op->compose_inplace : op->compose;
@@ -218,6 +219,7 @@ static bool run(ag_run *r, const void *caller)
     }
     if (ok && r->array) hand_out(r->t, op, r->array, caller);
     ag_scope_end(&scope);
+    if (event) ag__event_end(r->t, event);
     if (r->in != few) ag__scratch_free(r->in);
     return ok;
 }

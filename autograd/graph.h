@@ -19,7 +19,6 @@ typedef const char *ag_leaf_name(const ag_variable *leaf, void *user);
  * leaf with its name and shape; an arrow for each next function, the way gradients go, with the number of the output
  * that it leads to where a node has several. A graph may be of any size: it takes memory, but no stack. Errors:
  * AG_EINVAL, AG_EIO (the file does not take what is written), AG_ENOMEM. */
-#define AG_TYPE_File     FILE *
 #define AG_TYPE_LeafName ag_leaf_name *
 #define AG_ARGS_graph_write_dot(must, may) \
     must(Tensor, root) must(File, file) may(LeafName, leaf_name, NULL) may(User, user, NULL)

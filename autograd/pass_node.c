@@ -4,6 +4,7 @@
  * for an input is summed down to the input's shape and cast to its type here, once for all ops.
  */
 #include "autograd/pass.h"
+#include "autograd/profile.h"
 #include "autograd/saved.h"
 
 #include <argent/copy.h>
@@ -185,6 +186,7 @@ bool ag__node_run(ag_pass *w, ag_node *n)
     Thread *t = w->t;
     room r;
     if (!room_make(&r, n)) return false;
+    const int64_t event = ag__profiling(t) ? ag__event_begin_node(t, n) : 0;
     ag_scope scope = ag_scope_begin();
     if (w->detects_anomaly) ag__handler_hold();
     bool ok = run(w, n, &r);
@@ -200,5 +202,6 @@ bool ag__node_run(ag_pass *w, ag_node *n)
         ag__node_unlock(n);
         ag__bury(t);
     }
+    if (event) ag__event_end(t, event);
     return ok;
 }

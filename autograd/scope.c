@@ -1,5 +1,5 @@
 /* scope.c - one stack of held Variables a thread; a scope is a height of it. See scope.h. */
-#include "autograd/node.h"
+#include "autograd/profile.h"
 
 #include "tensor/fail.h"
 
@@ -145,5 +145,6 @@ static void thread_end(ag_thread *t)
     for (size_t k = 0; k < sizeof t->scalars / sizeof *t->scalars; k++)
         if (t->scalars[k]) ag__unref(t, t->scalars[k], AG_OWNER);
     ag__bury(t);
+    ag__recorder_leave(t);
 }
 __attribute__((constructor)) static void set_thread_end(void) { ag__thread_end_hook = thread_end; }

@@ -3,6 +3,7 @@
  * Inputs of one floating type, one shape and without gaps take a short way: no promotion, no broadcasting, no strides
  * to choose.
  */
+#include "autograd/profile.h"
 #include "ops/check.h"
 #include "ops/overlap.h"
 #include "ops/pointwise_rows.h"
@@ -269,11 +270,30 @@ static __attribute__((noinline)) bool apply_number_form(call *c, const ag_op *op
     return inplace ? apply_inplace(c, out) : apply_fresh(c, out);
 }
 
+/* While the profiler is on a row is called once more, within its event: 1 or 0, what it gave; -1 in that second call.
+ */
+static __attribute__((noinline, cold)) int apply_profiled(Thread *t, const ag_op *op, const void *args, bool inplace,
+                                                          ag_variable **out, const void *caller)
+{
+    bool is_second = t->in_event;
+    t->in_event = !is_second;
+    if (is_second) return -1;
+    const int64_t event = ag__event_begin_op(t, op, args, inplace);
+    bool ok = ag__pointwise_apply(op, args, inplace, out, caller);
+    t->in_event = false; /* the profiler may have gone off before that call */
+    ag__event_end(t, event);
+    return ok;
+}
+
 bool ag__pointwise_apply(const ag_op *op, const void *args, bool inplace, ag_variable **out, const void *caller)
 {
     call c = { .t = ag__thread(), .op = op, .row = op->row, .args = args, .in = args, .caller = caller };
     const ag_pointwise *row = c.row;
     const int first = row->has_mask;
+    if (ag__profiling(c.t)) {
+        int ok = apply_profiled(c.t, op, args, inplace, out, caller);
+        if (ok >= 0) return ok;
+    }
     *out = NULL;
     for (int i = 0; i < row->n_in; i++)
         if (!c.in[i] || c.in[i] == AG_NONE) return ag__check_input(op, op->args[i].name, c.in[i]);

@@ -74,6 +74,7 @@ typedef ag_generator Generator;
 #define AG_TYPE_Format    ag_memory_format
 #define AG_TYPE_Generator ag_generator *
 #define AG_TYPE_User      void * /* handed to a function of the user's */
+#define AG_TYPE_File      FILE *
 
 /* A side beyond 20 bits becomes AG_SIDE_INVALID, which every op refuses. */
 #define AG_SIDE_INVALID (-524288)

@@ -54,6 +54,7 @@ static struct {
     slab *slabs, *object_slabs;
     uintptr_t loose; /* the first loose object, complemented */
     ag_thread *threads;
+    bool profiling;    /* of threads to come */
     int64_t allocated; /* of threads that have ended */
     int64_t reserved;
 } depot = { .lock = PTHREAD_MUTEX_INITIALIZER, .loose = ~(uintptr_t)0 };
@@ -129,9 +130,18 @@ ag_thread *ag__thread_start(void)
     t->next = depot.threads;
     t->previous = &depot.threads;
     if (t->next) t->next->previous = &t->next;
+    t->profiling = depot.profiling;
     depot.threads = t;
     pthread_mutex_unlock(&depot.lock);
     return ag__thread_pointer = t;
+}
+
+void ag__threads_profile(bool on)
+{
+    pthread_mutex_lock(&depot.lock);
+    depot.profiling = on;
+    for (ag_thread *t = depot.threads; t; t = t->next) __atomic_store_n(&t->profiling, on, __ATOMIC_RELEASE);
+    pthread_mutex_unlock(&depot.lock);
 }
 
 /* The main thread has no destructors; and what is kept goes back, so that leak checkers and dlclose see a clean

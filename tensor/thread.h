@@ -30,6 +30,11 @@ typedef struct ag_thread {
     bool grad_off;
     bool inference; /* inference mode: what is made has no version, and is not saved */
 
+    /* the profiler (autograd/profile.h) */
+    bool profiling; /* set by whoever switches it on */
+    bool in_event;  /* the row that is called next has its event */
+    struct ag_recorder *recorder;
+
     /* the error (tensor/error.c) */
     bool failed;      /* one stands: of this kind, with this sentence (at the end) */
     bool stateless;   /* this is the state of threads for which there was no memory */
@@ -47,9 +52,9 @@ typedef struct ag_thread {
     uint64_t next_seq;     /* for the next node */
     struct ag_node **heap; /* a walk's table, between walks */
     int64_t max_heap;
-    struct ag_pass *walk;                /* the walk under way */
-    struct ag_saved_hooks *saved_hooks;  /* the innermost (autograd/saved_hooks.c) */
-    const void *caller;                  /* the code whose call the composite op under way is; NULL: none is */
+    struct ag_pass *walk;               /* the walk under way */
+    struct ag_saved_hooks *saved_hooks; /* the innermost (autograd/saved_hooks.c) */
+    const void *caller;                 /* the code whose call the composite op under way is; NULL: none is */
 
     /* memory (tensor/memory.c) */
     int64_t allocated; /* bytes handed out by this thread less those it took back */
@@ -70,6 +75,9 @@ static inline ag_thread *ag__thread(void)
     ag_thread *t = ag__thread_pointer;
     return __builtin_expect(t != NULL, 1) ? t : ag__thread_start();
 }
+
+/* Sets .profiling of all threads, and of those that will be. */
+void ag__threads_profile(bool on);
 
 /* What autograd does for a thread that ends, before its memory goes. */
 extern void (*ag__thread_end_hook)(ag_thread *t);

@@ -78,6 +78,14 @@ int main()
     Variable *at = ag_full(AG_SHAPE(2), 3);
     CHECK(ag_item(ag_select(ag_autograd_functional_vjp(square, AG_LIST(at), AG_LIST(at)).vjp.at[0], 0, 0)) == 18);
     CHECK(ag_autograd_functional_jacobian(square, AG_LIST(at)).n == 1);
+    {
+        AG_PROFILE;
+        AG_RECORD_FUNCTION("range");
+        ag_mul(at, at);
+    }
+    ag_profiler_average average = {};
+    CHECK(ag_profiler_key_averages(&average) && average.key == std::string("range"));
+    CHECK(ag_profiler_begin(true) && ag_profiler_end());
     int seen = 0;
     Module *hooked = ag_nn_relu();
     ag_hook hook = ag_module_register_forward_pre_hook(hooked, twice);
