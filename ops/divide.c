@@ -10,10 +10,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- rounded division ---- */
-
-#define AG_ARGS__div_rounded(must, may) must(Tensor, input) must(Tensor, other) must(Bool, floor)
-AG_STRUCT(_div_rounded, AG_ARGS__div_rounded)
+/* ---- quotients that are rounded, and what is left over ---- */
 
 /* Towards zero; of integers, or of floating numbers. The least integer by -1 wraps round. */
 static int64_t quotient(int64_t a, int64_t b) { return b == -1 ? (int64_t)(0 - (uint64_t)a) : a / b; }
@@ -23,16 +20,29 @@ static int64_t floor_quotient(int64_t a, int64_t b)
     int64_t q = quotient(a, b);
     return b != -1 && a % b != 0 && (a < 0) != (b < 0) ? q - 1 : q;
 }
-/* As Python's //: from the exact remainder, for a / b may have been rounded up to a whole number. */
-#define FLOOR_DIVISION(name, real, F)                     \
-    static real name(real a, real b)                      \
-    {                                                     \
-        if (b == 0) return a / b;                         \
-        real rest = F(fmod)(a, b), q = (a - rest) / b;    \
-        if (rest != 0 && (b < 0) != (rest < 0)) q -= 1;   \
-        if (q == 0) return F(copysign)(0, a / b);         \
-        real whole = F(floor)(q);                         \
-        return q - whole > (real)0.5 ? whole + 1 : whole; \
+/* With the sign of a. */
+static int64_t rest(int64_t a, int64_t b) { return b == -1 ? 0 : a % b; }
+/* With the sign of b. */
+static int64_t floor_rest(int64_t a, int64_t b)
+{
+    int64_t r = rest(a, b);
+    return r != 0 && (r < 0) != (b < 0) ? r + b : r;
+}
+/* As Python's // and %: from the exact remainder, for a / b may have been rounded up to a whole number. */
+#define FLOOR_DIVISION(name, real, F)                                \
+    static real name(real a, real b)                                 \
+    {                                                                \
+        if (b == 0) return a / b;                                    \
+        real left = F(fmod)(a, b), q = (a - left) / b;               \
+        if (left != 0 && (b < 0) != (left < 0)) q -= 1;              \
+        if (q == 0) return F(copysign)(0, a / b);                    \
+        real whole = F(floor)(q);                                    \
+        return q - whole > (real)0.5 ? whole + 1 : whole;            \
+    }                                                                \
+    static real name##_rest(real a, real b)                          \
+    {                                                                \
+        real left = F(fmod)(a, b);                                   \
+        return left != 0 && (b < 0) != (left < 0) ? left + b : left; \
     }
 #define F32(function) function##f
 #define F64(function) function
@@ -40,27 +50,40 @@ FLOOR_DIVISION(floor_division_f32, float, F32)
 FLOOR_DIVISION(floor_division_f64, double, F64)
 
 typedef struct division {
-    ag_dtype dtype;
-    bool floor;
+    const char *name, *kernel; /* of the op, and of its loop, in sentences */
+    bool floor, rest;
+    ag_dtype dtype; /* computed in */
 } division;
 
-/* data: a, b, their quotient, all of one type */
+static float divide_f32(const division *d, float a, float b)
+{
+    if (d->rest) return d->floor ? floor_division_f32_rest(a, b) : fmodf(a, b);
+    return d->floor ? floor_division_f32(a, b) : truncf(a / b);
+}
+static double divide_f64(const division *d, double a, double b)
+{
+    if (d->rest) return d->floor ? floor_division_f64_rest(a, b) : fmod(a, b);
+    return d->floor ? floor_division_f64(a, b) : trunc(a / b);
+}
+static int64_t divide_integers(const division *d, int64_t a, int64_t b)
+{
+    if (d->rest) return d->floor ? floor_rest(a, b) : rest(a, b);
+    return d->floor ? floor_quotient(a, b) : quotient(a, b);
+}
+
+/* data: the result, a, b, all of one type */
 static void divide_row(void *user, char *const *data, const int64_t *stride, int64_t count)
 {
     const division *d = user;
     for (int64_t i = 0; i < count; i++) {
         const char *a = data[1] + i * stride[1], *b = data[2] + i * stride[2];
         char *y = data[0] + i * stride[0];
-        if (d->dtype == AG_FLOAT32) {
-            float p = *(const float *)(const void *)a, q = *(const float *)(const void *)b;
-            *(float *)(void *)y = d->floor ? floor_division_f32(p, q) : truncf(p / q);
-        } else if (d->dtype == AG_FLOAT64) {
-            double p = *(const double *)(const void *)a, q = *(const double *)(const void *)b;
-            *(double *)(void *)y = d->floor ? floor_division_f64(p, q) : trunc(p / q);
-        } else {
-            int64_t p = ag__load_int64(a, d->dtype), q = ag__load_int64(b, d->dtype);
-            ag__store_int64(y, d->dtype, d->floor ? floor_quotient(p, q) : quotient(p, q));
-        }
+        if (d->dtype == AG_FLOAT32)
+            *(float *)(void *)y = divide_f32(d, *(const float *)(const void *)a, *(const float *)(const void *)b);
+        else if (d->dtype == AG_FLOAT64)
+            *(double *)(void *)y = divide_f64(d, *(const double *)(const void *)a, *(const double *)(const void *)b);
+        else
+            ag__store_int64(y, d->dtype, divide_integers(d, ag__load_int64(a, d->dtype), ag__load_int64(b, d->dtype)));
     }
 }
 
@@ -68,34 +91,36 @@ static ag_dtype type_of(const ag_run *r)
 {
     return ag__result_type(2, (const ag_tensor *const[]){ &r->in[0]->tensor, &r->in[1]->tensor });
 }
-static bool div_rounded_shape(ag_run *r)
+static bool division_shape(ag_run *r, const division *d)
 {
-    const struct ag__div_rounded_args *a = r->args;
     const ag_tensor *in[] = { &r->in[0]->tensor, &r->in[1]->tensor };
     ag_dtype dtype = type_of(r);
     int ndim;
     int64_t size[AG_MAX_DIMS];
-    if (dtype == AG_BOOL)
-        return ag__fail_call(r->op, a, "\"div_%s_cpu\" not implemented for 'Bool'", a->floor ? "floor" : "trunc");
-    if (!r->inplace) return (r->out[0] = ag__pointwise_result(r->t, "div", 2, in, dtype, r->device)) != NULL;
-    if (!ag__broadcast("div_", 2, in, &ndim, size)) return false;
+    if (dtype == AG_BOOL) return ag__fail_call(r->op, r->args, "\"%s_cpu\" not implemented for 'Bool'", d->kernel);
+    if (!r->inplace) return (r->out[0] = ag__pointwise_result(r->t, d->name, 2, in, dtype, r->device)) != NULL;
+    if (!ag__broadcast(d->name, 2, in, &ndim, size)) return false;
     if (!ag__can_cast(dtype, (ag_dtype)in[0]->dtype))
-        return ag__fail(AG_EINVAL, "div_: result type %s can't be cast to the desired output type %s",
+        return ag__fail(AG_EINVAL, "%s_: result type %s can't be cast to the desired output type %s", d->name,
                         ag__scalar_type(dtype), ag__scalar_type((ag_dtype)in[0]->dtype));
-    if (ag__needs_order(in[0], in[1])) return ag__fail_part_overlap("div_");
+    if (in[1]->storage == in[0]->storage && ag__overlap(in[0], in[1]) == 2)
+        return ag__fail(
+            AG_EINVAL,
+            "%s_: unsupported operation: some elements of the input tensor and the written-to tensor refer to a "
+            "single memory location. Please clone() the tensor before performing the operation.",
+            d->name);
     return ag__output(r, 0, ndim, size, (ag_dtype)in[0]->dtype) != NULL;
 }
-static bool div_rounded_cpu(ag_run *r)
+static bool division_cpu(ag_run *r, division d)
 {
-    const struct ag__div_rounded_args *a = r->args;
     const ag_tensor *y = &r->out[0]->tensor;
-    division d = { type_of(r), a->floor };
+    d.dtype = type_of(r);
     const ag_tensor *p = ag__plain(r->t, r->in[0], y->ndim, y->size, d.dtype);
     const ag_tensor *q = p ? ag__plain(r->t, r->in[1], y->ndim, y->size, d.dtype) : NULL;
     if (!q) return false;
     for (int64_t i = 0; i < q->numel && !ag__is_floating(d.dtype); i++)
         if (!ag__load_int64(q->data + i * (int64_t)ag__itemsize(q), d.dtype))
-            return ag__fail_call(r->op, a, "ZeroDivisionError");
+            return ag__fail_call(r->op, r->args, "ZeroDivisionError");
     ag_variable *wide = NULL; /* where y's type is another, which is possible in place */
     if ((ag_dtype)y->dtype != d.dtype && !(wide = ag__new(r->t, y->ndim, y->size, d.dtype, AG_CPU))) return false;
     const ag_tensor *to = wide ? &wide->tensor : y;
@@ -106,6 +131,23 @@ static bool div_rounded_cpu(ag_run *r)
     if (wide) ag__copy_elements(y, to);
     return true;
 }
+
+/* ---- div with a rounding mode ---- */
+
+#define AG_ARGS__div_rounded(must, may) must(Tensor, input) must(Tensor, other) must(Bool, floor)
+AG_STRUCT(_div_rounded, AG_ARGS__div_rounded)
+
+static division rounded(const void *args)
+{
+    bool floor = ((const struct ag__div_rounded_args *)args)->floor;
+    return (division){ .name = "div", .kernel = floor ? "div_floor" : "div_trunc", .floor = floor };
+}
+static bool div_rounded_shape(ag_run *r)
+{
+    division d = rounded(r->args);
+    return division_shape(r, &d);
+}
+static bool div_rounded_cpu(ag_run *r) { return division_cpu(r, rounded(r->args)); }
 static void div_rounded_backward(ag_gradients *b)
 {
     for (int i = 0; i < 2; i++)
@@ -147,6 +189,46 @@ static bool true_divide_compose_inplace(const void *args, ag_variable **out)
 }
 AG_RECORD(_true_divide, AG_ARGS__true_divide, .torch = "true_divide", .numbers = 3, .inplace = true,
           .compose = true_divide_compose, .compose_inplace = true_divide_compose_inplace)
+
+/* ---- floor_divide, remainder, fmod ---- */
+
+static const division floor_divide_of = { .name = "floor_divide", .kernel = "div_floor", .floor = true };
+static bool floor_divide_shape(ag_run *r) { return division_shape(r, &floor_divide_of); }
+static bool floor_divide_cpu(ag_run *r) { return division_cpu(r, floor_divide_of); }
+static void floor_divide_backward(ag_gradients *b)
+{
+    (void)b;
+    ag__fail(AG_EGRAPH, "derivative for aten::floor_divide is not implemented");
+}
+#define AG_ARGS_floor_divide(must, may) must(Tensor, input) must(Tensor, other)
+AG_OP_PLAIN(floor_divide, .node = "NotImplemented", .numbers = 3, .inplace = true, .shape = floor_divide_shape,
+            .kernel = { floor_divide_cpu }, .backward = floor_divide_backward)
+AG_INPLACE_PLAIN(floor_divide)
+
+/* b's gradient is minus the quotient, as it was rounded. */
+static void rest_backward(ag_gradients *b, const char *mode)
+{
+    if (b->wanted[0]) b->grad[0] = b->g[0];
+    if (b->wanted[1]) b->grad[1] = ag_mul(ag_neg(b->g[0]), ag_div(b->in[0], b->in[1], .rounding_mode = mode));
+}
+
+static const division remainder_of = { .name = "remainder", .kernel = "remainder", .floor = true, .rest = true };
+static bool remainder_shape(ag_run *r) { return division_shape(r, &remainder_of); }
+static bool remainder_cpu(ag_run *r) { return division_cpu(r, remainder_of); }
+static void remainder_backward(ag_gradients *b) { rest_backward(b, "floor"); }
+#define AG_ARGS_remainder(must, may) must(Tensor, input) must(Tensor, other)
+AG_OP_PLAIN(remainder, .node = "RemainderBackward1", .numbers = 3, .inplace = true, .shape = remainder_shape,
+            .kernel = { remainder_cpu }, .backward = remainder_backward, .keeps = { 0, AG_KEEP_IN(0) | AG_KEEP_IN(1) })
+AG_INPLACE_PLAIN(remainder)
+
+static const division fmod_of = { .name = "fmod", .kernel = "fmod", .rest = true };
+static bool fmod_shape(ag_run *r) { return division_shape(r, &fmod_of); }
+static bool fmod_cpu(ag_run *r) { return division_cpu(r, fmod_of); }
+static void fmod_backward(ag_gradients *b) { rest_backward(b, "trunc"); }
+#define AG_ARGS_fmod(must, may) must(Tensor, input) must(Tensor, other)
+AG_OP_PLAIN(fmod, .node = "FmodBackward1", .numbers = 2, .inplace = true, .shape = fmod_shape, .kernel = { fmod_cpu },
+            .backward = fmod_backward, .keeps = { 0, AG_KEEP_IN(0) | AG_KEEP_IN(1) })
+AG_INPLACE_PLAIN(fmod)
 
 /* ---- clamp between Variables: rows that go by no name of their own ---- */
 

@@ -44,6 +44,14 @@ AG_DECLARE(div_mode) AG_DECLARE_INPLACE(div_mode)
 #define ag_div_mode_(...)    AG_CALL_INPLACE(div_mode, __VA_ARGS__)
 #define ag_div(...)          AG_PICK4_(__VA_ARGS__, ag_div_mode, ag_div_mode, (ag_div), (ag_div), 0)(__VA_ARGS__)
 #define ag_div_(...)         AG_PICK4_(__VA_ARGS__, ag_div_mode_, ag_div_mode_, (ag_div_), (ag_div_), 0)(__VA_ARGS__)
+/* floor(a / b) (without a gradient); what is left of a then, a - b floor(a / b), with the sign of b; and a - b trunc(a / b), with the
+ * sign of a. Integers stay integers, for which a zero in b is an error. */
+AG_API ag_variable *ag_floor_divide(ag_variable *input, ag_variable *other);
+AG_API ag_variable *ag_floor_divide_(ag_variable *input, ag_variable *other);
+AG_API ag_variable *ag_remainder(ag_variable *input, ag_variable *other);
+AG_API ag_variable *ag_remainder_(ag_variable *input, ag_variable *other);
+AG_API ag_variable *ag_fmod(ag_variable *input, ag_variable *other);
+AG_API ag_variable *ag_fmod_(ag_variable *input, ag_variable *other);
 /* a^b: ag_pow(x, ag_scalar(2)). Integers to a negative power: an error for a number, rounded to zero for a Variable. */
 AG_API ag_variable *ag_pow(ag_variable *input, ag_variable *exponent);
 AG_API ag_variable *ag_pow_(ag_variable *input, ag_variable *exponent);

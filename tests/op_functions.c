@@ -141,7 +141,7 @@ LIST(LIST_FUNCTION)
 #define UNARY_FRESH(X) \
     X(isnan) X(isinf) X(isfinite) X(isposinf) X(isneginf) X(softsign) X(positive) X(tanhshrink) X(logsigmoid) X(t) X(t_) X(max) X(min) X(detach) X(zero_) X(fliplr) X(flipud)
 #define BINARY_PLAIN(X) X(mul) X(div) X(pow) X(atan2) X(eq) X(ne) X(lt) X(le) X(gt) X(ge) \
-    X(hypot) X(xlogy) X(logical_and) X(logical_or) X(logical_xor)
+    X(floor_divide) X(remainder) X(fmod) X(hypot) X(xlogy) X(logical_and) X(logical_or) X(logical_xor)
 #define BINARY_FRESH(X) \
     X(prelu) X(fmax) X(fmin) X(logaddexp) X(logaddexp2) X(maximum) X(minimum) X(copy_) X(mm) X(bmm) X(mv) X(dot) X(matmul) X(view_as) X(reshape_as) X(expand_as)
 

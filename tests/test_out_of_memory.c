@@ -157,7 +157,7 @@ static bool every_op(void)
         ok = op_call_by_name(&call, "", out) == c->n_results;
         int wanting = 0;
         while (wanting < call.n_tensors && !ag_requires_grad(call.leaf[wanting])) wanting++;
-        if (ok && c->n_results && wanting < call.n_tensors && ag_requires_grad(out[0]))
+        if (ok && c->n_results && c->n_gradients && wanting < call.n_tensors && ag_requires_grad(out[0]))
             ok = ag_autograd_grad(AG_LIST(out[0]), AG_LIST(call.leaf[wanting]), gradient,
                                   .grad_outputs = AG_LIST(op_call_weights(out[0], 0)), .create_graph = true,
                                   .allow_unused = true);
