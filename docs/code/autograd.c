@@ -22,6 +22,41 @@ static Variable *penalty(Variable *x, Variable *y)
     return ag_mean(ag_square(g)); /* can be differentiated again */
 }
 
+static Variable *halve(Variable *g, void *user)
+{
+    (void)user;
+    return ag_mul(g, ag_scalar(0.5));
+}
+static bool step_at_once(Variable *w, void *user)
+{
+    (void)user;
+    AG_NO_GRAD;
+    return ag_add_(w, ag_grad(w), .alpha = -0.1) && ag_set_grad(w, AG_NONE);
+}
+static void hook(Variable *w, Variable *y)
+{
+    ag_register_hook(y, halve);                             /* sees y's gradient, and may give another */
+    ag_register_post_accumulate_grad_hook(w, step_at_once); /* w.grad is complete */
+}
+
+static bool exp_forward(ag_context *ctx, ag_list inputs, Variable **outputs)
+{
+    outputs[0] = ag_exp(inputs.at[0]);
+    return ag_save_for_backward(ctx, AG_LIST(outputs[0]));
+}
+static bool exp_backward(ag_context *ctx, Variable *const *grad_outputs, Variable **grad_inputs)
+{
+    ag_list saved = ag_saved_tensors(ctx);
+    grad_inputs[0] = saved.n ? ag_mul(grad_outputs[0], saved.at[0]) : NULL;
+    return grad_inputs[0];
+}
+static const ag_function my_exp = { .name = "Exp", .forward = exp_forward, .backward = exp_backward };
+
+static Variable *apply(Variable *x)
+{
+    return ag_function_apply(&my_exp, AG_LIST(x));
+}
+
 int main(void)
 {
     AG_SCOPE;
@@ -29,5 +64,8 @@ int main(void)
     Variable *b = ag_randn(AG_SHAPE(3), .dtype = AG_FLOAT64, .requires_grad = true);
     if (!check_a_gradient(a, b)) return 1;
     ag_backward(penalty(a, ag_sum(ag_mul(a, ag_mul(a, b)))));
-    return ag_error() || !ag_grad(b);
+    Variable *w = ag_ones(AG_SHAPE(2), .requires_grad = true), *y = apply(w);
+    hook(w, y);
+    ag_backward(ag_sum(y));
+    return ag_error() || !ag_grad(b) || ag_grad(w);
 }
