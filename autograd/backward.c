@@ -15,8 +15,6 @@ static bool check_inputs(const char *call, const char *short_name, ag_list input
         ag_variable *x = inputs.at[i];
         if (!x || x == AG_NONE)
             return ag__fail(AG_EINVAL, "%s: input %lld is %s", call, (long long)i, x ? "None" : "NULL");
-        if (!ag__requires_grad(x))
-            return ag__fail(AG_EGRAPH, "One of the differentiated Tensors does not require grad");
         if (!ag__view_refresh(ag__thread(), x)) return false;
     }
     return true;
@@ -80,7 +78,11 @@ static bool check_grad_call(const struct ag_autograd_grad_args *a)
     if (a->grad_outputs.n && a->grad_outputs.n != a->outputs.n)
         return ag__fail(AG_EINVAL, "got %lld tensors and %lld gradients", (long long)a->outputs.n,
                         (long long)a->grad_outputs.n);
-    return check_inputs("autograd.grad", "grad", a->inputs);
+    if (!check_inputs("autograd.grad", "grad", a->inputs)) return false;
+    for (int64_t i = 0; i < a->inputs.n; i++)
+        if (!ag__requires_grad(a->inputs.at[i]))
+            return ag__fail(AG_EGRAPH, "One of the differentiated Tensors does not require grad");
+    return true;
 }
 
 /* How many factors for each output there are; -1 with a sentence. */

@@ -204,11 +204,20 @@ static void drop_all(ag_pass *w)
     }
 }
 
-static bool walk_back(ag_pass *w, ag_variable *const *roots, int64_t n_roots, ag_variable *const *gradients)
+/* What a walk begins with. */
+typedef struct start {
+    ag_pass *w;
+    ag_variable *const *roots, *const *gradients;
+    int64_t n_roots;
+} start;
+
+static bool walk_back(void *user)
 {
+    const start *s = user;
+    ag_pass *w = s->w;
     ag_scope scope = ag_scope_begin();
     ag_mode mode = ag_grad_mode_begin(w->create_graph);
-    bool ok = begin(w, roots, n_roots, gradients);
+    bool ok = begin(w, s->roots, s->n_roots, s->gradients);
     while (w->n_heap && ok) ok = ag__node_run(w, heap_pop(w));
     for (int64_t i = 0; i < w->n_late && ok; i++) /* some nodes got no gradient at all */
         ok = ag__leaf_ready(w, w->late[i], ag__place_slot(w, (uintptr_t)w->late[i] | 1));
@@ -257,7 +266,8 @@ bool ag__pass_run(ag_pass *w, ag_variable *const *roots, int64_t n_roots, ag_var
     t->max_heap = 0;
     t->walk = w;
     ag_node **held = hold_roots(roots, n_roots);
-    bool ok = held && (!mapped || ag__pass_map(w, roots, n_roots)) && walk_back(w, roots, n_roots, gradients);
+    start s = { w, roots, gradients, n_roots };
+    bool ok = held && (!mapped || ag__pass_map(w, roots, n_roots)) && ag__pass_go_deeper(w, walk_back, &s);
     t->walk = w->outer;
     end(w, held, n_roots);
     free(t->heap);

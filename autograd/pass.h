@@ -26,6 +26,7 @@ typedef struct ag_guest {
 typedef struct ag_pass {
     Thread *t;
     struct ag_pass *outer; /* the walk of this thread in which this one was begun, by a hook or a custom function */
+    int depth;             /* how many are outside this one */
     uint64_t id;           /* no two walks have the same */
     ag_node **heap;        /* nodes that wait, by seq */
     int64_t n_heap, max_heap;
@@ -52,6 +53,10 @@ typedef struct ag_pass {
 
 /* Gives roots[i] the factor gradients[i] (gradients NULL, or AG_NONE in it: 1) and walks back. false with an error. */
 bool ag__pass_run(ag_pass *w, ag_variable *const *roots, int64_t n_roots, ag_variable *const *gradients);
+
+/* Calls body(user), which walks, where there is stack for it (pass_deep.c). */
+typedef bool ag__walk_body(void *user);
+bool ag__pass_go_deeper(ag_pass *w, ag__walk_body *body, void *user);
 
 /* g goes to a node or leaf; NULL: nothing came along this edge. */
 bool ag__pass_give(ag_pass *w, uintptr_t to, uint32_t output_nr, ag_variable *g);
