@@ -36,6 +36,7 @@
 #include <argent/variable.h>
 
 /* Operations. */
+#include <argent/bitwise.h>
 #include <argent/compare.h>
 #include <argent/conv.h>
 #include <argent/copy.h>

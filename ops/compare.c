@@ -1,6 +1,6 @@
 /* compare.c - see compare.h. */
-#include "autograd/op.h"
 #include "ops/check.h"
+#include "ops/pointwise_rows.h"
 
 #include <argent/compare.h>
 #include <argent/factory.h>
@@ -90,7 +90,11 @@ typedef struct closeness {
 static bool is_close(const closeness *c, double a, double b)
 {
     if (a == b || (c->equal_nan && isnan(a) && isnan(b))) return true;
-    return isfinite(b) && fabs(a - b) <= c->atol + fabs(c->rtol * b);
+    if (c->dtype == AG_FLOAT32) { /* in float, as PyTorch computes it */
+        float gap = fabsf((float)a - (float)b);
+        return isfinite(gap) && gap <= (float)c->atol + fabsf((float)c->rtol * (float)b);
+    }
+    return isfinite(a - b) && fabs(a - b) <= c->atol + fabs(c->rtol * b);
 }
 
 /* data: what gives the shape, input, other */
@@ -134,3 +138,37 @@ bool ag_allclose_call(const struct ag_allclose_args *args)
 
 static bool allclose_compose(const void *args, ag_variable **out) { return answer(ag_allclose_call(args), out); }
 AG_RECORD(allclose, AG_ARGS_allclose, .compose = allclose_compose)
+
+/* ---- isclose ---- */
+
+static bool isclose_shape(ag_run *r)
+{
+    const struct ag_isclose_args *a = r->args;
+    const ag_tensor *in[] = { &a->input->tensor, &a->other->tensor };
+    if (in[0]->dtype != in[1]->dtype)
+        return ag__fail_call(r->op, a, "%s did not match %s", ag__scalar_type((ag_dtype)in[0]->dtype),
+                             ag__scalar_type((ag_dtype)in[1]->dtype));
+    if (!(a->rtol >= 0))
+        return ag__fail_call(r->op, a, "rtol must be greater than or equal to zero, but got %g", a->rtol);
+    if (!(a->atol >= 0))
+        return ag__fail_call(r->op, a, "atol must be greater than or equal to zero, but got %g", a->atol);
+    return (r->out[0] = ag__pointwise_result(r->t, "isclose", 2, in, AG_BOOL, r->device)) != NULL;
+}
+/* data: the answers, input, other */
+static void isclose_row(void *user, char *const *data, const int64_t *stride, int64_t count)
+{
+    const closeness *c = user;
+    for (int64_t i = 0; i < count; i++)
+        data[0][i * stride[0]] = is_close(c, ag__load(data[1] + i * stride[1], c->dtype),
+                                          ag__load(data[2] + i * stride[2], c->dtype));
+}
+static bool isclose_cpu(ag_run *r)
+{
+    const struct ag_isclose_args *a = r->args;
+    closeness c = { ag_dtype_of(a->input), a->rtol, a->atol, a->equal_nan, false };
+    ag_walk w;
+    ag__walk(&w, 3, (const ag_tensor *const[]){ &r->out[0]->tensor, &a->input->tensor, &a->other->tensor });
+    ag__walk_rows(&w, 1 << 15, isclose_row, &c);
+    return true;
+}
+AG_OP(isclose, .non_differentiable = 1, .shape = isclose_shape, .kernel = { isclose_cpu })

@@ -16,5 +16,10 @@ AG_API bool ag_equal(const ag_variable *input, const ag_variable *other);
 #define ag_allclose(...) AG_CALL(allclose, __VA_ARGS__)
 AG_DECLARE_AS(allclose, bool)
 
+/* The same for each element: bool. No gradient. */
+#define AG_ARGS_isclose(must, may) AG_ARGS_allclose(must, may)
+#define ag_isclose(...)            AG_CALL(isclose, __VA_ARGS__)
+AG_DECLARE(isclose)
+
 AG_END_DECLS
 #endif

@@ -1,8 +1,7 @@
 /* divide.c - division that rounds, and clamp between Variables: what is more than a row of pointwise.def. See
  * pointwise.h. */
+#include "ops/binary.h"
 #include "ops/check.h"
-#include "ops/overlap.h"
-#include "ops/pointwise_rows.h"
 
 #include <argent/factory.h>
 #include <argent/pointwise.h>
@@ -87,49 +86,27 @@ static void divide_row(void *user, char *const *data, const int64_t *stride, int
     }
 }
 
-static ag_dtype type_of(const ag_run *r)
-{
-    return ag__result_type(2, (const ag_tensor *const[]){ &r->in[0]->tensor, &r->in[1]->tensor });
-}
 static bool division_shape(ag_run *r, const division *d)
 {
-    const ag_tensor *in[] = { &r->in[0]->tensor, &r->in[1]->tensor };
-    ag_dtype dtype = type_of(r);
-    int ndim;
-    int64_t size[AG_MAX_DIMS];
+    ag_dtype dtype = ag__binary_type(r);
     if (dtype == AG_BOOL) return ag__fail_call(r->op, r->args, "\"%s_cpu\" not implemented for 'Bool'", d->kernel);
-    if (!r->inplace) return (r->out[0] = ag__pointwise_result(r->t, d->name, 2, in, dtype, r->device)) != NULL;
-    if (!ag__broadcast(d->name, 2, in, &ndim, size)) return false;
-    if (!ag__can_cast(dtype, (ag_dtype)in[0]->dtype))
-        return ag__fail(AG_EINVAL, "%s_: result type %s can't be cast to the desired output type %s", d->name,
-                        ag__scalar_type(dtype), ag__scalar_type((ag_dtype)in[0]->dtype));
-    if (in[1]->storage == in[0]->storage && ag__overlap(in[0], in[1]) == 2)
-        return ag__fail(
-            AG_EINVAL,
-            "%s_: unsupported operation: some elements of the input tensor and the written-to tensor refer to a "
-            "single memory location. Please clone() the tensor before performing the operation.",
-            d->name);
-    return ag__output(r, 0, ndim, size, (ag_dtype)in[0]->dtype) != NULL;
+    return ag__binary_result(r, d->name, dtype);
+}
+/* The numbers to divide by, integers. */
+static bool check_no_zero(ag_run *r, const ag_tensor *b)
+{
+    const ag_tensor *plain = ag__plain(r->t, r->in[1], b->ndim, b->size, (ag_dtype)b->dtype);
+    for (int64_t i = 0; plain && i < plain->numel; i++)
+        if (!ag__load_int64(plain->data + i * (int64_t)ag__itemsize(b), (ag_dtype)b->dtype))
+            return ag__fail_call(r->op, r->args, "ZeroDivisionError");
+    return plain != NULL;
 }
 static bool division_cpu(ag_run *r, division d)
 {
-    const ag_tensor *y = &r->out[0]->tensor;
-    d.dtype = type_of(r);
-    const ag_tensor *p = ag__plain(r->t, r->in[0], y->ndim, y->size, d.dtype);
-    const ag_tensor *q = p ? ag__plain(r->t, r->in[1], y->ndim, y->size, d.dtype) : NULL;
-    if (!q) return false;
-    for (int64_t i = 0; i < q->numel && !ag__is_floating(d.dtype); i++)
-        if (!ag__load_int64(q->data + i * (int64_t)ag__itemsize(q), d.dtype))
-            return ag__fail_call(r->op, r->args, "ZeroDivisionError");
-    ag_variable *wide = NULL; /* where y's type is another, which is possible in place */
-    if ((ag_dtype)y->dtype != d.dtype && !(wide = ag__new(r->t, y->ndim, y->size, d.dtype, AG_CPU))) return false;
-    const ag_tensor *to = wide ? &wide->tensor : y;
-    if (y->numel == 0) return true;
-    ag_walk w;
-    ag__walk(&w, 3, (const ag_tensor *const[]){ to, p, q });
-    ag__walk_rows(&w, 1 << 14, divide_row, &d);
-    if (wide) ag__copy_elements(y, to);
-    return true;
+    const ag_tensor *b = &r->in[1]->tensor;
+    d.dtype = ag__binary_type(r);
+    if (!ag__is_floating(d.dtype) && r->out[0]->tensor.numel && !check_no_zero(r, b)) return false;
+    return ag__binary_rows(r, d.dtype, divide_row, &d);
 }
 
 /* ---- div with a rounding mode ---- */

@@ -68,7 +68,7 @@ static int one(Variable *result, Variable **out) { return (out[0] = result) != N
     X(nn_grad_conv2d_weight) X(max_pool2d) X(softmax) X(log_softmax) X(nll_loss) X(cross_entropy) X(mse_loss)    \
     X(l1_loss) X(dropout) X(dropout2d) X(div_mode) X(clamp_tensor) X(squeeze_) X(float) X(double) X(long) X(int) \
     X(cumsum) X(index_add) X(roll) X(tril) X(triu) X(rsub) X(hardshrink) X(logit) \
-    X(gelu) X(softshrink) X(glu) X(softmin)
+    X(isclose) X(gelu) X(softshrink) X(glu) X(softmin)
 #define DECLARED_INPLACE(X) \
     X(add) X(sub) X(addcmul) X(addcdiv) X(clamp) X(threshold) X(hardtanh) X(leaky_relu) X(elu) X(celu) X(addmm) \
     X(div_mode) X(clamp_tensor) X(cumsum) X(index_add) X(tril) X(triu) X(logit)
@@ -136,11 +136,12 @@ LIST(LIST_FUNCTION)
 #define UNARY_PLAIN(X)                                                                                             \
     X(neg) X(abs) X(sign) X(floor) X(ceil) X(round) X(trunc) X(square) X(sqrt) X(rsqrt) X(reciprocal) X(exp)       \
     X(expm1) X(log) X(log1p) X(log2) X(log10) X(sin) X(cos) X(tan) X(asin) X(acos) X(atan) X(sinh) X(cosh) X(tanh) \
-    X(erf) X(erfc) X(erfinv) X(exp2) X(asinh) X(acosh) X(atanh) X(sinc) X(deg2rad) X(rad2deg) X(frac) X(sgn) X(mish)   \
+    X(erf) X(erfc) X(erfinv) X(exp2) X(asinh) X(acosh) X(atanh) X(sinc) X(deg2rad) X(rad2deg) X(frac) X(sgn) X(mish) X(bitwise_not)   \
     X(sigmoid) X(relu) X(relu6) X(silu) X(selu) X(hardsigmoid) X(hardswish) X(logical_not)
 #define UNARY_FRESH(X) \
     X(isnan) X(isinf) X(isfinite) X(isposinf) X(isneginf) X(softsign) X(positive) X(tanhshrink) X(logsigmoid) X(t) X(t_) X(max) X(min) X(detach) X(zero_) X(fliplr) X(flipud)
 #define BINARY_PLAIN(X) X(mul) X(div) X(pow) X(atan2) X(eq) X(ne) X(lt) X(le) X(gt) X(ge) \
+    X(bitwise_and) X(bitwise_or) X(bitwise_xor) X(bitwise_left_shift) X(bitwise_right_shift) \
     X(floor_divide) X(remainder) X(fmod) X(hypot) X(xlogy) X(logical_and) X(logical_or) X(logical_xor)
 #define BINARY_FRESH(X) \
     X(prelu) X(fmax) X(fmin) X(logaddexp) X(logaddexp2) X(maximum) X(minimum) X(copy_) X(mm) X(bmm) X(mv) X(dot) X(matmul) X(view_as) X(reshape_as) X(expand_as)
