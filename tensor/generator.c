@@ -134,6 +134,17 @@ bool ag_set_rng_state(const void *state, size_t size)
     return ag_generator_set_state(ag_default_generator(), state, size);
 }
 
+ag_forked_rng ag_fork_rng_begin(void)
+{
+    ag_forked_rng before;
+    ag_get_rng_state(before.state);
+    return before;
+}
+void ag_fork_rng_end(ag_forked_rng *before)
+{
+    if (before) ag_set_rng_state(before->state, sizeof before->state);
+}
+
 /* ---- any generator ---- */
 
 ag_generator *ag_generator_new(void)

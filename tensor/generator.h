@@ -55,5 +55,16 @@ AG_API bool ag_set_rng_state(const void *state, size_t size);
 AG_API bool ag_generator_get_state(ag_generator *generator, unsigned char state[AG_RNG_STATE_BYTES]);
 AG_API bool ag_generator_set_state(ag_generator *generator, const void *state, size_t size);
 
+/* From here to the end of the enclosing block, however it is left; then the default generator is again as it was.
+ * Source: torch.random.fork_rng. */
+#define AG_FORK_RNG                                                                          \
+    __attribute__((cleanup(ag_fork_rng_end), unused)) ag_forked_rng AG_PASTE(ag_forked_rng_, \
+                                                                             __COUNTER__) = ag_fork_rng_begin()
+typedef struct ag_forked_rng {
+    unsigned char state[AG_RNG_STATE_BYTES];
+} ag_forked_rng;
+AG_API ag_forked_rng ag_fork_rng_begin(void);
+AG_API void ag_fork_rng_end(ag_forked_rng *before);
+
 AG_END_DECLS
 #endif

@@ -75,8 +75,7 @@ static Variable *modifies(Variable *grad, void *user)
     ag_mul_(grad, ag_scalar(2));
     return NULL;
 }
-START_TEST(
-    a_tensor_hook_that_modifies_a_broadcast_argument_is_an_error) /* row 25: it must not, where that can be told */
+START_TEST(a_tensor_hook_that_modifies_a_broadcast_argument_is_an_error) /* row 25 */
 {
     Variable *x = LEAF(AG_SHAPE(2), 1, 2), *y = ag_mul(x, ag_scalar(2));
     OK(ag_register_hook(y, modifies));

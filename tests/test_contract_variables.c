@@ -86,8 +86,7 @@ START_TEST(a_leaf_requires_no_grad_or_is_user_created) /* row 2 */
 }
 END_TEST
 
-START_TEST(
-    a_converted_leaf_that_requires_grad_is_not_a_leaf) /* row 2: .cuda() waits for CUDA, .double() does the same */
+START_TEST(a_converted_leaf_that_requires_grad_is_not_a_leaf) /* row 2 */
 {
     Variable *x = ag_rand(AG_SHAPE(2), .requires_grad = true), *y = ag_double(x);
     ck_assert(!ag_is_leaf(y) && ag_requires_grad(y));
