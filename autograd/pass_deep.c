@@ -4,7 +4,7 @@
 
 #include <pthread.h>
 
-enum { EVERY = 64 };
+enum { EVERY = 32 };
 
 typedef struct errand {
     Thread *t;

@@ -158,6 +158,7 @@ static bool copy__shape(ag_run *r)
     const ag_tensor *y = &r->in[0]->tensor, *x = &r->in[1]->tensor;
     int ndim;
     int64_t size[AG_MAX_DIMS];
+    if (r->in[0] != r->in[1] && ag__overlaps_itself(y)) return ag__fail_overlap("copy_");
     if (!ag__check_overlap("copy_", y, x)) return false;
     if (!ag__broadcast("copy_", 2, (const ag_tensor *const[]){ y, x }, &ndim, size)) return false;
     if (ndim != y->ndim || memcmp(size, y->size, (size_t)ndim * sizeof *size) != 0) {
@@ -187,8 +188,8 @@ static void copy__backward(ag_gradients *b)
     if (b->wanted[0]) b->grad[0] = ag_zeros_like(b->g[0]);
     if (b->wanted[1]) b->grad[1] = ag_to(b->g[0], .device = b->edge[1].device);
 }
-AG_OP_PLAIN(copy_, .node = "CopyBackwards", .numbers = 2, .inplace_only = true, .moves = true, .shape = copy__shape,
-            .kernel = { copy__cpu }, .backward = copy__backward)
+AG_OP_PLAIN(copy_, .node = "CopyBackwards", .numbers = 2, .inplace_only = true, .repeats = true, .moves = true,
+            .shape = copy__shape, .kernel = { copy__cpu }, .backward = copy__backward)
 
 static void zeros_backward(ag_gradients *b) { b->grad[0] = ag_zeros_like(b->g[0]); }
 
@@ -209,6 +210,32 @@ static bool fill__cpu(ag_run *r)
     return true;
 }
 
+#define AG_ARGS_fill_tensor_(must, may) must(Tensor, input) must(Tensor, value)
+static bool fill_tensor_shape(ag_run *r);
+static bool fill_tensor_cpu(ag_run *r);
+static void fill_tensor_backward(ag_gradients *b);
+AG_OP_PLAIN(fill_tensor_, .torch = "fill_.Tensor", .node = "FillBackward3", .inplace_only = true, .repeats = true,
+            .shape = fill_tensor_shape, .kernel = { fill_tensor_cpu }, .backward = fill_tensor_backward)
+static bool fill_tensor_shape(ag_run *r)
+{
+    const struct ag_fill_tensor__args *a = r->args;
+    if (a->value->tensor.ndim == 0) return true;
+    return ag__fail_call(r->op, a, "fill_ only supports 0-dimension value tensor but got tensor with %d dimensions.",
+                         a->value->tensor.ndim);
+}
+static bool fill_tensor_cpu(ag_run *r)
+{
+    const struct ag_fill_tensor__args *a = r->args;
+    bool fractional = ag__is_floating((ag_dtype)a->value->tensor.dtype);
+    ag__fill_elements(&a->input->tensor,
+                      fractional ? (ag_number)ag_item(a->value) : (ag_number)ag_item_int64(a->value));
+    return true;
+}
+static void fill_tensor_backward(ag_gradients *b)
+{
+    if (b->wanted[0]) b->grad[0] = ag_zeros_like(b->g[0]);
+    if (b->wanted[1]) b->grad[1] = ag_sum(b->g[0]);
+}
 #define AG_ARGS_zero_(must, may) must(Tensor, input)
 static bool zero__shape(ag_run *r) { return r->in[0] != NULL; }
 static bool zero__cpu(ag_run *r)

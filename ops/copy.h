@@ -51,6 +51,8 @@ AG_DECLARE(int)
 /* Every element of input becomes value, or zero. Returns input. */
 AG_API ag_variable *ag_fill_(ag_variable *input, ag_number value);
 AG_API ag_variable *ag_zero_(ag_variable *input);
+/* The same with the only element of a 0-dim Variable, which gets its gradient (x.fill_(value)). */
+AG_API ag_variable *ag_fill_tensor_(ag_variable *input, ag_variable *value);
 
 /* input with `value` where mask (bool, broadcasts) is true. ag_masked_fill_ changes input, to which the mask must
  * broadcast. */

@@ -165,7 +165,7 @@ BINARY_FRESH(BINARY_FUNCTION)
     X(where, T(0), T(1), T(2)) X(view, T(0), S(1)) X(reshape, T(0), S(1)) X(expand, T(0), S(1))                     \
     X(permute, T(0), S(1)) X(sum_to_size, T(0), S(1)) X(flip, T(0), S(1)) X(repeat, T(0), S(1)) X(tile, T(0), S(1)) X(broadcast_to, T(0), S(1)) X(unflatten, T(0), I(1), S(2)) X(transpose, T(0), I(1), I(2)) X(transpose_, T(0), I(1), I(2)) X(unsqueeze_, T(0), I(1)) \
     X(movedim, T(0), I(1), I(2)) X(unsqueeze, T(0), I(1)) X(narrow, T(0), I(1), I(2), I(3))                         \
-    X(select, T(0), I(1), I(2)) X(fill_, T(0), F(1))                                                                \
+    X(select, T(0), I(1), I(2)) X(fill_, T(0), F(1)) X(fill_tensor_, T(0), T(1))                                                                \
     X(gather, T(0), I(1), T(2)) X(index_select, T(0), I(1), T(2)) X(take, T(0), T(1))
 #define OTHERS_INPLACE(X) X(round_decimals, T(0), I(1)) X(lerp, T(0), T(1), T(2)) X(masked_fill, T(0), T(1), F(2)) \
     X(index_copy, T(0), I(1), T(2), T(3)) X(index_fill, T(0), I(1), T(2), F(3)) \

@@ -92,6 +92,25 @@ START_TEST(writing_a_number_everywhere_stops_the_gradient)
 }
 END_TEST
 
+START_TEST(a_number_that_is_a_variable_gets_the_gradient_of_what_it_fills)
+{
+    Variable *x = LEAF(AG_SHAPE(2, 2), 1, 2, 3, 4), *v = LEAF(AG_SCALAR_SHAPE, 5), *y = ag_mul(x, x), *out;
+    OK(ag_fill_tensor_(ag_select(y, 0, 1), v));
+    VALUES(y, 1, 4, 5, 5);
+    OK(ag_backward(ag_sum(ag_mul(y, y))));
+    VALUES(ag_grad(x), 4, 32, 0, 0);
+    VALUES(ag_grad(v), 20);
+    y = ag_mul(x, x);
+    OK(ag_call("fill_", 2, (ag_value[]){ ag_of(y), ag_of(v) }, 0, NULL, &out, 1) == 1);
+    ck_assert_str_eq(ag_node_name(ag_grad_fn(y)), "FillBackward3");
+    OK(ag_call("fill_", 2, (ag_value[]){ ag_of(y), ag_of(2.5) }, 0, NULL, &out, 1) == 1);
+    ck_assert_str_eq(ag_node_name(ag_grad_fn(y)), "FillBackward2");
+    VALUES(ag_fill_tensor_(ag_zeros(AG_SHAPE(1), .dtype = AG_INT64), ag_full(AG_SCALAR_SHAPE, 2.7)), 2);
+    REFUSED(ag_fill_tensor_(y, y), "fill_ only supports 0-dimension value tensor but got tensor with 2 dimensions.");
+    REFUSED(ag_fill_tensor_(x, v), "a leaf Variable that requires grad is being used in an in-place operation");
+}
+END_TEST
+
 START_TEST(masked_fill_in_place_keeps_the_gradient_of_the_rest)
 {
     Variable *x = LEAF(AG_SHAPE(3), 1, 2, 3), *y = ag_mul(x, x),
@@ -145,5 +164,7 @@ END_TEST
 SUPPORT_MAIN("copy", copies_and_conversions_do_what_pytorchs_do, clone_and_contiguous_lay_elements_out_as_asked,
              to_gives_back_its_input_when_there_is_nothing_to_do,
              copy_broadcasts_converts_and_sends_its_gradient_to_the_source,
-             writing_a_number_everywhere_stops_the_gradient, masked_fill_in_place_keeps_the_gradient_of_the_rest,
-             a_standing_error_stops_what_would_change_something, equal_and_allclose_compare_as_pytorchs)
+             writing_a_number_everywhere_stops_the_gradient,
+             a_number_that_is_a_variable_gets_the_gradient_of_what_it_fills,
+             masked_fill_in_place_keeps_the_gradient_of_the_rest, a_standing_error_stops_what_would_change_something,
+             equal_and_allclose_compare_as_pytorchs)

@@ -336,6 +336,7 @@ OWN_NAMES = {
     "max_dim": torch.max,
     "div_mode": torch.div,
     "clamp_tensor": torch.clamp,
+    "fill_tensor_": torch.Tensor.fill_,
     "min_dim": torch.min,
     "slice": aten.slice,
     "scatter_value": torch.scatter,

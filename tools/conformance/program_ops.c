@@ -161,7 +161,9 @@ static ag_variable *masked_fill_(const instruction *i)
 static ag_variable *setitem(const instruction *i)
 {
     const json *at = attribute(i, "i");
-    return ag_copy_(ag_select(i->in[0], 0, at ? at->whole : 0), i->in[1]);
+    ag_variable *part = ag_select(i->in[0], 0, at ? at->whole : 0);
+    bool one = ag_dim(i->in[1]) == 0 && ag_dim(part) > 0; /* what Python's assignment does with a number */
+    return one ? ag_fill_tensor_(part, i->in[1]) : ag_copy_(part, ag_expand(i->in[1], ag_shape(part)));
 }
 static ag_variable *detach_(const instruction *i) { return ag_detach_(i->in[0]); }
 static ag_variable *requires_grad_(const instruction *i)
