@@ -176,7 +176,8 @@ static bool compare_float64(comparison *c, const numbers *x, complaint *why)
  * recorded numbers: where ours are far closer to the reference, these are not what PyTorch computed. */
 static bool compare_float32(comparison *c, const numbers *x, complaint *why)
 {
-    const double least = 4 * 1.19e-7, believed = c->numbers == REDUCTION || c->numbers == COMPOSITION ? 1e-3 : 1e-5;
+    const double least = 4 * 1.19e-7;
+    const double believed = c->order == VALUE && c->numbers <= CANCELLING ? 1e-5 : 1e-3;
     distance ours = distance_of(x, x->got, x->ref ? x->ref : x->want);
     distance theirs = x->ref ? distance_of(x, x->want, x->ref) : (distance){ 0, 0, 0 };
     c->ratio = ratio_of(ours.error, fmax(2 * theirs.error, least * ours.scale));
