@@ -393,13 +393,18 @@ class Program:
         self.record["mode"] = self.rng.choices(modes, [6, 1, 1, 2.5])[0]
         return True
 
+    def walk(self, retain_graph):
+        # Copies: a leaf's .grad may become a view of what is handed over, and then the next walk would change it.
+        cotangents = [cotangent.clone() for cotangent in self.cotangents]
+        torch.autograd.backward(self.roots, cotangents, retain_graph=retain_graph)
+
     def backward(self):
         mode, step = self.record["mode"], "backward"
         try:
-            torch.autograd.backward(self.roots, self.cotangents, retain_graph=mode == "backward_retain_twice")
+            self.walk(mode == "backward_retain_twice")
             if mode != "backward":
                 step = "backward2"
-                torch.autograd.backward(self.roots, self.cotangents)
+                self.walk(False)
         except RuntimeError as error:
             self.record["fail"] = failure(step, error)
         wanted = list(range(self.n_leaves)) + sorted(set(self.retained))
