@@ -54,6 +54,7 @@
 #include <argent/scan.h>
 #include <argent/softmax.h>
 #include <argent/triangle.h>
+#include <argent/variance.h>
 #include <argent/view.h>
 
 /* Modules, and what trains and keeps them. */

@@ -78,5 +78,18 @@ AG_DECLARE(all)
 #define ag_logsumexp(...)            AG_CALL(logsumexp, __VA_ARGS__)
 AG_DECLARE(logsumexp)
 
+/* The sum and the mean of what is not NaN. */
+#define AG_ARGS_nansum(must, may)  AG_ARGS_sum(must, may)
+#define AG_ARGS_nanmean(must, may) AG_ARGS_sum(must, may)
+#define ag_nansum(...)             AG_CALL(nansum, __VA_ARGS__)
+#define ag_nanmean(...)            AG_CALL(nanmean, __VA_ARGS__)
+AG_DECLARE(nansum)
+AG_DECLARE(nanmean)
+
+/* How many elements are not zero (int64). No gradient. */
+#define AG_ARGS_count_nonzero(must, may) must(Tensor, input) may(Dims, dim, AG_ALL)
+#define ag_count_nonzero(...)            AG_CALL(count_nonzero, __VA_ARGS__)
+AG_DECLARE(count_nonzero)
+
 AG_END_DECLS
 #endif

@@ -2,8 +2,14 @@
 #include "autograd/op.h"
 #include "ops/check.h"
 
+#include <argent/copy.h>
+#include <argent/factory.h>
+#include <argent/join.h>
+#include <argent/pointwise.h>
 #include <argent/rearrange.h>
+#include <argent/reduce.h>
 #include <argent/scan.h>
+#include <argent/view.h>
 
 /* ---- what totals have in common ---- */
 
@@ -49,22 +55,29 @@ static around round_dim(const ag_tensor *x, int64_t dim)
 }
 
 /* The line that begins at element `at` of both, its elements `step` apart. */
-typedef void add_line(int64_t n, int64_t at, int64_t step, const void *x, void *y);
-#define ADD_LINE(type, wide)                                                                  \
+typedef void total_line(int64_t n, int64_t at, int64_t step, const void *x, void *y);
+#define TOTAL_LINE(type, wide)                                                                \
     static void add_##type(int64_t n, int64_t at, int64_t step, const void *x, void *y)       \
     {                                                                                         \
         const type *from = x;                                                                 \
         type *to = y;                                                                         \
         wide total = 0;                                                                       \
         for (int64_t i = 0; i < n; i++, at += step) to[at] = (type)(total += (wide)from[at]); \
+    }                                                                                         \
+    static void multiply_##type(int64_t n, int64_t at, int64_t step, const void *x, void *y)  \
+    {                                                                                         \
+        const type *from = x;                                                                 \
+        type *to = y;                                                                         \
+        wide total = 1;                                                                       \
+        for (int64_t i = 0; i < n; i++, at += step) to[at] = (type)(total *= (wide)from[at]); \
     }
-ADD_LINE(float, double)
-ADD_LINE(double, double)
-ADD_LINE(int64_t, uint64_t)
-ADD_LINE(int32_t, uint32_t)
-ADD_LINE(uint8_t, uint8_t)
+TOTAL_LINE(float, double)
+TOTAL_LINE(double, double)
+TOTAL_LINE(int64_t, uint64_t)
+TOTAL_LINE(int32_t, uint32_t)
+TOTAL_LINE(uint8_t, uint8_t)
 
-static bool total_cpu(ag_run *r, int64_t dim, add_line *const line[AG_N_DTYPES])
+static bool total_cpu(ag_run *r, int64_t dim, total_line *const line[AG_N_DTYPES])
 {
     const ag_tensor *y = &r->out[0]->tensor;
     const ag_tensor *x = ag__plain(r->t, r->in[0], y->ndim, y->size, (ag_dtype)y->dtype);
@@ -87,11 +100,11 @@ static bool cumsum_shape(ag_run *r)
 }
 static bool cumsum_cpu(ag_run *r)
 {
-    static add_line *const line[AG_N_DTYPES] = { [AG_FLOAT32] = add_float,
-                                                 [AG_FLOAT64] = add_double,
-                                                 [AG_INT64] = add_int64_t,
-                                                 [AG_INT32] = add_int32_t,
-                                                 [AG_UINT8] = add_uint8_t };
+    static total_line *const line[AG_N_DTYPES] = { [AG_FLOAT32] = add_float,
+                                                   [AG_FLOAT64] = add_double,
+                                                   [AG_INT64] = add_int64_t,
+                                                   [AG_INT32] = add_int32_t,
+                                                   [AG_UINT8] = add_uint8_t };
     return total_cpu(r, ((const struct ag_cumsum_args *)r->args)->dim, line);
 }
 static void cumsum_backward(ag_gradients *b)
@@ -103,3 +116,58 @@ static void cumsum_backward(ag_gradients *b)
 AG_OP(cumsum, .node = "CumsumBackward0", .inplace = true, .shape = cumsum_shape, .kernel = { cumsum_cpu },
       .backward = cumsum_backward)
 AG_INPLACE(cumsum)
+
+/* ---- cumprod ---- */
+
+static bool cumprod_shape(ag_run *r)
+{
+    const struct ag_cumprod_args *a = r->args;
+    return total_shape(r, "cumprod_out_cpu", a->dim, a->dtype);
+}
+static bool cumprod_cpu(ag_run *r)
+{
+    static total_line *const line[AG_N_DTYPES] = { [AG_FLOAT32] = multiply_float,
+                                                   [AG_FLOAT64] = multiply_double,
+                                                   [AG_INT64] = multiply_int64_t,
+                                                   [AG_INT32] = multiply_int32_t,
+                                                   [AG_UINT8] = multiply_uint8_t };
+    return total_cpu(r, ((const struct ag_cumprod_args *)r->args)->dim, line);
+}
+
+/* The gradient of element k, of the products from its own on: the product before it times those after it, itself left
+ * out. */
+static ag_variable *gradient_of_element(ag_variable *g, ag_variable *x, int64_t dim, int64_t k)
+{
+    const int64_t n = ag_size(x, dim);
+    ag_variable *one = ag_ones_like(ag_narrow(x, dim, 0, 1)), *after = one;
+    if (k < n - 1) after = ag_cat(AG_LIST(one, ag_cumprod(ag_narrow(x, dim, k + 1, n - k - 1), dim)), .dim = dim);
+    if (k > 0) after = ag_mul(after, ag_prod(ag_narrow(x, dim, 0, k), .dim = dim, .keepdim = true));
+    return ag_sum(ag_mul(ag_narrow(g, dim, k, n - k), after), .dim = dim, .keepdim = true);
+}
+/* Without zeros, by a division; else element by element. */
+static void cumprod_backward(ag_gradients *b)
+{
+    const struct ag_cumprod_args *a = b->args;
+    ag_variable *x = b->in[0], *g = b->g[0];
+    ag_dtype dtype = (ag_dtype)b->edge[0].dtype;
+    ag_shape_list dim = ag_sizes_of(1, &a->dim);
+    const int64_t n = x->tensor.ndim ? ag_size(x, a->dim) : 1;
+    g = ag_to(g, .dtype = dtype);
+    if (x->tensor.ndim == 0 || x->tensor.numel == 0) {
+        b->grad[0] = g;
+        return;
+    }
+    if (!ag_item(ag_any(ag_eq(x, ag_scalar(0))))) {
+        ag_variable *w = ag_mul(ag_to(b->out[0], .dtype = dtype), g);
+        b->grad[0] = ag_div(ag_flip(ag_cumsum(ag_flip(w, dim), a->dim), dim), x);
+        return;
+    }
+    ag_variable **part = ag__scratch((size_t)n * sizeof *part);
+    bool ok = part != NULL;
+    for (int64_t k = 0; ok && k < n; k++) ok = (part[k] = gradient_of_element(g, x, a->dim, k)) != NULL;
+    if (ok) b->grad[0] = ag_cat(ag_list_from(n, part), .dim = a->dim);
+    if (part) ag__scratch_free(part);
+}
+AG_OP(cumprod, .node = "CumprodBackward0", .inplace = true, .shape = cumprod_shape, .kernel = { cumprod_cpu },
+      .backward = cumprod_backward, .keeps = { AG_KEEP_IN(0) | AG_KEEP_OUT(0) })
+AG_INPLACE(cumprod)

@@ -19,5 +19,12 @@ AG_BEGIN_DECLS
 AG_DECLARE(cumsum)
 AG_DECLARE_INPLACE(cumsum)
 
+/* y[i] = x[0] * ... * x[i] along dim. */
+#define AG_ARGS_cumprod(must, may) AG_ARGS_cumsum(must, may)
+#define ag_cumprod(...)            AG_CALL(cumprod, __VA_ARGS__)
+#define ag_cumprod_(...)           AG_CALL_INPLACE(cumprod, __VA_ARGS__)
+AG_DECLARE(cumprod)
+AG_DECLARE_INPLACE(cumprod)
+
 AG_END_DECLS
 #endif

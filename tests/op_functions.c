@@ -68,10 +68,10 @@ static int one(Variable *result, Variable **out) { return (out[0] = result) != N
     X(nn_grad_conv2d_weight) X(max_pool2d) X(softmax) X(log_softmax) X(nll_loss) X(cross_entropy) X(mse_loss)    \
     X(l1_loss) X(dropout) X(dropout2d) X(div_mode) X(clamp_tensor) X(squeeze_) X(float) X(double) X(long) X(int) \
     X(cumsum) X(index_add) X(roll) X(tril) X(triu) X(rsub) X(hardshrink) X(logit) \
-    X(isclose) X(gelu) X(softshrink) X(glu) X(softmin)
+    X(cumprod) X(var) X(std) X(linalg_vector_norm) X(nansum) X(nanmean) X(count_nonzero) X(isclose) X(gelu) X(softshrink) X(glu) X(softmin)
 #define DECLARED_INPLACE(X) \
     X(add) X(sub) X(addcmul) X(addcdiv) X(clamp) X(threshold) X(hardtanh) X(leaky_relu) X(elu) X(celu) X(addmm) \
-    X(div_mode) X(clamp_tensor) X(cumsum) X(index_add) X(tril) X(triu) X(logit)
+    X(div_mode) X(clamp_tensor) X(cumsum) X(cumprod) X(index_add) X(tril) X(triu) X(logit)
 
 #define TAKE_MUST(type, field) if ((v = op_call_value(c, k++, #field))) a.field = get_##type(v);
 #define TAKE_MAY(type, field, ...) \
@@ -101,16 +101,17 @@ static int call_allclose(const op_call *c, Variable **out) { ARGUMENTS(allclose)
 #define ANSWER(X) X(equal) X(allclose)
 
 /* two results */
-#define PAIR(X)                                                 \
-    X(max_dim, ag_values_indices) X(min_dim, ag_values_indices) \
-    X(max_pool2d_with_indices, ag_max_pool2d_with_indices_result)
-#define PAIR_FUNCTION(op, type)                            \
+#define PAIR(X)                                                                                 \
+    X(max_dim, ag_values_indices, values, indices) X(min_dim, ag_values_indices, values, indices) \
+    X(max_pool2d_with_indices, ag_max_pool2d_with_indices_result, values, indices)                \
+    X(var_mean, ag_var_mean_result, var, mean) X(std_mean, ag_std_mean_result, std, mean)
+#define PAIR_FUNCTION(op, type, first, second)             \
     static int call_##op(const op_call *c, Variable **out) \
     {                                                      \
         ARGUMENTS(op)                                      \
         type both = ag_##op##_call(&a);                    \
-        out[1] = both.indices;                             \
-        return one(both.values, out) * 2;                  \
+        out[1] = both.second;                             \
+        return one(both.first, out) * 2;                  \
     }
 PAIR(PAIR_FUNCTION)
 

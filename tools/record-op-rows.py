@@ -340,6 +340,7 @@ OWN_NAMES = {
     "min_dim": torch.min,
     "slice": aten.slice,
     "scatter_value": torch.scatter,
+    "linalg.vector_norm": torch.linalg.vector_norm,
     "round_decimals": lambda x, decimals: torch.round(x, decimals=decimals),
     "float": lambda x, memory_format=0: x.float(memory_format=FORMATS[memory_format]),
     "double": lambda x, memory_format=0: x.double(memory_format=FORMATS[memory_format]),
