@@ -223,7 +223,7 @@ void ag_module_free_(ag_module *m)
         struct ag_module_parts *parts = m->parts;
         list = parts->link;
         if (m->free) m->free(m);
-        ag__hooks_drop(&parts->hooks);
+        for (int k = 0; k < 2; k++) ag__hooks_drop(&parts->hooks[k]);
         if (parts->link_here) __atomic_store_n(&parts->link_here->module, NULL, __ATOMIC_RELEASE);
         ag__module_link_unref(parts->link_here);
         for (int64_t i = 0; i < parts->n; i++) {

@@ -17,38 +17,40 @@
 /* Pre-hooks are of one type, and so are the others. */
 enum { FORWARD_PRE, FORWARD, FORWARD_ALWAYS, BACKWARD_PRE, BACKWARD };
 
-static ag__hook *for_all; /* modules */
-static int64_t n_for_all;
+/* In lists of their own: a graph holds the latter as long as it lives. */
+enum { ROUND_FORWARD, ROUND_BACKWARD };
+static int list_of(int kind) { return kind < BACKWARD_PRE ? ROUND_FORWARD : ROUND_BACKWARD; }
 
-bool ag__module_has_hooks(const ag_module *m)
+static ag__hook *for_all[2]; /* modules */
+static int64_t n_for_all[2];
+
+static bool has_hooks(const ag_module *m, int list)
 {
-    return m->parts->hooks || __atomic_load_n(&n_for_all, __ATOMIC_RELAXED);
+    return m->parts->hooks[list] || __atomic_load_n(&n_for_all[list], __ATOMIC_RELAXED);
 }
+bool ag__module_has_hooks(const ag_module *m) { return has_hooks(m, ROUND_FORWARD) || has_hooks(m, ROUND_BACKWARD); }
 
 /* ---- registering ---- */
 
-static ag_hook add(ag__hook **list, bool prepend, const ag__hook *hook)
+static ag_hook add(ag__hook **lists, bool prepend, ag__hook hook)
 {
     if (!ag__may_change(ag__thread())) return 0;
-    if (hook->function) return ag__hook_add(list, prepend, hook);
+    if (hook.function) return ag__hook_add(&lists[list_of(hook.kind)], prepend, &hook);
     return (uintptr_t)ag__fail(AG_EINVAL, "register_hook: the hook is NULL");
 }
-#define HOOK(kind_, a)                                                                                         \
-    &(const ag__hook)                                                                                          \
-    {                                                                                                          \
-        .kind = (kind_), .function = (void (*)(void))(a)->hook, .user = (a)->user, .free_user = (a)->free_user \
-    }
-#define HOOK_FOR_ALL(kind_, a)                                                                                  \
-    &(const ag__hook)                                                                                           \
-    {                                                                                                           \
-        .kind = (kind_), .function = (void (*)(void))(a)->hook, .user = (a)->user, .free_user = (a)->free_user, \
-        .counter = &n_for_all                                                                                   \
-    }
-
-static ag_hook add_to(ag_module *m, bool prepend, const ag__hook *hook)
+static ag_hook add_to(ag_module *m, bool prepend, ag__hook hook)
 {
-    return ag__module_given("register_hook", m) ? add(&m->parts->hooks, prepend, hook) : 0;
+    return ag__module_given("register_hook", m) ? add(m->parts->hooks, prepend, hook) : 0;
 }
+static ag_hook add_for_all(ag__hook hook)
+{
+    hook.counter = &n_for_all[list_of(hook.kind)];
+    return add(for_all, false, hook);
+}
+#define HOOK(kind_, a) \
+    ((ag__hook){       \
+        .kind = (kind_), .function = (void (*)(void))(a)->hook, .user = (a)->user, .free_user = (a)->free_user })
+
 ag_hook ag_module_register_forward_pre_hook_call(const struct ag_module_register_forward_pre_hook_args *a)
 {
     return add_to(a->module, a->prepend, HOOK(FORWARD_PRE, a));
@@ -67,20 +69,20 @@ ag_hook ag_module_register_full_backward_hook_call(const struct ag_module_regist
 }
 ag_hook ag_nn_register_module_forward_pre_hook_call(const struct ag_nn_register_module_forward_pre_hook_args *a)
 {
-    return add(&for_all, false, HOOK_FOR_ALL(FORWARD_PRE, a));
+    return add_for_all(HOOK(FORWARD_PRE, a));
 }
 ag_hook ag_nn_register_module_forward_hook_call(const struct ag_nn_register_module_forward_hook_args *a)
 {
-    return add(&for_all, false, HOOK_FOR_ALL(a->always_call ? FORWARD_ALWAYS : FORWARD, a));
+    return add_for_all(HOOK(a->always_call ? FORWARD_ALWAYS : FORWARD, a));
 }
 ag_hook
 ag_nn_register_module_full_backward_pre_hook_call(const struct ag_nn_register_module_full_backward_pre_hook_args *a)
 {
-    return add(&for_all, false, HOOK_FOR_ALL(BACKWARD_PRE, a));
+    return add_for_all(HOOK(BACKWARD_PRE, a));
 }
 ag_hook ag_nn_register_module_full_backward_hook_call(const struct ag_nn_register_module_full_backward_hook_args *a)
 {
-    return add(&for_all, false, HOOK_FOR_ALL(BACKWARD, a));
+    return add_for_all(HOOK(BACKWARD, a));
 }
 
 /* ---- the hooks of one call: those for all modules, then the module's own ---- */
@@ -88,10 +90,10 @@ ag_hook ag_nn_register_module_full_backward_hook_call(const struct ag_nn_registe
 typedef struct hooks {
     ag__hook_call all, own;
 } hooks;
-static bool hooks_begin(hooks *h, ag_module *m)
+static bool hooks_begin(hooks *h, ag_module *m, int list)
 {
-    bool ok = ag__hooks_begin(&h->all, &for_all);
-    return ag__hooks_begin(&h->own, &m->parts->hooks) && ok;
+    bool ok = ag__hooks_begin(&h->all, &for_all[list]);
+    return ag__hooks_begin(&h->own, &m->parts->hooks[list]) && ok;
 }
 static void hooks_end(hooks *h)
 {
@@ -132,7 +134,7 @@ static bool take(ag_variable **x, ag_variable *by)
 static bool call_pre_hooks(ag_module *m, ag_variable **x)
 {
     hooks h;
-    bool ok = hooks_begin(&h, m);
+    bool ok = hooks_begin(&h, m, ROUND_FORWARD);
     for (int i = 0; i < hooks_count(&h) && ok; i++) {
         const ag__hook *hook = hook_at(&h, i);
         if (hook->kind == FORWARD_PRE) ok = take(x, call_with_one(hook, m, *x));
@@ -145,7 +147,7 @@ static bool call_pre_hooks(ag_module *m, ag_variable **x)
 static ag_variable *call_forward_hooks(ag_module *m, ag_variable *x, ag_variable *y)
 {
     hooks h;
-    bool ok = hooks_begin(&h, m) && y;
+    bool ok = hooks_begin(&h, m, ROUND_FORWARD) && y;
     for (int i = 0; i < hooks_count(&h); i++) {
         const ag__hook *hook = hook_at(&h, i);
         if (hook->kind != FORWARD_ALWAYS && (hook->kind != FORWARD || !ok)) continue;
@@ -197,27 +199,15 @@ static void backward_unref(void *user)
     free(b);
 }
 
-static bool has_backward_hooks(ag_module *m, bool *has)
-{
-    hooks h;
-    bool ok = hooks_begin(&h, m);
-    *has = false;
-    for (int i = 0; i < hooks_count(&h); i++)
-        *has |= hook_at(&h, i)->kind == BACKWARD || hook_at(&h, i)->kind == BACKWARD_PRE;
-    hooks_end(&h);
-    return ok;
-}
 /* *made stays NULL where there are no backward hooks. */
 static bool backward_begin(ag_module *m, backward_call **made)
 {
-    bool has;
-    if (!has_backward_hooks(m, &has)) return false;
-    if (!has) return true;
+    if (!has_hooks(m, ROUND_BACKWARD)) return true;
     backward_call *b = calloc(1, sizeof *b);
     if (!b) return ag__fail_memory("a module's hooks", sizeof *b);
     b->refs = 1;
     b->module = link_to(m);
-    if (b->module && hooks_begin(&b->hooks, m)) {
+    if (b->module && hooks_begin(&b->hooks, m, ROUND_BACKWARD)) {
         *made = b;
         return true;
     }

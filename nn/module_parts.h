@@ -35,9 +35,9 @@ struct ag_module_parts {
     int64_t n, max;
     int32_t owners; /* how many modules it is a part of */
     ag_container container;
-    bool failed;     /* a part could not be added: AG_MODULE_DONE tells */
-    ag_module *link; /* in the list of those being freed */
-    struct ag__hook *hooks;
+    bool failed;               /* a part could not be added: AG_MODULE_DONE tells */
+    ag_module *link;           /* in the list of those being freed */
+    struct ag__hook *hooks[2]; /* module_hooks.c */
     ag_module_link *link_here; /* NULL: nobody has asked */
     ag_name_table *names;      /* as last asked for; older ones behind it */
 };

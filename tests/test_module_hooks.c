@@ -96,8 +96,8 @@ START_TEST(hooks_for_all_modules_run_before_a_modules_own)
     OK(ag_module_register_full_backward_pre_hook(ag_nn_at(net, 0), back_pre, .user = &own));
     ag_hook hooks[] = { ag_nn_register_module_forward_pre_hook(pre, .user = &all, .free_user = free_tag),
                         ag_nn_register_module_forward_hook(post, .user = &all, .free_user = free_tag),
-                        ag_nn_register_module_full_backward_pre_hook(back_pre, &all, free_tag),
-                        ag_nn_register_module_full_backward_hook(back, &all, free_tag) };
+                        ag_nn_register_module_full_backward_pre_hook(back_pre, &all),
+                        ag_nn_register_module_full_backward_hook(back, &all) };
     Variable *y = ag_forward(net, one());
     LOGGED("all:Sequential 1 all:ReLU 1 own:ReLU 1 all:ReLU 1 1 own:ReLU 1 1 "
            "all:Identity 1 all:Identity 1 1 all:Sequential 1 1 ");
@@ -105,6 +105,7 @@ START_TEST(hooks_for_all_modules_run_before_a_modules_own)
     LOGGED("all:Sequential 1 all:Identity 1 all:Identity 1 1 all:ReLU 1 own:ReLU 1 all:ReLU 1 1 own:ReLU 1 1 "
            "all:Sequential 1 1 ");
     for (int i = 0; i < 4; i++) ck_assert(ag_hook_remove(hooks[i]));
+    ck_assert_int_eq(all.freed, 2);
     OK(ag_forward(net, one()));
     LOGGED("own:ReLU 1 own:ReLU 1 1 ");
     ag_module_free(net);

@@ -140,7 +140,7 @@ static int lines_of(const char *text)
 START_TEST(the_table_has_pytorchs_form)
 {
     Variable *x = leaf(2);
-    ag_exp(x); /* what is done once is done: the range takes longest */
+    ag_exp(x); /* the first call takes its time */
     OK(ag_profiler_begin());
     for (int i = 0; i < 3; i++) ag_exp(x);
     {
@@ -449,8 +449,8 @@ START_TEST(without_memory_ops_run_and_events_are_lost)
         ag_profiler_average a = { 0 };
         bool has = ended && ag_profiler_key_averages(&a);
         undisturbed = interpose_stop() < at;
-        ck_assert(began && y);
-        ck_assert(undisturbed ? ended && has : ag_error_code() == AG_ENOMEM);
+        ck_assert(began && (y || !support_memory_is_kept()));
+        ck_assert(undisturbed ? y && ended && has : ag_error_code() == AG_ENOMEM);
         ag_clear_error();
     }
 }

@@ -57,12 +57,19 @@ static Variable *apply(Variable *x)
     return ag_function_apply(&my_exp, AG_LIST(x));
 }
 
+static bool derive(Variable *a, Variable *b, Variable *da, Variable *db)
+{
+    ag_list j = ag_autograd_functional_jacobian(f, AG_LIST(a, b));
+    ag_functional p = ag_autograd_functional_jvp(f, AG_LIST(a, b), AG_LIST(da, db));
+    return j.n == 2 && p.jvp.n == 1;
+}
+
 int main(void)
 {
     AG_SCOPE;
     Variable *a = ag_randn(AG_SHAPE(2, 3), .dtype = AG_FLOAT64, .requires_grad = true);
     Variable *b = ag_randn(AG_SHAPE(3), .dtype = AG_FLOAT64, .requires_grad = true);
-    if (!check_a_gradient(a, b)) return 1;
+    if (!check_a_gradient(a, b) || !derive(a, b, ag_ones_like(a), ag_ones_like(b))) return 1;
     ag_backward(penalty(a, ag_sum(ag_mul(a, ag_mul(a, b)))));
     Variable *w = ag_ones(AG_SHAPE(2), .requires_grad = true), *y = apply(w);
     hook(w, y);
