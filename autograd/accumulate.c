@@ -1,5 +1,6 @@
 /* accumulate.c - adding gradients up: at a node's outputs, in a leaf's .grad, for an input of autograd.grad. */
 #include "autograd/pass.h"
+#include "autograd/profile.h"
 
 #include <argent/copy.h>
 #include <argent/pointwise.h>
@@ -58,12 +59,11 @@ static ag_variable *copy_for(ag_pass *w, const ag_variable *leaf, ag_variable *g
     return copy ? ag_copy_(copy, g) : NULL;
 }
 
-/* leaf.grad += g. The first one becomes leaf.grad itself, by the scope's hold on it, where nobody else sees it and it
- * lies as it should. */
-bool ag__add_to_leaf(ag_pass *w, ag_variable *leaf, ag_variable *g)
+/* The first one becomes leaf.grad itself, by the scope's hold on it, where nobody else sees it and it lies as it
+ * should. */
+static bool add_to_leaf(ag_pass *w, ag_variable *leaf, ag_variable *g)
 {
     Thread *t = w->t;
-    if (!leaf->requires_grad) return true; /* it does no longer */
     ag__leaf_lock(leaf);
     bool ok = true;
     ag_variable *old = leaf->grad;
@@ -85,6 +85,14 @@ bool ag__add_to_leaf(ag_pass *w, ag_variable *leaf, ag_variable *g)
         }
     }
     ag__leaf_unlock(leaf);
+    return ok;
+}
+bool ag__add_to_leaf(ag_pass *w, ag_variable *leaf, ag_variable *g)
+{
+    if (!leaf->requires_grad) return true; /* it does no longer */
+    const int64_t event = ag__profiling(w->t) ? ag__event_begin(w->t, AG_EVENT_NODE, "AccumulateGrad", NULL) : 0;
+    bool ok = add_to_leaf(w, leaf, g);
+    if (event) ag__event_end(w->t, event);
     return ok;
 }
 

@@ -11,12 +11,15 @@
 
 /* ---- for the engine ---- */
 
+typedef enum { AG_EVENT_OP, AG_EVENT_NODE, AG_EVENT_RANGE } ag_event_kind;
+
 static inline bool ag__profiling(const Thread *t)
 {
     return __builtin_expect(__atomic_load_n(&t->profiling, __ATOMIC_ACQUIRE), 0);
 }
 /* An event of this thread begins, inside the one that is under way: a handle for its end; 0 where it is not recorded.
  * Whatever fails here fails silently: no op does because of it. */
+int64_t ag__event_begin(Thread *t, ag_event_kind kind, const char *name, const char *shapes);
 int64_t ag__event_begin_op(Thread *t, const ag_op *op, const void *args, bool inplace);
 int64_t ag__event_begin_node(Thread *t, const ag_node *n);
 void ag__event_end(Thread *t, int64_t event);
@@ -24,8 +27,6 @@ void ag__event_end(Thread *t, int64_t event);
 void ag__recorder_leave(Thread *t);
 
 /* ---- what is recorded ---- */
-
-typedef enum { AG_EVENT_OP, AG_EVENT_NODE, AG_EVENT_RANGE } ag_event_kind;
 
 typedef struct ag_event {
     const char *name, *shapes; /* the recorder's; shapes NULL: not recorded */

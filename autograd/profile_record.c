@@ -171,7 +171,7 @@ static bool grow_events(ag_recorder *r)
 /* A handle says which session it is of, so that an end that comes too late is not taken for another event's. */
 enum { NUMBER_BITS = 40 };
 
-static int64_t event_begin(Thread *t, ag_event_kind kind, const char *name, const char *shapes)
+int64_t ag__event_begin(Thread *t, ag_event_kind kind, const char *name, const char *shapes)
 {
     ag_recorder *r = recorder_of(t);
     if (!r) return 0;
@@ -239,7 +239,7 @@ int64_t ag__event_begin_op(Thread *t, const ag_op *op, const void *args, bool in
         for (int64_t k = 0; k < list->n; k++) n = add_variable(shapes, n, ROOM, list->at[k]);
     }
     snprintf(name, sizeof name, inplace ? "%s_" : "%s", op->name);
-    return event_begin(t, AG_EVENT_OP, name, shapes_recorded() ? end_shapes(shapes, n) : NULL);
+    return ag__event_begin(t, AG_EVENT_OP, name, shapes_recorded() ? end_shapes(shapes, n) : NULL);
 }
 
 int64_t ag__event_begin_node(Thread *t, const ag_node *node)
@@ -247,13 +247,13 @@ int64_t ag__event_begin_node(Thread *t, const ag_node *node)
     enum { ROOM = 256 };
     char shapes[ROOM] = "[";
     if (shapes_recorded()) end_shapes(shapes, add_shape(shapes, 1, ROOM, node->out_ndim, node->out_size));
-    return event_begin(t, AG_EVENT_NODE, ag_node_name(node), shapes_recorded() ? shapes : NULL);
+    return ag__event_begin(t, AG_EVENT_NODE, ag_node_name(node), shapes_recorded() ? shapes : NULL);
 }
 
 ag_record_function ag_record_function_begin(const char *name)
 {
     Thread *t = ag__thread();
-    return (ag_record_function){ ag__profiling(t) && name ? event_begin(t, AG_EVENT_RANGE, name, NULL) : 0 };
+    return (ag_record_function){ ag__profiling(t) && name ? ag__event_begin(t, AG_EVENT_RANGE, name, NULL) : 0 };
 }
 void ag_record_function_end(ag_record_function *range)
 {

@@ -55,7 +55,7 @@ AG_API void ag_record_function_end(ag_record_function *range);
 
 /* All events of one name (and, for a table by shapes, of the same ones) together. Times in nanoseconds. */
 typedef struct ag_profiler_average {
-    const char *key;          /* "mul", "mul_" in place, "MulBackward0", a range's name */
+    const char *key;          /* "mul", "mul_" in place, "MulBackward0", "AccumulateGrad", a range's name */
     const char *input_shapes; /* of a table by shapes: "[[2, 3], [3]]"; NULL */
     int64_t count;
     int64_t cpu_time_total, self_cpu_time_total;

@@ -7,11 +7,11 @@
  */
 #include <argent/module_hooks.h>
 
-#include "autograd/hooks.h"
-#include "autograd/op.h"
+#include "autograd/pass.h"
 #include "nn/module_parts.h"
 #include "tensor/fail.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 /* Pre-hooks are of one type, and so are the others. */
@@ -160,42 +160,98 @@ static ag_variable *call_forward_hooks(ag_module *m, ag_variable *x, ag_variable
 
 /* ---- backward ---- */
 
+/* A gradient that has come to the output, in a walk of some thread, and waits for the one of the input. */
+typedef struct waiting {
+    const Thread *thread;
+    uint64_t walk;
+    ag_variable *grad_output; /* NULL: none */
+    struct waiting *next;
+} waiting;
+
 /* One forward whose backward has hooks. Both of its nodes hold it. */
 typedef struct backward_call {
     int32_t refs;
-    ag_module_link *module;   /* which may die before the graph does */
-    hooks hooks;              /* as they were when forward ran */
-    bool has_input;           /* there is a node at the input */
-    ag_variable *grad_output; /* has come in, and waits for the gradient of the input */
+    ag_module_link *module; /* which may die before the graph does */
+    hooks hooks;            /* as they were when forward ran */
+    bool has_input;         /* there is a node at the input */
+    pthread_mutex_t lock;   /* of what waits: one a thread */
+    waiting waiting;        /* the first of them, in a list */
 } backward_call;
 
 void ag__module_link_unref(ag_module_link *link)
 {
     if (link && ag__count_down(&link->refs)) free(link);
 }
+/* m's link, made when it is first asked for; it may be asked for in several threads at once. */
 static ag_module_link *link_to(ag_module *m)
 {
-    if (!m->parts->link_here) {
-        ag_module_link *link = malloc(sizeof *link);
-        if (!link) return ag__fail_memory("a module's hooks", sizeof *link);
-        *link = (ag_module_link){ 1, m };
-        m->parts->link_here = link;
+    ag_module_link **here = &m->parts->link_here, *link = __atomic_load_n(here, __ATOMIC_ACQUIRE), *made = NULL;
+    if (!link) {
+        made = malloc(sizeof *made);
+        if (!made) return ag__fail_memory("a module's hooks", sizeof *made);
+        *made = (ag_module_link){ 1, m };
+        if (__atomic_compare_exchange_n(here, &link, made, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+            link = made;
+        else
+            free(made);
     }
-    ag__count_up(&m->parts->link_here->refs);
-    return m->parts->link_here;
+    ag__count_up(&link->refs);
+    return link;
 }
 
-static void keep_grad_output(backward_call *b, ag_variable *g)
+/* This thread's entry; NULL if it has none. */
+static waiting *waiting_here(backward_call *b)
 {
-    ag_release(__atomic_exchange_n(&b->grad_output, ag_retain(g), __ATOMIC_ACQ_REL));
+    waiting *w = &b->waiting;
+    while (w && w->thread != ag__thread()) w = w->next;
+    return w;
 }
+static bool keep_grad_output(backward_call *b, ag_variable *g)
+{
+    Thread *t = ag__thread();
+    pthread_mutex_lock(&b->lock);
+    waiting *w = waiting_here(b);
+    if (!w) {
+        w = b->waiting.thread ? calloc(1, sizeof *w) : &b->waiting;
+        if (w && w != &b->waiting) {
+            w->next = b->waiting.next;
+            b->waiting.next = w;
+        }
+    }
+    ag_variable *before = NULL;
+    if (w) {
+        before = w->grad_output;
+        w->thread = t;
+        w->walk = t->walk->id;
+        w->grad_output = ag_retain(g);
+    }
+    pthread_mutex_unlock(&b->lock);
+    ag_release(before);
+    return w || ag__fail_memory("a module's hooks", sizeof *w);
+}
+/* What came to the output in this walk; NULL: nothing. To be released. */
+static ag_variable *take_grad_output(backward_call *b)
+{
+    pthread_mutex_lock(&b->lock);
+    waiting *w = waiting_here(b);
+    ag_variable *g = w && w->walk == ag__thread()->walk->id ? w->grad_output : NULL;
+    if (g) w->grad_output = NULL;
+    pthread_mutex_unlock(&b->lock);
+    return g;
+}
+
 static void backward_unref(void *user)
 {
     backward_call *b = user;
     if (!b || !ag__count_down(&b->refs)) return;
-    keep_grad_output(b, NULL);
+    for (waiting *w = &b->waiting, *next; w; w = next) {
+        next = w->next;
+        ag_release(w->grad_output);
+        if (w != &b->waiting) free(w);
+    }
     hooks_end(&b->hooks);
     ag__module_link_unref(b->module);
+    pthread_mutex_destroy(&b->lock);
     free(b);
 }
 
@@ -206,6 +262,7 @@ static bool backward_begin(ag_module *m, backward_call **made)
     backward_call *b = calloc(1, sizeof *b);
     if (!b) return ag__fail_memory("a module's hooks", sizeof *b);
     b->refs = 1;
+    pthread_mutex_init(&b->lock, NULL);
     b->module = link_to(m);
     if (b->module && hooks_begin(&b->hooks, m, ROUND_BACKWARD)) {
         *made = b;
@@ -246,14 +303,13 @@ static bool at_output(int n_in, ag_variable **grad_in, int n_out, ag_variable *c
     if (grad_in[0]) grad_in[0] = g;
     ag_variable *none = NULL;
     if (!b->has_input) return call_backward_hooks(b, m, &none, g);
-    keep_grad_output(b, g);
-    return true;
+    return keep_grad_output(b, g);
 }
 static bool at_input(int n_in, ag_variable **grad_in, int n_out, ag_variable *const *grad_out, void *user)
 {
     backward_call *b = user;
     ag_module *m = __atomic_load_n(&b->module->module, __ATOMIC_ACQUIRE);
-    ag_variable *g = __atomic_exchange_n(&b->grad_output, NULL, __ATOMIC_ACQ_REL);
+    ag_variable *g = take_grad_output(b);
     bool ok = !m || !g || !grad_in[0] || call_backward_hooks(b, m, &grad_in[0], g);
     (void)n_in, (void)n_out, (void)grad_out;
     ag_release(g);

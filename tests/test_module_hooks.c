@@ -3,6 +3,7 @@
 #include "interpose.h"
 #include "support.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -437,6 +438,94 @@ START_TEST(backward_through_a_tree_of_hooked_modules_may_be_differentiated_again
 }
 END_TEST
 
+/* ---- threads ---- */
+
+enum { N_THREADS = 4, N_STEPS = 40 };
+static Module *shared_module;
+static Variable *shared_output, *shared_input;
+static Variable *triple(Module *m, Variable *grad_input, Variable *grad_output, void *user)
+{
+    (void)m, (void)user;
+    ck_assert(support_at(grad_input, 0) == support_at(grad_output, 0));
+    return ag_mul(grad_input, ag_scalar(3));
+}
+static void *step_alone(void *user)
+{
+    for (int i = 0; i < N_STEPS; i++) {
+        AG_SCOPE;
+        Variable *x = one();
+        OK(ag_backward(ag_forward(shared_module, x)));
+        VALUES(ag_grad(x), 3);
+    }
+    return user;
+}
+static void *step_together(void *user)
+{
+    for (int i = 1; i < N_STEPS; i++) {
+        AG_SCOPE;
+        Variable *g[1], *factor = ag_full(AG_SHAPE(1), i, .dtype = AG_FLOAT64);
+        OK(ag_autograd_grad(AG_LIST(shared_output), AG_LIST(shared_input), g, AG_LIST(factor), .retain_graph = true));
+        VALUES(g[0], 3 * i);
+    }
+    return user;
+}
+static void in_threads(void *(*step)(void *))
+{
+    pthread_t threads[N_THREADS];
+    for (int i = 0; i < N_THREADS; i++) pthread_create(&threads[i], NULL, step, NULL);
+    for (int i = 0; i < N_THREADS; i++) pthread_join(threads[i], NULL);
+}
+START_TEST(several_threads_run_a_hooked_module_and_go_back_through_one_graph)
+{
+    shared_module = ag_nn_relu();
+    OK(ag_module_register_full_backward_hook(shared_module, triple));
+    in_threads(step_alone);
+    shared_input = one();
+    shared_output = ag_forward(shared_module, shared_input);
+    in_threads(step_together);
+    ag_module_free(shared_module);
+}
+END_TEST
+
+static Variable *walk_again(Module *m, Variable *g, void *user)
+{
+    (void)m;
+    Variable **both = user, *again[1];
+    if (!both[0]) return NULL;
+    Variable *y = both[0];
+    both[0] = NULL; /* once */
+    OK(ag_autograd_grad(AG_LIST(y), AG_LIST(both[1]), again, .retain_graph = true));
+    VALUES(again[0], 3);
+    return ag_mul(g, ag_scalar(5));
+}
+START_TEST(a_hook_may_go_back_through_its_own_graph)
+{
+    Module *m = ag_nn_relu();
+    Variable *both[2] = { NULL };
+    OK(ag_module_register_full_backward_pre_hook(m, walk_again, .user = both));
+    OK(ag_module_register_full_backward_hook(m, triple));
+    Variable *x = both[1] = one(), *y = both[0] = ag_forward(m, x);
+    OK(ag_backward(y, .retain_graph = true));
+    VALUES(ag_grad(x), 15);
+    ag_module_free(m);
+}
+END_TEST
+
+START_TEST(a_gradient_that_never_reached_the_input_is_no_other_walks)
+{
+    Module *m = linear_new();
+    Tag a = { "a", 7, 0 };
+    OK(ag_module_register_full_backward_hook(m, back, .user = &a));
+    Variable *x = LEAF(AG_SHAPE(1, 2), 1, 1), *y = ag_sum(ag_forward(m, x)), *g[1];
+    OK(ag_autograd_grad(AG_LIST(y), AG_LIST(ag_get_parameter(m, "weight")), g, .retain_graph = true));
+    LOGGED("");
+    OK(ag_autograd_grad(AG_LIST(y), AG_LIST(x), g, .retain_graph = true));
+    LOGGED("a:Linear 4 6 1 1 ");
+    VALUES(g[0], 28, 42);
+    ag_module_free(m);
+}
+END_TEST
+
 START_TEST(many_hooks_are_all_called)
 {
     Module *m = ag_nn_identity();
@@ -491,6 +580,9 @@ int main(void)
         forward_hooks_see_what_the_backward_hooks_nodes_stand_round,
         a_module_may_die_before_its_graph,
         backward_through_a_tree_of_hooked_modules_may_be_differentiated_again,
+        several_threads_run_a_hooked_module_and_go_back_through_one_graph,
+        a_hook_may_go_back_through_its_own_graph,
+        a_gradient_that_never_reached_the_input_is_no_other_walks,
         many_hooks_are_all_called,
         without_memory_a_hooked_call_is_an_error_and_nothing_leaks,
     };

@@ -47,6 +47,7 @@ START_TEST(ops_and_backward_nodes_are_counted_while_it_is_on)
     ck_assert_int_eq(average_of("MulBackward0").count, 1);
     ck_assert_int_eq(average_of("ExpBackward0").count, 1);
     ck_assert_int_eq(average_of("SumBackward0").count, 1);
+    ck_assert_int_eq(average_of("AccumulateGrad").count, 2);
     ck_assert_int_eq(average_of("sum").count, 1);
     ck_assert(strstr(keys(), "exp:1 mul:") == keys()); /* in the order in which they began */
 }
