@@ -201,6 +201,12 @@ static void read_refusal(const char *at, op_case *c)
 static op_rows cases;
 static int *group_start, n_groups;
 
+static bool is_wanted(const char *op)
+{
+    const char *only = getenv("AG_TEST_OP");
+    return !only || strcmp(op, only) == 0;
+}
+
 static void read_call(const char *line)
 {
     cases.at = must(realloc(cases.at, (size_t)(cases.n + 1) * sizeof *cases.at));
@@ -218,7 +224,7 @@ static void read_call(const char *line)
         read_value(&at, c);
     }
     if (*at) wrong(at);
-    if (cases.n > 1 && !strcmp(c[-1].op, c->op)) return;
+    if (!is_wanted(c->op) || (cases.n > 1 && !strcmp(c[-1].op, c->op))) return;
     group_start = must(realloc(group_start, (size_t)(n_groups + 1) * sizeof *group_start));
     group_start[n_groups++] = cases.n - 1;
 }
@@ -268,9 +274,10 @@ int op_rows_groups(void)
 
 const op_case *op_rows_group(int i, int *n)
 {
-    int end = i + 1 < n_groups ? group_start[i + 1] : op_rows_all()->n;
-    *n = end - group_start[i];
-    return &cases.at[group_start[i]];
+    const op_case *first = &cases.at[group_start[i]];
+    *n = 0;
+    while (first + *n < cases.at + cases.n && !strcmp(first[*n].op, first->op)) ++*n;
+    return first;
 }
 
 /* ---- elements ---- */

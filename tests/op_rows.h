@@ -69,7 +69,8 @@ typedef struct op_rows {
 
 /* Read once; a file that cannot be read ends the program with a sentence. */
 const op_rows *op_rows_all(void);
-/* How many ops there are with cases, and the cases of the i-th. */
+/* How many ops there are with cases, and the cases of the i-th. With AG_TEST_OP in the environment there is that one
+ * only. */
 int op_rows_groups(void);
 const op_case *op_rows_group(int i, int *n);
 
