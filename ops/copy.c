@@ -214,8 +214,9 @@ static bool fill__cpu(ag_run *r)
 static bool fill_tensor_shape(ag_run *r);
 static bool fill_tensor_cpu(ag_run *r);
 static void fill_tensor_backward(ag_gradients *b);
-AG_OP_PLAIN(fill_tensor_, .torch = "fill_.Tensor", .node = "FillBackward3", .inplace_only = true, .repeats = true,
-            .shape = fill_tensor_shape, .kernel = { fill_tensor_cpu }, .backward = fill_tensor_backward)
+AG_OP_PLAIN(fill_tensor_, .torch = "fill_.Tensor", .of = "fill_", .node = "FillBackward3", .inplace_only = true,
+            .repeats = true, .shape = fill_tensor_shape, .kernel = { fill_tensor_cpu },
+            .backward = fill_tensor_backward)
 static bool fill_tensor_shape(ag_run *r)
 {
     const struct ag_fill_tensor__args *a = r->args;

@@ -159,7 +159,8 @@ START_TEST(a_variable_without_dimensions_stands_for_a_number)
     REFUSED(POSITIONAL("select", ag_of(x), ag_of(0), ag_of(ag_scalar(1.5))),
             "argument 'index' (position 3) must be int, not Tensor");
     REFUSED(POSITIONAL("select", ag_of(x), ag_of(0), ag_of(x)), "must be int, not Tensor");
-    REFUSED(POSITIONAL("fill_", ag_of(x), ag_of(ag_ones(AG_SHAPE(1)))), "must be Number, not Tensor");
+    REFUSED(POSITIONAL("fill_", ag_of(x), ag_of(ag_ones(AG_SHAPE(1)))), "fill_ only supports 0-dimension value tensor");
+    REFUSED(POSITIONAL("hardshrink", ag_of(x), ag_of(ag_ones(AG_SHAPE(1)))), "must be float, not Tensor");
 }
 END_TEST
 

@@ -52,7 +52,11 @@ static bool exp_backward(ag_context *ctx, Variable *const *grad_outputs, Variabl
 }
 static const ag_function my_exp = { .name = "Exp", .forward = exp_forward, .backward = exp_backward };
 
-static Variable *apply(Variable *x) { return ag_function_apply(&my_exp, AG_LIST(x)); }
+static Variable *apply(Variable *x)
+{
+    Variable *y = ag_function_apply(&my_exp, AG_LIST(x)); /* y's grad_fn is ExpBackward */
+    return y;
+}
 
 static bool derive(Variable *a, Variable *b, Variable *da, Variable *db)
 {
