@@ -212,7 +212,14 @@ static bool run(ag_run *r, const void *caller)
     bool ok = gather_inputs(op, r->args, r->in);
     bool (*compose)(const void *, ag_variable **) = r->inplace ? op->compose_inplace : op->compose;
     r->n_in = (int)n_in;
-    if (ok) ok = compose ? compose(r->args, r->out) && !r->t->failed : run_kernel(r, caller);
+    if (ok && compose) {
+        const void *outer = r->t->caller;
+        if (!outer) r->t->caller = caller;
+        ok = compose(r->args, r->out) && !r->t->failed;
+        r->t->caller = outer;
+    } else if (ok) {
+        ok = run_kernel(r, caller);
+    }
     for (int k = 0; k < r->n_out; k++) {
         if (ok && r->out[k]) hand_out(r->t, op, r->out[k], caller);
         if (!ok) r->out[k] = NULL;

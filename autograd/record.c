@@ -125,7 +125,7 @@ ag_node *ag__record_begin(Thread *t, const ag_op *op, int n_in, ag_variable *con
     node->n_in = (uint32_t)n_in;
     node->n_out = (uint32_t)n_out;
     node->op = op;
-    node->caller = caller;
+    node->caller = t->caller ? t->caller : caller;
     node->args = NULL;
     node->out_ndim = y->ndim;
     node->out_dtype = y->dtype;

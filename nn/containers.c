@@ -97,8 +97,8 @@ static bool add_all(ag_module *m, const handed *h)
 
 static ag_module *container_of(ag_container container, handed h)
 {
-    ag_module *m = ag_module_new(sizeof *m, container_name[container],
-                                 container == AG_SEQUENTIAL ? sequential_forward : NULL);
+    ag_module *m = ag__module_new_own(sizeof *m, container_name[container],
+                                      container == AG_SEQUENTIAL ? sequential_forward : NULL);
     if (!m) {
         refuse(&h, 0);
         return NULL;

@@ -37,7 +37,7 @@ static ag_module *loss_new(const char *type, ag_criterion_function *criterion, c
     static const char *const known[] = { "mean", "sum", "none" };
     for (int i = 0; i < 3; i++) {
         if (!reduction || strcmp(reduction, known[i])) continue;
-        ag_module *m = ag_module_new(sizeof(loss), type, NULL);
+        ag_module *m = ag__module_new_own(sizeof(loss), type, NULL);
         if (!m) return NULL;
         m->criterion = criterion;
         ((loss *)m)->reduction = known[i];

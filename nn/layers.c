@@ -105,7 +105,7 @@ ag_module *ag_nn_linear_call(const struct ag_nn_linear_args *a)
                         "Linear: in_features and out_features must not be negative, but are %" PRId64 " and %" PRId64,
                         a->in_features, a->out_features);
     AG_SCOPE;
-    ag_module *m = ag_module_new(sizeof(linear), "Linear", linear_forward);
+    ag_module *m = ag__module_new_own(sizeof(linear), "Linear", linear_forward);
     if (!m) return NULL;
     m->extra_repr = linear_repr;
     ((linear *)m)->args = *a;
@@ -163,7 +163,7 @@ ag_module *ag_nn_conv2d_call(const struct ag_nn_conv2d_args *a)
     if (a->padding == AG_PADDING_SAME && ag__size_sides(a->stride, 2, other) && (other[0] != 1 || other[1] != 1))
         return ag__fail(AG_EINVAL, "Conv2d: padding='same' is not supported for strided convolutions");
     AG_SCOPE;
-    ag_module *m = ag_module_new(sizeof(conv2d), "Conv2d", conv2d_forward);
+    ag_module *m = ag__module_new_own(sizeof(conv2d), "Conv2d", conv2d_forward);
     if (!m) return NULL;
     m->extra_repr = conv2d_repr;
     ((conv2d *)m)->args = *a;
@@ -204,7 +204,7 @@ ag_module *ag_nn_max_pool2d_call(const struct ag_nn_max_pool2d_args *a)
         !sides_checked("MaxPool2d", "padding", given.padding, 0, side) ||
         !sides_checked("MaxPool2d", "dilation", given.dilation, 1, side))
         return NULL;
-    ag_module *m = ag_module_new(sizeof(max_pool2d), "MaxPool2d", max_pool2d_forward);
+    ag_module *m = ag__module_new_own(sizeof(max_pool2d), "MaxPool2d", max_pool2d_forward);
     if (!m) return NULL;
     m->extra_repr = max_pool2d_repr;
     ((max_pool2d *)m)->args = given;
@@ -240,7 +240,7 @@ static ag_module *dropout_new(const char *type, ag_forward_function *forward, do
     if (!(p >= 0 && p <= 1))
         return ag__fail(AG_EINVAL, "%s: dropout probability has to be between 0 and 1, but got %s", type,
                         ag__number_text(p, text));
-    ag_module *m = ag_module_new(sizeof(dropout), type, forward);
+    ag_module *m = ag__module_new_own(sizeof(dropout), type, forward);
     if (!m) return NULL;
     m->extra_repr = dropout_repr;
     ((dropout *)m)->args.p = p;
@@ -273,7 +273,7 @@ static int relu_repr(const ag_module *self, char *text, size_t room)
 }
 ag_module *ag_nn_relu_call(const struct ag_nn_relu_args *a)
 {
-    ag_module *m = ag_module_new(sizeof(relu), "ReLU", relu_forward);
+    ag_module *m = ag__module_new_own(sizeof(relu), "ReLU", relu_forward);
     if (!m) return NULL;
     m->extra_repr = relu_repr;
     ((relu *)m)->inplace = a->inplace;
@@ -299,7 +299,7 @@ static int flatten_repr(const ag_module *self, char *text, size_t room)
 }
 ag_module *ag_nn_flatten_call(const struct ag_nn_flatten_args *a)
 {
-    ag_module *m = ag_module_new(sizeof(flatten), "Flatten", flatten_forward);
+    ag_module *m = ag__module_new_own(sizeof(flatten), "Flatten", flatten_forward);
     if (!m) return NULL;
     m->extra_repr = flatten_repr;
     ((flatten *)m)->args = *a;
@@ -311,9 +311,9 @@ ag_module *ag_nn_flatten_call(const struct ag_nn_flatten_args *a)
 static ag_variable *sigmoid_forward(ag_module *self, ag_variable *x) { return (void)self, ag_sigmoid(x); }
 static ag_variable *tanh_forward(ag_module *self, ag_variable *x) { return (void)self, ag_tanh(x); }
 static ag_variable *identity_forward(ag_module *self, ag_variable *x) { return (void)self, x; }
-ag_module *ag_nn_sigmoid(void) { return ag_module_new(sizeof(ag_module), "Sigmoid", sigmoid_forward); }
-ag_module *ag_nn_tanh(void) { return ag_module_new(sizeof(ag_module), "Tanh", tanh_forward); }
-ag_module *ag_nn_identity(void) { return ag_module_new(sizeof(ag_module), "Identity", identity_forward); }
+ag_module *ag_nn_sigmoid(void) { return ag__module_new_own(sizeof(ag_module), "Sigmoid", sigmoid_forward); }
+ag_module *ag_nn_tanh(void) { return ag__module_new_own(sizeof(ag_module), "Tanh", tanh_forward); }
+ag_module *ag_nn_identity(void) { return ag__module_new_own(sizeof(ag_module), "Identity", identity_forward); }
 
 /* ---- Softmax, LogSoftmax ---- */
 
@@ -333,7 +333,7 @@ static int softmax_repr(const ag_module *self, char *text, size_t room)
 }
 static ag_module *softmax_new(const char *type, ag_forward_function *forward, int64_t dim)
 {
-    ag_module *m = ag_module_new(sizeof(softmax), type, forward);
+    ag_module *m = ag__module_new_own(sizeof(softmax), type, forward);
     if (!m) return NULL;
     m->extra_repr = softmax_repr;
     ((softmax *)m)->dim = dim;

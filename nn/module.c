@@ -38,6 +38,12 @@ void *ag_module_new(size_t size, const char *type, ag_forward_function *forward)
     m->parts = parts;
     return m;
 }
+void *ag__module_new_own(size_t size, const char *type, ag_forward_function *forward)
+{
+    ag_module *m = ag_module_new(size, type, forward);
+    if (m) m->parts->is_own = true;
+    return m;
+}
 
 /* ---- parts ---- */
 
@@ -246,6 +252,16 @@ void ag_module_free_(ag_module *m)
 
 /* ---- running ---- */
 
+/* Whom the ops that m calls name as their caller: in a user's Module its own lines; what the library's own calls is
+ * called by who called that. Returns what it was. */
+static const void *calls(const ag_module *m, const void *caller)
+{
+    ag_thread *t = ag__thread();
+    const void *outer = t->caller;
+    t->caller = !m->parts->is_own ? NULL : outer ? outer : caller;
+    return outer;
+}
+
 ag_variable *ag_module_forward(ag_module *m, ag_variable *x)
 {
     if (!ag__module_given("forward", m)) return NULL;
@@ -254,7 +270,9 @@ ag_variable *ag_module_forward(ag_module *m, ag_variable *x)
         return ag__fail(AG_EINVAL, "%s: it has no forward of one input%s", ag__module_type(m),
                         m->criterion ? "; a loss is called as ag_criterion(module, input, target)" : "");
     AG_SCOPE;
+    const void *outer = calls(m, __builtin_return_address(0));
     ag_variable *y = ag__module_has_hooks(m) ? ag__module_call_hooked(m, x, NULL) : m->forward(m, x);
+    ag__thread()->caller = outer;
     return y == x ? x : ag_keep(y);
 }
 
@@ -266,5 +284,9 @@ ag_variable *ag_module_criterion(ag_module *m, ag_variable *input, ag_variable *
     if (!m->criterion)
         return ag__fail(AG_EINVAL, "%s: it is not a loss: ag_forward(module, x) runs it", ag__module_type(m));
     AG_SCOPE;
-    return ag_keep(ag__module_has_hooks(m) ? ag__module_call_hooked(m, input, target) : m->criterion(m, input, target));
+    const void *outer = calls(m, __builtin_return_address(0));
+    ag_variable *y = ag__module_has_hooks(m) ? ag__module_call_hooked(m, input, target)
+                                             : m->criterion(m, input, target);
+    ag__thread()->caller = outer;
+    return ag_keep(y);
 }

@@ -27,7 +27,7 @@ AG_BEGIN_DECLS
 /* ---- before forward: sees the input ---- */
 typedef ag_variable *ag_forward_pre_hook(ag_module *module, ag_variable *input, void *user);
 #define AG_TYPE_ForwardPreHook ag_forward_pre_hook *
-#define AG_ARGS_module_register_forward_pre_hook(must, may)                                                 \
+#define AG_ARGS_module_register_forward_pre_hook(must, may)                                              \
     must(Module, module) must(ForwardPreHook, hook) may(User, user, NULL) may(FreeUser, free_user, NULL) \
         may(Bool, prepend, false)
 #define ag_module_register_forward_pre_hook(m, ...) AG_CALL(module_register_forward_pre_hook, AG_MODULE(m), __VA_ARGS__)
@@ -38,7 +38,7 @@ AG_DECLARE_AS(module_register_forward_pre_hook, ag_hook)
  * and what the hook returns is not looked at. */
 typedef ag_variable *ag_forward_hook(ag_module *module, ag_variable *input, ag_variable *output, void *user);
 #define AG_TYPE_ForwardHook ag_forward_hook *
-#define AG_ARGS_module_register_forward_hook(must, may)                                                  \
+#define AG_ARGS_module_register_forward_hook(must, may)                                               \
     must(Module, module) must(ForwardHook, hook) may(User, user, NULL) may(FreeUser, free_user, NULL) \
         may(Bool, prepend, false) may(Bool, always_call, false)
 #define ag_module_register_forward_hook(m, ...) AG_CALL(module_register_forward_hook, AG_MODULE(m), __VA_ARGS__)
@@ -47,7 +47,7 @@ AG_DECLARE_AS(module_register_forward_hook, ag_hook)
 /* ---- before the gradient of the output goes back through the module ---- */
 typedef ag_variable *ag_backward_pre_hook(ag_module *module, ag_variable *grad_output, void *user);
 #define AG_TYPE_BackwardPreHook ag_backward_pre_hook *
-#define AG_ARGS_module_register_full_backward_pre_hook(must, may)                                            \
+#define AG_ARGS_module_register_full_backward_pre_hook(must, may)                                         \
     must(Module, module) must(BackwardPreHook, hook) may(User, user, NULL) may(FreeUser, free_user, NULL) \
         may(Bool, prepend, false)
 #define ag_module_register_full_backward_pre_hook(m, ...) \
@@ -61,7 +61,7 @@ AG_DECLARE_AS(module_register_full_backward_pre_hook, ag_hook)
  * which cannot be changed in place. */
 typedef ag_variable *ag_backward_hook(ag_module *module, ag_variable *grad_input, ag_variable *grad_output, void *user);
 #define AG_TYPE_BackwardHook ag_backward_hook *
-#define AG_ARGS_module_register_full_backward_hook(must, may)                                             \
+#define AG_ARGS_module_register_full_backward_hook(must, may)                                          \
     must(Module, module) must(BackwardHook, hook) may(User, user, NULL) may(FreeUser, free_user, NULL) \
         may(Bool, prepend, false)
 #define ag_module_register_full_backward_hook(m, ...) \

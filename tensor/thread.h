@@ -54,7 +54,7 @@ typedef struct ag_thread {
     int64_t max_heap;
     struct ag_pass *walk;               /* the walk under way */
     struct ag_saved_hooks *saved_hooks; /* the innermost (autograd/saved_hooks.c) */
-    const void *caller;                 /* the code whose call the composite op under way is; NULL: none is */
+    const void *caller; /* who called the composite op or the library's own Module under way; NULL: none is */
 
     /* memory (tensor/memory.c) */
     int64_t allocated; /* bytes handed out by this thread less those it took back */

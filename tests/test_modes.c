@@ -83,6 +83,39 @@ START_TEST(anomaly_mode_names_the_forward_op_its_line_and_the_first_nan)
 }
 END_TEST
 
+static int line; /* where the op is called */
+static Variable *root_of_a_sum(Module *self, Variable *x)
+{
+    (void)self;
+    line = __LINE__ + 1;
+    return ag_sum(ag_sqrt(x));
+}
+
+START_TEST(anomaly_mode_names_the_users_line_behind_what_the_library_calls_itself)
+{
+    Variable *zero = ag_zeros(AG_SHAPE(1), .dtype = AG_FLOAT64), *index = ag_zeros(AG_SHAPE(1), .dtype = AG_INT64);
+    Variable *x = LEAF(AG_SHAPE(1, 2), INFINITY, 0), *y;
+    Module *relu = ag_nn_sequential(ag_nn_relu(), ag_nn_softmax(1)),
+           *mine = AG_MODULE(AG_MODULE_NEW(Module, root_of_a_sum));
+    char here[3][40];
+    AG_DETECT_ANOMALY;
+    for (int i = 0; i < 3; i++) {
+        if (i == 0) line = __LINE__, y = ag_cross_entropy(x, index);
+        if (i == 1) line = __LINE__, y = ag_sum(ag_mul(ag_forward(relu, x), LEAF(AG_SHAPE(1), 1)));
+        if (i == 2) y = ag_mul(ag_forward(mine, LEAF(AG_SHAPE(1), 0)), zero);
+        snprintf(here[i], sizeof *here, "test_modes.c:%d", line);
+        ck_assert(!ag_backward(ag_sum(y)));
+        ck_assert_ptr_nonnull(strstr(ag_error(), "returned nan values"));
+#ifdef AG_TEST_LINES
+        ck_assert_msg(strstr(ag_error(), here[i]) != NULL, "%s is not in %s", here[i], ag_error());
+#endif
+        ag_clear_error();
+    }
+    ag_module_free(relu);
+    ag_module_free(mine);
+}
+END_TEST
+
 START_TEST(anomaly_mode_explains_any_error_in_a_backward)
 {
     Variable *x = LEAF(AG_SHAPE(2), 1, 2), *y = ag_exp(x);
@@ -233,6 +266,7 @@ END_TEST
 SUPPORT_MAIN("modes", what_is_made_in_inference_mode_has_no_version_and_cannot_be_saved,
              a_view_made_in_inference_mode_cannot_be_changed_outside, inference_mode_nests_and_can_be_left_inside,
              anomaly_mode_names_the_forward_op_its_line_and_the_first_nan,
+             anomaly_mode_names_the_users_line_behind_what_the_library_calls_itself,
              anomaly_mode_explains_any_error_in_a_backward, what_is_saved_goes_through_the_hooks_and_back,
              derivatives_of_any_order_pass_through_packed_variables,
              a_change_in_place_is_not_noticed_for_what_is_packed, saved_hooks_that_fail_end_in_their_error,
