@@ -64,7 +64,7 @@ static ag_variable *copy_for(ag_pass *w, const ag_variable *leaf, ag_variable *g
 static bool add_to_leaf(ag_pass *w, ag_variable *leaf, ag_variable *g)
 {
     Thread *t = w->t;
-    ag__leaf_lock(leaf);
+    bool locked = ag__leaf_lock(leaf);
     bool ok = true;
     ag_variable *old = leaf->grad;
     if (!old) {
@@ -84,7 +84,7 @@ static bool add_to_leaf(ag_pass *w, ag_variable *leaf, ag_variable *g)
             ag__unref(t, old, AG_OWNER);
         }
     }
-    ag__leaf_unlock(leaf);
+    ag__leaf_unlock(leaf, locked);
     return ok;
 }
 bool ag__add_to_leaf(ag_pass *w, ag_variable *leaf, ag_variable *g)

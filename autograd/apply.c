@@ -99,9 +99,13 @@ static bool output_view(ag_run *r, int k, ag_made_in made_in, int ndim, const in
 {
     ag_variable *x = r->in[0], *y = ag__view_of(r->t, x, ndim, size, stride, offset);
     if (!y) return false;
-    ag__view_made(y, x, r->t->inference ? AG_MADE_IN_INFERENCE : r->t->grad_off ? AG_MADE_IN_NO_GRAD : made_in);
     r->is_view = true;
     r->out[k] = y;
+    if (x->inference) { /* it has no version that views could go by: their history is none */
+        r->wants_grad = false;
+        return true;
+    }
+    ag__view_made(y, x, r->t->inference ? AG_MADE_IN_INFERENCE : r->t->grad_off ? AG_MADE_IN_NO_GRAD : made_in);
     return true;
 }
 bool ag__output_view(ag_run *r, int ndim, const int64_t *size, const int64_t *stride, int64_t offset)

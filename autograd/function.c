@@ -238,7 +238,10 @@ static bool record_call(application *a, bool *owned)
     *owned = node != NULL;
     c->node = node;
     for (int k = 0; k < c->n_out && ok; k++)
-        if (out[k] && out[k]->base && out[k] != changed) out[k]->made_in = AG_MADE_IN_A_FUNCTION;
+        if (out[k] && out[k]->base && out[k] != changed) { /* its history is that of now, whatever forward did to it */
+            out[k]->made_in = AG_MADE_IN_A_FUNCTION;
+            out[k]->base_version = out[k]->tensor.storage->version;
+        }
     if (ok) ag__record_end(t, node, out);
     if (ok && slices) ag__record_end(t, slices, &changed->base);
     if (ok && slices) ag__view_changed(t, changed);

@@ -4,25 +4,40 @@
 
 #include <argent/factory.h>
 
+#include <string.h>
+
 /* ---- what was saved ---- */
 
-/* One kept Variable, with the history that it had; the scope's. *out is NULL for what was AG_NONE. */
-static bool unkeep(Thread *t, ag_node *n, kept *s, ag_variable **out)
+/* What is kept, held once more, if nothing of it has changed. Under the node's lock. */
+static bool take(ag_context *c, ag_variable **out)
 {
-    ag_variable *x = s->saved;
-    if (x && ag__is_packed(x)) {
-        if (!(x = ag__unpack(t, x))) return false;
-    } else if (x) {
-        if (x->tensor.storage->version != s->version)
-            return ag__fail_modified(n, x, s->version, s->output >= 0 ? n : x->grad_fn,
-                                     s->output >= 0 ? (uint32_t)s->output : x->output_nr);
-        ag__ref(x, AG_OWNER); /* another walk may let go of it */
-        if (!ag__hold(t, x)) return false;
+    bool ok = c->holds || ag__fail_freed();
+    for (int64_t i = 0; i < c->n_kept && ok; i++) {
+        const kept *s = &c->kept[i];
+        const ag_variable *x = s->saved;
+        if (!x || ag__is_packed(x) || x->tensor.storage->version == s->version) continue;
+        ok = ag__fail_modified(c->node, x, s->version, s->output >= 0 ? c->node : x->grad_fn,
+                               s->output >= 0 ? (uint32_t)s->output : x->output_nr);
     }
-    if (x && s->output >= 0 && !t->grad_off && ag__context_of(n->op)->out[s->output].differentiable)
-        x = ag__with_history(t, x, n, (uint32_t)s->output);
-    *out = x;
-    return x || !s->saved;
+    for (int64_t i = 0; i < c->n_kept && ok; i++)
+        if ((out[i] = c->kept[i].saved)) ag__saved_ref(out[i]);
+    return ok;
+}
+
+/* One of it as backward sees it, with the history that it had; the scope's. NULL with an error. */
+static ag_variable *see(Thread *t, ag_context *c, const kept *s, ag_variable *x)
+{
+    if (!x) return AG_NONE;
+    if (ag__is_packed(x)) {
+        ag_variable *packed = x;
+        x = ag__unpack(t, packed);
+        ag__saved_unref(t, packed);
+    } else {
+        ag__ref(x, AG_OWNER - AG_REFERENCE);
+        x = ag__hold(t, x);
+    }
+    bool has_history = x && s->output >= 0 && !t->grad_off && c->out[s->output].differentiable;
+    return has_history ? ag__with_history(t, x, c->node, (uint32_t)s->output) : x;
 }
 
 ag_list ag_saved_tensors(ag_context *c)
@@ -38,12 +53,12 @@ ag_list ag_saved_tensors(ag_context *c)
     ag_variable *array = ag__new(t, 1, &c->n_kept, AG_INT64, AG_CPU);
     if (!array) return nothing;
     ag_variable **out = (ag_variable **)(void *)array->tensor.data;
-    ag__node_lock(c->node);
-    bool ok = c->holds || ag__fail_freed();
-    for (int64_t i = 0; i < c->n_kept && ok; i++) ok = unkeep(t, c->node, &c->kept[i], &out[i]);
-    ag__node_unlock(c->node);
-    for (int64_t i = 0; i < c->n_kept && ok; i++)
-        if (!out[i]) out[i] = AG_NONE;
+    memset(out, 0, (size_t)c->n_kept * sizeof *out);
+    bool locked = ag__node_lock(c->node), ok = take(c, out);
+    ag__node_unlock(c->node, locked);
+    bool taken = ok;
+    for (int64_t i = 0; i < c->n_kept && taken; i++) /* to the end: each has been taken */
+        ok = (out[i] = see(t, c, &c->kept[i], out[i])) != NULL && ok;
     return ok ? ag_list_from(c->n_kept, out) : nothing;
 }
 

@@ -163,8 +163,9 @@ void ag__node_unsave(Thread *t, ag_node *n); /* what was saved has been used */
  * Returns text. */
 const char *ag__forward_name(const ag_node *node, char *text, size_t room);
 void ag__retain_forget(ag_variable *x); /* x's node no longer gives its gradient to x.grad */
-void ag__leaf_lock(ag_variable *leaf);  /* round every change of .grad */
-void ag__leaf_unlock(ag_variable *leaf);
+/* Round every change of .grad. What the first says, the second is told: a thread may have come up in between. */
+bool ag__leaf_lock(ag_variable *leaf);
+void ag__leaf_unlock(ag_variable *leaf, bool locked);
 ag_variable *ag__take_grad(ag_variable *x); /* x.grad, which x no longer has; the caller owns it */
 
 /* ---- views (views.c) ---- */

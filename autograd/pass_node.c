@@ -55,6 +55,7 @@ typedef struct room {
     char *many;
     ag_variable **in, **grad, **list, **out, **g, **held;
     bool *wanted;
+    bool took; /* what the node had saved is this run's */
 } room;
 
 static bool room_make(room *r, const ag_node *n)
@@ -63,6 +64,7 @@ static bool room_make(room *r, const ag_node *n)
     ag_variable **at = r->few;
     r->wanted = r->few_wanted;
     r->many = NULL;
+    r->took = false;
     if (n_in + n_out > FEW || n_in > FEW) {
         r->many = ag__scratch(each * (4 * n_in + 3 * n_out) + n_in);
         if (!r->many) return false;
@@ -103,6 +105,7 @@ static bool call_backward(ag_pass *w, ag_node *n, room *r)
                        .node = n };
     ag_taken saved = { .in = r->in, .out = r->out, .held = r->held };
     bool ok = ag__saved_take(w, n, &saved);
+    r->took = ok;
     if (ok) {
         if (n->args) fill_args(n, r->in, args, r->list);
         op->backward(&b);
@@ -196,10 +199,10 @@ bool ag__node_run(ag_pass *w, ag_node *n)
     }
     ag_scope_end(&scope);
     room_free(&r);
-    if (ok && !w->retain_graph && ag__runs(w, n)) {
-        ag__node_lock(n);
+    if (ok && !w->retain_graph && ag__runs(w, n) && (!r.took || n->op->unsave)) {
+        bool locked = ag__node_lock(n);
         ag__node_unsave(t, n);
-        ag__node_unlock(n);
+        ag__node_unlock(n, locked);
         ag__bury(t);
     }
     if (event) ag__event_end(t, event);

@@ -39,35 +39,34 @@ static bool has_history(const ag_node *n, uint32_t k)
     return k < n->n_out - n->op->n_hidden && ag__is_differentiable(n->op, k);
 }
 
-/* Nothing that is saved has changed since. What a hook has packed is the hook's affair. */
-static bool check_saved(Thread *t, const ag_node *n)
+/* What is saved has not changed since. What a hook has packed is the hook's affair. */
+static __attribute__((noinline)) bool fail_input(Thread *t, const ag_node *n, const ag_edge *e)
 {
-    if (n->freed) return ag__fail_freed();
-    for (uint32_t i = 0; i < n->n_in; i++) {
-        const ag_edge *e = &n->edge[i];
-        ag_variable *x = e->saved;
-        if (!x || ag__is_packed(x)) continue;
-        if (x->made_in != AG_MADE_PLAINLY && !ag__view_refresh(t, x)) return false;
-        if (e->to && !(e->to & 1) && !x->grad_fn && !x->rehistoried)
-            return ag__fail(AG_EGRAPH, "Trying to use a saved tensor that has been detached in-place, i.e. with "
-                                       ".detach_().This is not supported, please use out-of-place `.detach()` instead");
-        if (x->tensor.storage->version != e->version)
-            return ag__fail_modified(n, x, e->version, x->grad_fn, x->output_nr);
-    }
-    const ag_result *results = ag__node_results((ag_node *)(uintptr_t)n);
-    for (uint32_t k = 0; k < n->n_out; k++) {
-        const ag_variable *y = results[k].saved;
-        if (y && !ag__is_packed(y) && y->tensor.storage->version != results[k].version)
-            return ag__fail_modified(n, y, results[k].version, has_history(n, k) ? n : NULL, k);
-    }
-    return true;
+    ag_variable *x = e->saved;
+    if (x->made_in != AG_MADE_PLAINLY && !ag__view_refresh(t, x)) return false;
+    if (e->to && !(e->to & 1) && !x->grad_fn && !x->rehistoried)
+        return ag__fail(AG_EGRAPH, "Trying to use a saved tensor that has been detached in-place, i.e. with .detach_()."
+                                   "This is not supported, please use out-of-place `.detach()` instead");
+    return x->tensor.storage->version == e->version || ag__fail_modified(n, x, e->version, x->grad_fn, x->output_nr);
+}
+static inline bool check_input(Thread *t, const ag_node *n, const ag_edge *e)
+{
+    const ag_variable *x = e->saved;
+    if (ag__is_packed(x)) return true;
+    bool sound = x->tensor.storage->version == e->version && x->made_in == AG_MADE_PLAINLY &&
+                 (x->grad_fn || !e->to || e->to & 1);
+    return sound || fail_input(t, n, e);
+}
+static inline bool check_output(const ag_node *n, const ag_result *r, uint32_t k)
+{
+    if (ag__is_packed(r->saved) || r->saved->tensor.storage->version == r->version) return true;
+    return ag__fail_modified(n, r->saved, r->version, has_history(n, k) ? n : NULL, k);
 }
 
 /* One saved Variable becomes this run's: *slot's hold on it, or another. */
-static ag_variable *take(ag_pass *w, ag_node *n, ag_variable **slot)
+static inline ag_variable *take(const ag_pass *w, ag_node *n, ag_variable **slot)
 {
     ag_variable *x = *slot;
-    if (!x) return NULL;
     if (w->retain_graph) {
         ag__saved_ref(x);
     } else {
@@ -109,42 +108,60 @@ static ag_variable *output_as_it_was(ag_pass *w, ag_node *n, uint32_t k, ag_vari
 
 bool ag__saved_check(ag_node *n)
 {
-    ag__node_lock(n);
-    bool ok = check_saved(ag__thread(), n);
-    ag__node_unlock(n);
+    const ag_result *results = ag__node_results(n);
+    bool locked = ag__node_lock(n);
+    bool ok = !n->freed || ag__fail_freed();
+    for (uint32_t i = 0; i < n->n_in && ok; i++)
+        if (n->edge[i].saved) ok = check_input(ag__thread(), n, &n->edge[i]);
+    for (uint32_t k = 0; k < n->n_out && ok; k++)
+        if (results[k].saved) ok = check_output(n, &results[k], k);
+    ag__node_unlock(n, locked);
     return ok;
 }
+
+/* With their histories, and unpacked. */
+static bool see(ag_pass *w, ag_node *n, ag_taken *s)
+{
+    bool ok = true;
+    for (uint32_t i = 0; i < n->n_in && ok; i++)
+        if (s->in[i]) ok = (s->in[i] = input_as_it_was(w, &n->edge[i], s->in[i])) != NULL;
+    for (uint32_t k = 0; k < n->n_out && ok; k++)
+        if (s->out[k]) ok = (s->out[k] = output_as_it_was(w, n, k, s->out[k])) != NULL;
+    return ok;
+}
+
 bool ag__saved_take(ag_pass *w, ag_node *n, ag_taken *s)
 {
     ag_result *results = ag__node_results(n);
-    ag__node_lock(n);
-    bool ok = check_saved(w->t, n);
-    for (uint32_t i = 0; i < n->n_in; i++) s->held[i] = ok ? take(w, n, &n->edge[i].saved) : NULL;
-    for (uint32_t k = 0; k < n->n_out; k++) s->held[n->n_in + k] = ok ? take(w, n, &results[k].saved) : NULL;
-    ag__node_unlock(n);
+    uintptr_t all = 0; /* bit 0: something is packed */
+    bool locked = ag__node_lock(n);
+    bool ok = !n->freed || ag__fail_freed();
     for (uint32_t i = 0; i < n->n_in; i++) {
-        ag_variable *x = s->held[i];
-        s->in[i] = ok && x ? input_as_it_was(w, &n->edge[i], x) : NULL;
-        ok = ok && (!x || s->in[i]);
+        ag_edge *e = &n->edge[i];
+        ok = ok && (!e->saved || check_input(w->t, n, e));
+        s->held[i] = s->in[i] = ok && e->saved ? take(w, n, &e->saved) : NULL;
+        all |= (uintptr_t)s->in[i];
     }
     for (uint32_t k = 0; k < n->n_out; k++) {
-        ag_variable *y = s->held[n->n_in + k];
-        s->out[k] = ok && y ? output_as_it_was(w, n, k, y) : NULL;
-        ok = ok && (!y || s->out[k]);
+        ag_result *r = &results[k];
+        ok = ok && (!r->saved || check_output(n, r, k));
+        s->held[n->n_in + k] = s->out[k] = ok && r->saved ? take(w, n, &r->saved) : NULL;
+        all |= (uintptr_t)s->out[k];
     }
-    return ok;
+    ag__node_unlock(n, locked);
+    return ok && ((!w->create_graph && !(all & 1)) || see(w, n, s));
 }
 
 /* After a failure the node has again what it had. */
 static void give_back(ag_node *n, ag_variable *const *held)
 {
     ag_result *results = ag__node_results(n);
-    ag__node_lock(n);
+    bool locked = ag__node_lock(n);
     for (uint32_t i = 0; i < n->n_in; i++)
         if (held[i]) n->edge[i].saved = held[i], n->freed = false;
     for (uint32_t k = 0; k < n->n_out; k++)
         if (held[n->n_in + k]) results[k].saved = held[n->n_in + k], n->freed = false;
-    ag__node_unlock(n);
+    ag__node_unlock(n, locked);
 }
 void ag__saved_return(ag_pass *w, ag_node *n, ag_taken *s, bool ok)
 {

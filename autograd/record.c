@@ -24,28 +24,35 @@ static pthread_mutex_t *leaf_lock(const ag_variable *leaf)
     return &leaf_locks[(uintptr_t)leaf / AG_OBJECT_BYTES % N_LOCKS];
 }
 static pthread_mutex_t *node_lock(const ag_node *n) { return &node_locks[(uintptr_t)n / 64 % N_LOCKS]; }
-void ag__node_lock(ag_node *n)
+
+/* While a lock is held the error handler waits: it may leave by longjmp. */
+static bool lock(pthread_mutex_t *mutex)
 {
-    if (!__libc_single_threaded) pthread_mutex_lock(node_lock(n));
+    ag__handler_hold();
+    pthread_mutex_lock(mutex);
+    return true;
 }
-void ag__node_unlock(ag_node *n)
+static void unlock(pthread_mutex_t *mutex)
 {
-    if (!__libc_single_threaded) pthread_mutex_unlock(node_lock(n));
+    pthread_mutex_unlock(mutex);
+    ag__handler_release();
 }
-void ag__leaf_lock(ag_variable *leaf)
+bool ag__node_lock(ag_node *n) { return !__libc_single_threaded && lock(node_lock(n)); }
+void ag__node_unlock(ag_node *n, bool locked)
 {
-    if (!__libc_single_threaded) pthread_mutex_lock(leaf_lock(leaf));
+    if (locked) unlock(node_lock(n));
 }
-void ag__leaf_unlock(ag_variable *leaf)
+bool ag__leaf_lock(ag_variable *leaf) { return !__libc_single_threaded && lock(leaf_lock(leaf)); }
+void ag__leaf_unlock(ag_variable *leaf, bool locked)
 {
-    if (!__libc_single_threaded) pthread_mutex_unlock(leaf_lock(leaf));
+    if (locked) unlock(leaf_lock(leaf));
 }
 ag_variable *ag__take_grad(ag_variable *x)
 {
-    ag__leaf_lock(x);
+    bool locked = ag__leaf_lock(x);
     ag_variable *grad = x->grad;
     x->grad = NULL;
-    ag__leaf_unlock(x);
+    ag__leaf_unlock(x, locked);
     return grad;
 }
 
@@ -245,8 +252,6 @@ void ag__node_unsave(Thread *t, ag_node *n)
 {
     ag_result *results = ag__node_results(n);
     if (n->op->unsave) n->op->unsave(t, n);
-    if (n->op == ag__op__copy_slices())
-        n->freed = true; /* PyTorch's lets go of the change even where it saved nothing */
     for (uint32_t i = 0; i < n->n_in; i++)
         if (n->edge[i].saved) {
             ag__saved_unref(t, n->edge[i].saved);

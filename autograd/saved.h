@@ -55,7 +55,7 @@ bool ag__fail_modified(const ag_node *n, const ag_variable *x, uint32_t version,
                        uint32_t output_nr);
 
 /* Round what a node has saved, which several walks may take. */
-void ag__node_lock(ag_node *n);
-void ag__node_unlock(ag_node *n);
+bool ag__node_lock(ag_node *n);
+void ag__node_unlock(ag_node *n, bool locked);
 
 #endif

@@ -70,7 +70,7 @@ static bool take_history_from_base(Thread *t, ag_variable *view)
     ag_variable *now = ag__alias(t, view);
     if (now && !ag__record(t, ag__op__as_strided(), 1, &base, 1, &now, 0, &args, view->caller)) now = NULL;
     ag_node *before = NULL;
-    ag__leaf_lock(view);
+    bool locked = ag__leaf_lock(view);
     if (now && is_stale(view)) {
         before = view->grad_fn;
         if (view->retains_grad && before) ag__retain_forget(view);
@@ -81,7 +81,7 @@ static bool take_history_from_base(Thread *t, ag_variable *view)
         if (view->retains_grad) ag__node_results(view->grad_fn)[view->output_nr].retained = view;
         view->base_version = version;
     }
-    ag__leaf_unlock(view);
+    ag__leaf_unlock(view, locked);
     if (before) ag__node_unref(t, before);
     ag_scope_end(&scope);
     return now != NULL;

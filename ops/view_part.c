@@ -426,7 +426,14 @@ static void copy_slices_backward(ag_gradients *b)
     if (seen) seen = ag__as_strided_backward(seen, a->stride, a->offset, ag_shape(g), a->in_stride, a->in_offset, 0);
     if (seen) b->grad[0] = ag_masked_fill(g, seen, 0);
 }
-AG_RECORD(_copy_slices, AG_ARGS__copy_slices, .node = "CopySlices", .backward = copy_slices_backward)
+/* PyTorch's lets go of the change even where it saved nothing. */
+static void copy_slices_unsave(Thread *t, ag_node *n)
+{
+    (void)t;
+    n->freed = true;
+}
+AG_RECORD(_copy_slices, AG_ARGS__copy_slices, .node = "CopySlices", .backward = copy_slices_backward,
+          .unsave = copy_slices_unsave)
 
 /* Back the other way; what was divided among the elements of one side is so on the way back. */
 static void as_strided_back_backward(ag_gradients *b)

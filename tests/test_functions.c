@@ -225,6 +225,21 @@ static bool part_forward(ag_context *ctx, ag_list in, Variable **out)
     return (out[0] = ag_narrow(in.at[0], 0, 0, 2));
 }
 
+static bool changed_part_forward(ag_context *ctx, ag_list in, Variable **out)
+{
+    (void)ctx;
+    return (out[0] = ag_narrow(ag_clone(in.at[0]), 0, 0, 2)) && ag_add_(out[0], ag_scalar(2));
+}
+START_TEST(forward_may_change_a_view_of_its_own_and_return_it)
+{
+    static const ag_function f = { .name = "Part", .forward = changed_part_forward, .backward = same_backward };
+    Variable *x = LEAF(AG_SHAPE(2), 1, 2), *y = ag_function_apply(&f, AG_LIST(x));
+    ck_assert_str_eq(ag_node_name(ag_grad_fn(y)), "PartBackward");
+    OK(ag_backward(ag_sum(y)));
+    VALUES(ag_grad(x), 10, 10);
+}
+END_TEST
+
 START_TEST(an_input_given_back_as_it_is_is_another_variable_with_the_functions_gradient)
 {
     static const ag_function same = { .name = "Same", .forward = same_forward, .backward = same_backward };
@@ -383,6 +398,7 @@ SUPPORT_MAIN("functions", a_function_has_its_own_gradient_and_a_node_of_its_name
              a_gradient_that_did_not_come_is_zeros_or_null_if_so_asked, a_non_differentiable_output_wants_no_gradient,
              an_input_marked_dirty_has_the_function_as_its_history, a_view_marked_dirty_changes_the_history_of_its_base,
              an_input_given_back_as_it_is_is_another_variable_with_the_functions_gradient,
+             forward_may_change_a_view_of_its_own_and_return_it,
              a_once_differentiable_function_refuses_to_be_differentiated_twice,
              what_a_function_saved_must_not_have_been_changed, a_function_that_fails_says_so_and_leaves_nothing,
              an_input_and_what_is_saved_may_be_none, backward_may_begin_a_backward_of_its_own)

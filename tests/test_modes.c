@@ -57,6 +57,8 @@ START_TEST(inference_mode_nests_and_can_be_left_inside)
     }
     ck_assert(ag_is_inference_mode_enabled());
     ck_assert(ag_is_inference(ag_mul(x, x)));
+    Variable *leaf = ag_ones(AG_SHAPE(2), .requires_grad = true), *view = ag_view(leaf, AG_SHAPE(1, 2));
+    ck_assert(ag_requires_grad(leaf) && !ag_requires_grad(view) && ag_is_leaf(view) && ag_is_inference(view));
 }
 END_TEST
 
