@@ -68,10 +68,10 @@ static int one(Variable *result, Variable **out) { return (out[0] = result) != N
     X(nn_grad_conv2d_weight) X(max_pool2d) X(softmax) X(log_softmax) X(nll_loss) X(cross_entropy) X(mse_loss)    \
     X(l1_loss) X(dropout) X(dropout2d) X(div_mode) X(clamp_tensor) X(squeeze_) X(float) X(double) X(long) X(int) \
     X(cumsum) X(index_add) X(roll) X(tril) X(triu) X(rsub) X(hardshrink) X(logit) \
-    X(cumprod) X(var) X(std) X(linalg_vector_norm) X(nansum) X(nanmean) X(count_nonzero) X(isclose) X(gelu) X(softshrink) X(glu) X(softmin)
+    X(baddbmm) X(addbmm) X(addmv) X(addr) X(cumprod) X(var) X(std) X(linalg_vector_norm) X(nansum) X(nanmean) X(count_nonzero) X(isclose) X(gelu) X(softshrink) X(glu) X(softmin)
 #define DECLARED_INPLACE(X) \
     X(add) X(sub) X(addcmul) X(addcdiv) X(clamp) X(threshold) X(hardtanh) X(leaky_relu) X(elu) X(celu) X(addmm) \
-    X(div_mode) X(clamp_tensor) X(cumsum) X(cumprod) X(index_add) X(tril) X(triu) X(logit)
+    X(div_mode) X(clamp_tensor) X(baddbmm) X(addbmm) X(addmv) X(addr) X(cumsum) X(cumprod) X(index_add) X(tril) X(triu) X(logit)
 
 #define TAKE_MUST(type, field) if ((v = op_call_value(c, k++, #field))) a.field = get_##type(v);
 #define TAKE_MAY(type, field, ...) \
@@ -145,7 +145,7 @@ LIST(LIST_FUNCTION)
     X(bitwise_and) X(bitwise_or) X(bitwise_xor) X(bitwise_left_shift) X(bitwise_right_shift) \
     X(floor_divide) X(remainder) X(fmod) X(hypot) X(xlogy) X(logical_and) X(logical_or) X(logical_xor)
 #define BINARY_FRESH(X) \
-    X(prelu) X(fmax) X(fmin) X(logaddexp) X(logaddexp2) X(maximum) X(minimum) X(copy_) X(mm) X(bmm) X(mv) X(dot) X(matmul) X(view_as) X(reshape_as) X(expand_as)
+    X(outer) X(ger) X(prelu) X(fmax) X(fmin) X(logaddexp) X(logaddexp2) X(maximum) X(minimum) X(copy_) X(mm) X(bmm) X(mv) X(dot) X(matmul) X(view_as) X(reshape_as) X(expand_as)
 
 #define FUNCTION(op, ...) \
     static int call_##op(const op_call *c, Variable **out) { return one(ag_##op(__VA_ARGS__), out); }
