@@ -21,7 +21,7 @@ static bool differentiate(run *r, differentiation *d, bool create_graph, bool re
 /* The outputs with a cotangent, by the inputs that `object` ("grad", "gref") names. */
 static bool first_order(run *r, const char *object, const call_values *v, const results *x, differentiation *d)
 {
-    for (int k = 0; k < x->n; k++) {
+    for (int k = 0; k < x->n && k < r->n_want; k++) {
         ag_variable *cot = named_tensor(r, "cot", result_id(r, k));
         if (!cot) continue;
         if (r->from.in_float64 && ag_dtype_of(cot) == AG_FLOAT32) cot = ag_to(cot, .dtype = AG_FLOAT64);
@@ -32,7 +32,7 @@ static bool first_order(run *r, const char *object, const call_values *v, const 
         if (d->n_to == MAX_TENSORS || !(d->to[d->n_to++] = find_input(v, m->name)))
             return complain(r->why, "there is a gradient of '%s', but no such input", m->name);
     }
-    return !*r->why->text;
+    return d->n_of || complain(r->why, "there are gradients, but no factors of results");
 }
 
 /* A gradient is a sum of terms of the size of its factors: where they cancel, what is left is rounding. */
@@ -44,24 +44,27 @@ static double size_below_which_terms_cancel(const differentiation *d)
     return 1e-3 * largest;
 }
 
+/* d's gradient i is the one that `named` ("in_0": "g_0") names. */
+static bool check_gradient(run *r, const differentiation *d, int i, const json *named, comparison x)
+{
+    x.label = json_text(named);
+    if (!x.label) return !d->grad[i] || complain(r->why, "gradient of %s: PyTorch has none", named->name);
+    x.want = stored_tensor(&r->from, x.label, r->why);
+    x.got = d->grad[i] ? d->grad[i] : ag_zeros_like(d->to[i]); /* none is zero */
+    if (x.order == GRADIENT) x.ref = named_tensor(r, "gref", named->name);
+    return x.got && dump(r, x.label, x.got) && compare_with(r, x);
+}
 /* d's gradients are those that `object` ("grad", "ggrad") names. */
 static bool check_gradients(run *r, const differentiation *d, const char *object, derivative_order order)
 {
-    const double floor = size_below_which_terms_cancel(d);
+    const comparison how = { .order = order, .floor = size_below_which_terms_cancel(d) };
+    bool ok = true;
     int i = 0;
     for (const json *m = json_first(json_get(r->c->at, object)); m; m = m->next, i++) {
-        const char *id = json_text(m);
         if (i >= d->n_to) return complain(r->why, "there are more gradients in %s than in grad", object);
-        if (!id && d->grad[i]) return complain(r->why, "%s of %s: there is one, and PyTorch has none", object, m->name);
-        if (!id) continue;
-        ag_variable *want = stored_tensor(&r->from, id, r->why);
-        ag_variable *got = d->grad[i] ? d->grad[i] : ag_zeros_like(d->to[i]); /* none is zero */
-        if (!want || !got || !dump(r, id, got)) return false;
-        comparison x = { .label = id, .got = got, .want = want, .order = order, .floor = floor };
-        if (order == GRADIENT) x.ref = named_tensor(r, "gref", m->name);
-        if (!compare_with(r, x)) return false;
+        ok = check_gradient(r, d, i, m, how) && ok;
     }
-    return true;
+    return ok;
 }
 
 /* The first-order gradients that have a second cotangent, by the same inputs. */
@@ -95,9 +98,9 @@ bool check_derivatives(run *r, const call_values *v, const results *x)
     differentiation *d = calloc(1, sizeof *d);
     if (!d) return complain(r->why, "out of memory");
     bool second = json_get(r->c->at, "ggrad");
-    bool ok = first_order(r, "grad", v, x, d) && differentiate(r, d, false, second) &&
-              check_gradients(r, d, "grad", GRADIENT);
-    if (ok && second) ok = differentiate(r, d, true, true) && check_second_order(r, d);
+    bool done = first_order(r, "grad", v, x, d) && differentiate(r, d, false, second);
+    bool ok = done && check_gradients(r, d, "grad", GRADIENT);
+    if (done && second) ok = differentiate(r, d, true, true) && check_second_order(r, d) && ok;
     free(d);
     return ok;
 }
