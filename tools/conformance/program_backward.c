@@ -54,7 +54,8 @@ static bool run_backward(program *p, walk *w, const char *mode)
     for (const json *m = json_first(json_get(p->at, "grad")); m; m = m->next) {
         int k = atoi(m->name);
         if (k < 0 || k >= p->n) return complain(p->why, "there is no such register");
-        if (!check_gradient(p, "gradient", m->name, ag_grad(p->reg[k]), m)) return false;
+        const ag_variable *grad = p->kept[k] ? p->kept[k] : ag_grad(p->reg[k]);
+        if (!check_gradient(p, "gradient", m->name, grad, m)) return false;
     }
     return true;
 }

@@ -93,13 +93,36 @@ static ag_variable *multiply(ag_variable *grad, void *factor)
 {
     return ag_mul(grad, ag_scalar(*(const double *)factor));
 }
+static bool has_mode(const program *p, const char *mode)
+{
+    const char *its = json_text(json_get(p->at, "mode"));
+    return its && strcmp(its, mode) == 0;
+}
 static bool set_hook(program *p, const instruction *i)
 {
     const json *factor = json_get(i->attributes, "k");
     if (p->n_factors == MAX_REGISTERS) return complain(p->why, "it has too many hooks");
-    if (p->as_before && ag_requires_grad(i->in[0]) && ag_is_leaf(i->in[0])) return true;
+    if (p->as_before && has_mode(p, "grad2") && ag_requires_grad(i->in[0]) && ag_is_leaf(i->in[0])) return true;
     p->factor[p->n_factors] = factor ? factor->number : 1;
     return ag_register_hook(i->in[0], multiply, .user = &p->factor[p->n_factors++]);
+}
+
+static ag_variable *keep(ag_variable *grad, void *kept)
+{
+    ag_variable **sum = kept, *next = *sum ? ag_add(*sum, grad) : ag_clone(grad);
+    if (next) {
+        ag_release(*sum);
+        *sum = ag_retain(next);
+    }
+    return NULL;
+}
+/* In 1.13 it was a hook among the others: it saw what those before it had made of the gradient. */
+static bool retain_grad(program *p, int k)
+{
+    bool again = p->retained[k];
+    p->retained[k] = true;
+    if (!p->as_before || ag_is_leaf(p->reg[k])) return ag_retain_grad(p->reg[k]);
+    return again || ag_register_hook(p->reg[k], keep, .user = &p->kept[k]);
 }
 
 /* false: the library refused, with an error, or it is no instruction, with a complaint. */
@@ -115,7 +138,7 @@ static bool run_instruction(program *p, const json *at)
     }
     if (!i.op || !i.n_in) return complain(p->why, "an instruction has no name or no operands");
     if (strcmp(i.op, "hook") == 0) return set_hook(p, &i);
-    if (strcmp(i.op, "retain_grad") == 0) return p->retained[first] = true, ag_retain_grad(i.in[0]);
+    if (strcmp(i.op, "retain_grad") == 0) return retain_grad(p, first);
     int64_t no_grad = 0;
     json_whole(json_get(at, "ng"), &no_grad);
     ag_mode mode = ag_grad_mode_begin(!no_grad);

@@ -15,8 +15,9 @@ typedef struct program {
     bool retained[MAX_REGISTERS];
     double factor[MAX_REGISTERS]; /* of hooks */
     int n, n_leaves, n_factors;
-    int ended;      /* where the library refused to go on */
-    bool as_before; /* as PyTorch 1.13 had it; see run_one */
+    int ended;                        /* where the library refused to go on */
+    bool as_before;                   /* as PyTorch 1.13 had it; see programs.c */
+    ag_variable *kept[MAX_REGISTERS]; /* then: what retain_grad has seen, in place of .grad */
     double worst;
 } program;
 
