@@ -24,7 +24,7 @@ static const struct {
                  "zeros zeros_like " },
     /* Rows whose formula is a sum of terms of either sign: where these cancel, the last bits of the terms are all that
      * is left. PyTorch's elu and its kin have exp(x) - 1. */
-    { CANCELLING, "add addcdiv addcmul celu elu lerp logaddexp logaddexp2 selu sub " },
+    { CANCELLING, "add addcdiv addcmul celu elu lerp logaddexp logaddexp2 logit rsub selu sub tanhshrink " },
 };
 
 static bool has_word(const char *words, const char *word)
