@@ -74,6 +74,14 @@ START_TEST(an_empty_list_of_inputs_is_an_error) /* row 7 */
 }
 END_TEST
 
+START_TEST(an_input_of_backward_must_require_grad) /* row 7 */
+{
+    Variable *x = LEAF(AG_SHAPE(1), 3), *y = ag_mul(x, x);
+    REFUSED(ag_backward(y, .inputs = AG_LIST(FLOATS(1))), "can't retain_grad on Tensor that has requires_grad=False");
+    ck_assert(!ag_grad(x));
+}
+END_TEST
+
 /* ---- the graph's end ---- */
 
 START_TEST(without_retain_graph_buffers_are_freed_and_a_second_backward_is_an_error) /* row 8 */
@@ -383,6 +391,7 @@ END_TEST
 SUPPORT_MAIN("contract_backward", the_gradient_of_a_scalar_root_is_implicitly_one_and_any_other_must_be_given,
              a_gradient_has_its_outputs_shape, a_root_without_a_graph_is_an_error,
              backward_with_inputs_accumulates_only_into_the_listed_tensors, an_empty_list_of_inputs_is_an_error,
+             an_input_of_backward_must_require_grad,
              without_retain_graph_buffers_are_freed_and_a_second_backward_is_an_error,
              retain_graph_defaults_to_create_graph, create_graph_builds_the_derivatives_graph_for_double_backward,
              backward_with_create_graph_makes_a_cycle_that_is_not_leaked,
