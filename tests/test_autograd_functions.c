@@ -285,7 +285,8 @@ END_TEST
 static bool both_ways(ag_context *ctx, ag_list in, Variable **out)
 {
     out[0] = ag_exp(in.at[0]);
-    return (out[1] = ag_context_user(ctx) ? out[0] : ag_mul(in.at[0], ag_scalar(2)));
+    (void)ctx;
+    return (out[1] = ag_mul(in.at[0], ag_scalar(2)));
 }
 static bool both_ways_backward(ag_context *ctx, Variable *const *g, Variable **grad)
 {
@@ -309,6 +310,24 @@ START_TEST(a_function_records_nothing_in_no_grad_mode_or_for_inputs_that_want_no
 }
 END_TEST
 
+static bool twice_the_same(ag_context *ctx, ag_list in, Variable **out)
+{
+    (void)ctx;
+    return (out[0] = out[1] = ag_mul(in.at[0], ag_scalar(2)));
+}
+START_TEST(one_variable_as_two_outputs_is_the_later_of_them)
+{
+    static const ag_function f = {
+        .name = "Same", .forward = twice_the_same, .backward = both_ways_backward, .n_outputs = 2
+    };
+    Variable *x = LEAF(AG_SHAPE(1), 1);
+    List out = ag_function_apply_list(&f, AG_LIST(x));
+    ck_assert(out.n == 2 && out.at[0] == out.at[1] && ag_output_nr(out.at[0]) == 1);
+    OK(ag_backward(ag_add(out.at[0], ag_mul(out.at[1], ag_scalar(3)))));
+    VALUES(ag_grad(x), 8); /* nothing for output 0, 1 + 3 for output 1 */
+}
+END_TEST
+
 int main(void)
 {
     const TTest *all[] = { a_function_may_return_no_gradient,
@@ -320,6 +339,7 @@ int main(void)
                            inputs_and_outputs_that_a_function_saved_outlive_everybody_else,
                            what_backward_computes_is_differentiated_as_often_as_asked,
                            an_output_without_gradient_hands_in_zeros_or_nothing,
-                           a_function_records_nothing_in_no_grad_mode_or_for_inputs_that_want_no_gradient };
+                           a_function_records_nothing_in_no_grad_mode_or_for_inputs_that_want_no_gradient,
+                           one_variable_as_two_outputs_is_the_later_of_them };
     return support_main_with("autograd_functions", all, sizeof all / sizeof *all, begin, support_end);
 }
