@@ -19,6 +19,19 @@ enum { MAX_WORKERS = 256, MAX_AHEAD = 4096 };
 
 /* ---- a loader ---- */
 
+static bool check_sampler(const struct ag_data_loader_args *a)
+{
+    const ag_sampler *s = a->sampler;
+    if (!s) return true;
+    if (!s->size || !s->draw)
+        return ag__fail(AG_EINVAL, "data_loader: the sampler has no %s", s->size ? "draw" : "size");
+    if (s->batch_size && (a->batch_size != 1 || a->shuffle || a->drop_last))
+        return ag__fail(AG_EINVAL, "data_loader: batch_sampler option is mutually exclusive with batch_size, shuffle, "
+                                   "sampler, and drop_last");
+    if (a->shuffle) return ag__fail(AG_EINVAL, "data_loader: sampler option is mutually exclusive with shuffle");
+    return true;
+}
+
 static bool check(const struct ag_data_loader_args *a)
 {
     if (!a->dataset) return ag__fail(AG_EINVAL, "data_loader: the dataset is NULL");
@@ -39,7 +52,7 @@ static bool check(const struct ag_data_loader_args *a)
     if (n == 0 && a->shuffle)
         return ag__fail(AG_EINVAL,
                         "data_loader: num_samples should be a positive integer value, but got num_samples=0");
-    return n >= 0;
+    return n >= 0 && check_sampler(a);
 }
 
 ag_loader *ag_data_loader_call(const struct ag_data_loader_args *args)
@@ -55,6 +68,10 @@ ag_loader *ag_data_loader_call(const struct ag_data_loader_args *args)
     l->drop_last = args->drop_last;
     l->format = args->memory_format == AG_PRESERVE_FORMAT ? AG_CONTIGUOUS_FORMAT : args->memory_format;
     l->generator = args->generator;
+    l->sampler = args->sampler;
+    l->collate = args->collate_fn;
+    l->worker_init = args->worker_init_fn;
+    l->user = args->user;
     if (l->shuffle && !l->generator && !(l->shuffler = ag_generator_new())) {
         free(l);
         return NULL;
@@ -69,19 +86,52 @@ void ag_data_loader_free(ag_loader *loader)
     ag__made_batch_drop(&loader->current);
     ag_release(loader->order);
     ag_generator_free(loader->shuffler);
+    free(loader->starts);
     free(loader);
 }
 
+/* How many items a pass has; negative with an error. */
+static int64_t items_of(const ag_loader *loader)
+{
+    if (!loader->sampler) return ag_dataset_size(loader->dataset);
+    int64_t n = loader->sampler->size(loader->sampler->user);
+    if (n < 0) ag__fail(AG_EINVAL, "data_loader: the sampler's size is %" PRId64, n);
+    return n;
+}
+
+/* The batches of a sampler that makes them: how many, and, where there is room, where each begins. */
+static int64_t sampled_batches(const ag_sampler *s, int64_t n_items, int64_t *starts)
+{
+    int64_t k = 0;
+    for (int64_t at = 0; at < n_items; k++) {
+        int64_t n = s->batch_size(k, n_items - at, s->user);
+        if (n < 1 || n > n_items - at)
+            return ag__fail(AG_EINVAL,
+                            "data_loader: the sampler gave batch %" PRId64 " %" PRId64 " of %" PRId64 " items", k, n,
+                            n_items - at),
+                   -1;
+        if (starts) starts[k] = at;
+        at += n;
+    }
+    if (starts) starts[k] = n_items;
+    return k;
+}
+
+/* Negative with an error. */
 static int64_t batches_of(const ag_loader *loader, int64_t n_items)
 {
+    if (loader->sampler && loader->sampler->batch_size)
+        return sampled_batches(loader->sampler, n_items, loader->starts);
     return n_items / loader->batch_size + (!loader->drop_last && n_items % loader->batch_size ? 1 : 0);
 }
 
 int64_t ag_data_loader_size(ag_loader *loader)
 {
     if (!loader) return ag__fail(AG_EINVAL, "data_loader_size: the loader is NULL"), -1;
-    int64_t n = ag_dataset_size(loader->dataset);
-    return n < 0 ? -1 : batches_of(loader, n);
+    int64_t n = items_of(loader);
+    if (n < 0) return -1;
+    if (loader->sampler && loader->sampler->batch_size) return sampled_batches(loader->sampler, n, NULL);
+    return batches_of(loader, n);
 }
 
 /* ---- the order of a pass ---- */
@@ -98,12 +148,38 @@ static bool order_room(ag_loader *loader, int64_t n)
     loader->order = order;
     return true;
 }
+/* Room for where n batches begin and the last one ends. */
+static bool starts_room(ag_loader *loader, int64_t n)
+{
+    if (!loader->sampler || !loader->sampler->batch_size) return true;
+    size_t bytes = (size_t)(n + 1) * sizeof *loader->starts;
+    int64_t *starts = realloc(loader->starts, bytes);
+    if (!starts) return ag__fail_memory("the batches of a sampler", bytes);
+    loader->starts = starts;
+    return true;
+}
+
+static bool order_sample(const ag_loader *loader, int64_t *order)
+{
+    const ag_sampler *s = loader->sampler;
+    int64_t size = ag_dataset_size(loader->dataset);
+    if (size < 0) return false;
+    if (!s->draw(order, loader->n_items, s->user))
+        return ag_error() ? false
+                          : ag__fail(AG_EINVAL, "data_loader: the sampler failed and left no error that says why");
+    for (int64_t i = 0; i < loader->n_items; i++)
+        if (order[i] < 0 || order[i] >= size)
+            return ag__fail(AG_EINVAL, "data_loader: the sampler gave item %" PRId64 " of a dataset of %" PRId64,
+                            order[i], size);
+    return true;
+}
 
 static bool order_draw(ag_loader *loader)
 {
     ag__random_int64(loader->generator); /* the base seed */
+    int64_t *order = (int64_t *)(void *)loader->order->tensor.data;
+    if (loader->sampler) return order_sample(loader, order);
     if (!loader->shuffle) {
-        int64_t *order = (int64_t *)(void *)loader->order->tensor.data;
         for (int64_t i = 0; i < loader->n_items; i++) order[i] = i;
         return true;
     }
@@ -125,10 +201,11 @@ static bool order_exhaust(ag_loader *loader)
 /* Nothing is drawn unless everything is there that it takes. */
 static bool begin(ag_loader *loader)
 {
-    int64_t n = ag_dataset_size(loader->dataset);
-    if (n < 0 || !order_room(loader, n)) return false;
+    int64_t n = items_of(loader);
+    if (n < 0 || !order_room(loader, n) || !starts_room(loader, n)) return false;
     loader->n_items = n;
     loader->n_batches = batches_of(loader, n);
+    if (loader->n_batches < 0) return false;
     loader->next = 0;
     loader->exhausted = false;
     if (!order_draw(loader)) return false;
@@ -152,15 +229,39 @@ void ag__made_batch_drop(ag__made_batch *made)
     made->n_parts = 0;
 }
 
+/* Batch k's place in the order: where it begins, and in *n how many items it has. */
+static int64_t batch_at(const ag_loader *loader, int64_t k, int64_t *n)
+{
+    int64_t first = loader->starts ? loader->starts[k] : k * loader->batch_size;
+    int64_t left = loader->starts ? loader->starts[k + 1] - first : loader->n_items - first;
+    *n = loader->starts || left < loader->batch_size ? left : loader->batch_size;
+    return first;
+}
+
+static int collate(const ag_loader *loader, const int64_t *index, int64_t n, ag_variable **out)
+{
+    ag_variable *(*items)[AG_ITEM_PARTS] = calloc((size_t)n, sizeof *items);
+    if (!items) return ag__fail_memory("the items of a batch", (size_t)n * sizeof *items), 0;
+    int parts = 1;
+    for (int64_t i = 0; i < n && parts; i++) parts = ag_dataset_get(loader->dataset, index[i], items[i]);
+    if (parts) parts = loader->collate(n, items, out, loader->user);
+    free(items);
+    if (ag_error()) return 0;
+    bool there = parts > 0 && parts <= AG_ITEM_PARTS;
+    for (int p = 0; there && p < parts; p++) there = out[p] != NULL;
+    if (!there) ag__fail(AG_EINVAL, "data_loader: collate_fn gave no batch, and no error that says why");
+    return there ? parts : 0;
+}
+
 bool ag__loader_make(const ag_loader *loader, int64_t k, ag__made_batch *made)
 {
     AG_SCOPE;
     AG_NO_GRAD;
-    const int64_t *order = (const int64_t *)(const void *)loader->order->tensor.data;
-    int64_t first = k * loader->batch_size, left = loader->n_items - first;
-    int64_t n = left < loader->batch_size ? left : loader->batch_size;
-    ag_variable *parts[AG_ITEM_PARTS];
-    made->n_parts = ag__dataset_batch(loader->dataset, order + first, n, loader->format, parts);
+    int64_t n, first = batch_at(loader, k, &n);
+    const int64_t *index = (const int64_t *)(const void *)loader->order->tensor.data + first;
+    ag_variable *parts[AG_ITEM_PARTS] = { 0 };
+    made->n_parts = loader->collate ? collate(loader, index, n, parts)
+                                    : ag__dataset_batch(loader->dataset, index, n, loader->format, parts);
     for (int p = 0; p < made->n_parts; p++) made->parts[p] = ag_retain(parts[p]);
     return made->n_parts > 0;
 }
@@ -206,7 +307,7 @@ bool ag_data_next(ag_loader *loader, ag_batch *batch)
     batch->n_parts = made->n_parts;
     batch->inputs = batch->parts[0];
     batch->targets = batch->parts[1];
-    batch->size = batch->inputs->tensor.size[0];
+    batch_at(loader, loader->next, &batch->size);
     batch->index = loader->next++;
     return true;
 }

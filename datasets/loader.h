@@ -35,6 +35,26 @@ typedef ag_loader DataLoader;
 typedef ag_batch Batch;
 #endif
 
+/* Which items make a pass, and in which order: a sampler.
+ *
+ * size: how many they are. draw: puts their numbers into indices, anew for each pass; false with an error.
+ * batch_size: where given, how many of the items that are left batch number `batch` gets (a batch_sampler). */
+typedef struct ag_sampler {
+    int64_t (*size)(void *user);
+    bool (*draw)(int64_t *indices, int64_t n, void *user);
+    int64_t (*batch_size)(int64_t batch, int64_t left, void *user);
+    void *user;
+} ag_sampler;
+#define AG_TYPE_Sampler const ag_sampler *
+
+/* Makes a batch of n items, of which items[i][p] is part p of item i: puts its parts into out and returns how many they
+ * are; 0, or a part that is NULL, is an error. Source: collate_fn. */
+typedef int ag_collate_function(int64_t n, ag_variable *(*items)[AG_ITEM_PARTS], ag_variable **out, void *user);
+#define AG_TYPE_Collate ag_collate_function *
+/* Called in a worker's thread before its first batch; false with an error, which is then that batch's. */
+typedef bool ag_worker_init_function(int64_t worker, void *user);
+#define AG_TYPE_WorkerInit ag_worker_init_function *
+
 /* batch_size: items a batch; the last one of a pass may have fewer, or is left out (drop_last).
  * shuffle: another order each pass.
  * num_workers: so many threads make batches ahead of time (0: each is made when it is asked for). Batches, their order
@@ -43,12 +63,17 @@ typedef ag_batch Batch;
  * generator: where the seeds or the order come from; NULL: the default generator. It must stay.
  * prefetch_factor: how many batches each worker may be ahead.
  * memory_format: AG_BATCH_LAST for batches whose first dimension moves fastest in memory.
- * The dataset must stay. Errors: AG_EINVAL with PyTorch's sentences, AG_ENOMEM. */
+ * sampler: in place of all items in their order; not beside shuffle, and one that makes batches not beside batch_size
+ *     and drop_last either.
+ * collate_fn: in place of each part along a new first dimension. With workers it is called from several threads at
+ * once. worker_init_fn, user: called in each worker; handed to both functions. The dataset and the sampler must stay.
+ * Errors: AG_EINVAL with PyTorch's sentences, AG_ENOMEM. */
 #define AG_TYPE_Dataset ag_dataset *
 #define AG_ARGS_data_loader(must, may)                                                                \
     must(Dataset, dataset) may(Int, batch_size, 1) may(Bool, shuffle, false) may(Int, num_workers, 0) \
         may(Bool, drop_last, false) may(Generator, generator, NULL) may(Int, prefetch_factor, 2)      \
-            may(Format, memory_format, AG_CONTIGUOUS_FORMAT)
+            may(Format, memory_format, AG_CONTIGUOUS_FORMAT) may(Sampler, sampler, NULL)              \
+                may(Collate, collate_fn, NULL) may(WorkerInit, worker_init_fn, NULL) may(User, user, NULL)
 #define ag_data_loader(...) AG_CALL(data_loader, __VA_ARGS__)
 AG_DECLARE_AS(data_loader, ag_loader *)
 /* Waits for its workers, then frees. NULL is fine. */

@@ -25,13 +25,18 @@ struct ag_loader {
     ag_memory_format format;
     ag_generator *generator; /* the user's; NULL: the default one */
     ag_generator *shuffler;  /* seeded anew each pass where the user gave none */
+    const ag_sampler *sampler;
+    ag_collate_function *collate;
+    ag_worker_init_function *worker_init;
+    void *user;
 
     bool begun;         /* a pass is under way */
     int64_t n_items;    /* in this pass */
     int64_t n_batches;  /* likewise */
     int64_t next;       /* the number of the next batch */
     ag_variable *order; /* int64: which item comes when */
-    bool exhausted;     /* all of the order has been given out: a generator of the user's has been asked once more */
+    int64_t *starts; /* of a sampler that makes batches: where each begins in the order, and where the last one ends */
+    bool exhausted;  /* all of the order has been given out: a generator of the user's has been asked once more */
 
     ag__made_batch current; /* what the user has in hand */
     ag__workers *workers;   /* NULL until the first pass, and where there are none */

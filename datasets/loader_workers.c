@@ -28,6 +28,7 @@ struct ag__workers {
     int64_t next, limit; /* numbers to be taken: [next, limit) */
     int64_t busy;        /* workers that are making a batch */
     int64_t fresh;       /* workers that have not made one yet */
+    int64_t n_begun;     /* threads that run */
     int64_t n_threads, n_slots;
     Slot *slots;
     pthread_t threads[];
@@ -37,11 +38,13 @@ static bool forked(const ag__workers *w) { return w->process != getpid(); }
 
 /* ---- in the workers' threads ---- */
 
-static void make_slot(const ag_loader *loader, int64_t k, ag__made_batch *made)
+/* *initialised: whether the thread, worker number id, has been told that it is one. */
+static void make_slot(const ag_loader *loader, int64_t k, int64_t id, bool *initialised, ag__made_batch *made)
 {
     ag_clear_error(); /* a thread that found no room for its state tries again */
     ag__handler_hold();
-    if (!ag__loader_make(loader, k, made)) {
+    *initialised = *initialised || !loader->worker_init || loader->worker_init(id, loader->user);
+    if (!*initialised || !ag__loader_make(loader, k, made)) {
         const char *sentence = ag_error();
         made->n_parts = 0;
         made->kind = sentence ? ag_error_code() : AG_EINVAL;
@@ -54,8 +57,9 @@ static void make_slot(const ag_loader *loader, int64_t k, ag__made_batch *made)
 static void *worker(void *user)
 {
     ag__workers *w = user;
-    bool fresh = true;
+    bool fresh = true, initialised = false;
     pthread_mutex_lock(&w->lock);
+    int64_t id = w->n_begun++;
     while (!w->stop) {
         if (w->next >= w->limit || (!fresh && w->fresh > 0)) {
             pthread_cond_wait(&w->work, &w->lock);
@@ -67,7 +71,7 @@ static void *worker(void *user)
         Slot *slot = &w->slots[k % w->n_slots];
         w->busy++;
         pthread_mutex_unlock(&w->lock);
-        make_slot(w->loader, k, &slot->made);
+        make_slot(w->loader, k, id, &initialised, &slot->made);
         pthread_mutex_lock(&w->lock);
         slot->ready = true;
         w->busy--;

@@ -164,6 +164,66 @@ START_TEST(num_workers_changes_nothing_but_the_time) /* row 52 */
 }
 END_TEST
 
+static int64_t half(void *user)
+{
+    (void)user;
+    return ITEMS / 2;
+}
+static bool even_ones(int64_t *indices, int64_t n, void *user)
+{
+    (void)user;
+    for (int64_t i = 0; i < n; i++) indices[i] = 2 * i;
+    return true;
+}
+static int64_t three_each(int64_t batch, int64_t left, void *user)
+{
+    (void)batch, (void)user;
+    return left < 3 ? left : 3;
+}
+START_TEST(a_sampler_decides_the_items_of_a_pass_and_a_batch_sampler_the_batches) /* row 52 */
+{
+    Dataset *data = ag_dataset_new(size, get, NULL, NULL);
+    for (int batches = 0; batches < 2; batches++) {
+        ag_sampler sampler = { half, even_ones, batches ? three_each : NULL, NULL };
+        DataLoader *loader = ag_data_loader(data, batches ? 1 : 2, .sampler = &sampler);
+        pass p = read_pass(loader);
+        ck_assert(p.n == 5 && p.n_batches == (batches ? 2 : 3) && p.sizes[0] == (batches ? 3 : 2));
+        for (int i = 0; i < 5; i++) ck_assert_int_eq(p.order[i], 2 * i);
+        ag_data_loader_free(loader);
+    }
+    ag_dataset_free(data);
+}
+END_TEST
+
+static int greatest(int64_t n, Variable *(*items)[AG_ITEM_PARTS], Variable **out, void *user)
+{
+    (void)user;
+    for (int64_t i = 0; i < n; i++) out[0] = i ? ag_maximum(out[0], items[i][1]) : items[i][1];
+    return 1;
+}
+static bool counts_workers(int64_t worker, void *user)
+{
+    ck_assert(worker >= 0 && worker < 2);
+    __atomic_add_fetch((int *)user, 1, __ATOMIC_RELAXED);
+    return true;
+}
+START_TEST(collate_fn_makes_batches_and_worker_init_fn_runs_in_each_worker) /* row 52: pin_memory waits for CUDA */
+{
+    Dataset *data = ag_dataset_new(size, get, NULL, NULL);
+    int workers = 0;
+    DataLoader *loader = ag_data_loader(data, 4, .num_workers = 2, .collate_fn = greatest,
+                                        .worker_init_fn = counts_workers, .user = &workers);
+    Batch batch;
+    OK(ag_data_next(loader, &batch));
+    VALUES(batch.inputs, 9);
+    OK(ag_data_next(loader, &batch));
+    VALUES(batch.inputs, 49);
+    ag_data_loader_free(loader);
+    ck_assert_int_eq(workers, 2);
+    ag_dataset_free(data);
+}
+END_TEST
+
 /* ---- MNIST ---- */
 
 static void put(const char *folder, const char *name, const uint8_t *bytes, size_t n)
@@ -223,5 +283,8 @@ SUPPORT_MAIN("contract_data", the_cpu_engine_is_mt19937, manual_seed_begins_the_
              a_generator_has_a_stream_of_its_own, the_rng_state_is_taken_and_put_back,
              fork_rng_gives_the_state_back_at_its_end, a_loader_makes_batches_of_a_dataset_and_keeps_the_short_last_one,
              shuffle_gives_every_pass_another_order_which_the_generator_decides,
-             num_workers_changes_nothing_but_the_time, mnist_is_read_from_root_mnist_raw_in_idx_files,
+             num_workers_changes_nothing_but_the_time,
+             a_sampler_decides_the_items_of_a_pass_and_a_batch_sampler_the_batches,
+             collate_fn_makes_batches_and_worker_init_fn_runs_in_each_worker,
+             mnist_is_read_from_root_mnist_raw_in_idx_files,
              mnist_is_downloaded_from_torchvisions_mirrors_and_checked_by_md5)
