@@ -128,11 +128,11 @@ def declared(text, f):
         if text[f.start + m.start() - 1] == "(":
             continue  # a cast
         while text[at] == "*" or text[at].isspace():
-            name = re.match(r"[\s*]*(\w+)\s*(=?)", text[at:])
-            names.add(name.group(1))
+            name = re.match(r"([\s*]*)(\w+)\s*(=?)", text[at:])
             stop = end_of_expression(text, at, ",;")
-            if name.group(2):
-                spans.append((at + name.end(), stop))
+            if name.group(1).count("*") == 1:
+                names.add(name.group(2))
+                spans += [(at + name.end(), stop)] if name.group(3) else []
             at = stop + 1
             if text[stop] == ";":
                 break

@@ -9,8 +9,7 @@ from .mutant import number
 HERE = "tools/mutation"
 # The places where the engine asks which derivative it is, and what an op keeps. Each must be there once.
 HOOKS = [
-    ("ops/pointwise_apply.c", "ag__formula_reads(row->value + 1 + d)",
-     "ag__formula_reads(ag__mutant_expression(row->value + 1 + d, false))"),
+    ("ops/pointwise_formula.c", "return reads[e];", "return reads[ag__mutant_expression(e, false)];"),
     ("ops/pointwise_apply.c", "int expression = row->value + 1 + i - first;",
      "int expression = ag__mutant_expression(row->value + 1 + i - first, true);"),
     ("ops/pointwise_formula.c", "MAX_NODES = 4096", "MAX_NODES = 65000"),
