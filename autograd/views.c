@@ -125,7 +125,7 @@ bool ag__check_inplace(Thread *t, const ag_op *op, ag_variable *x, bool wants_gr
     bool recorded = !t->grad_off && (wants_grad || ag__requires_grad(x));
     if (recorded && x->made_in != AG_MADE_PLAINLY) return fail_forbidden_view(x, "is being");
     if (recorded && !ag__view_refresh(t, x)) return false;
-    if (recorded && x->base && !x->base->grad_fn && ag__requires_grad(x->base))
+    if (recorded && x->base && !x->base->grad_fn && ag__requires_grad(x))
         return ag__fail(AG_EGRAPH,
                         "a view of a leaf Variable that requires grad is being used in an in-place operation.");
     if (recorded && x->requires_grad && !x->grad_fn)
