@@ -89,6 +89,7 @@ static bool add_to_leaf(ag_pass *w, ag_variable *leaf, ag_variable *g)
 }
 bool ag__add_to_leaf(ag_pass *w, ag_variable *leaf, ag_variable *g)
 {
+    if (leaf->grad_fn) return ag__fail(AG_EGRAPH, "leaf variable has been moved into the graph interior");
     if (!leaf->requires_grad) return true; /* it does no longer */
     const int64_t event = ag__profiling(w->t) ? ag__event_begin(w->t, AG_EVENT_NODE, "AccumulateGrad", NULL) : 0;
     bool ok = add_to_leaf(w, leaf, g);

@@ -13,16 +13,24 @@ bool ag__fail_part_overlap(const char *op)
                     op);
 }
 
+/* Both are without gaps, and meet. */
+static bool share_memory(const ag_tensor *y, const ag_tensor *x)
+{
+    if (y->storage != x->storage || !y->numel || !x->numel) return false;
+    if (!ag__is_dense(y->ndim, y->size, y->stride) || !ag__is_dense(x->ndim, x->size, x->stride)) return false;
+    return y->data < x->data + x->numel * (int64_t)ag__itemsize(x) &&
+           x->data < y->data + y->numel * (int64_t)ag__itemsize(y);
+}
+
 bool ag__check_overlap(const char *op, const ag_tensor *y, const ag_tensor *x)
 {
-    if (y->storage != x->storage || !y->numel || !x->numel) return true;
-    if (!ag__is_dense(y->ndim, y->size, y->stride) || !ag__is_dense(x->ndim, x->size, x->stride)) return true;
-    const char *y_end = y->data + y->numel * (int64_t)ag__itemsize(y),
-               *x_end = x->data + x->numel * (int64_t)ag__itemsize(x);
-    bool same_memory = y->data == x->data && y_end == x_end;
-    bool alike = y->ndim == x->ndim && !memcmp(y->stride, x->stride, (size_t)y->ndim * sizeof *y->stride);
-    if (same_memory ? alike : (y->data >= x_end || x->data >= y_end)) return true;
-    return ag__fail_part_overlap(op);
+    bool alike = y->data == x->data && y->numel == x->numel && y->dtype == x->dtype && y->ndim == x->ndim &&
+                 !memcmp(y->stride, x->stride, (size_t)y->ndim * sizeof *y->stride);
+    return alike || !share_memory(y, x) || ag__fail_part_overlap(op);
+}
+bool ag__check_no_overlap(const char *op, const ag_tensor *y, const ag_tensor *x)
+{
+    return (y != x && !share_memory(y, x)) || ag__fail_part_overlap(op);
 }
 
 bool ag__needs_order(const ag_tensor *y, const ag_tensor *x)

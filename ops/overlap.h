@@ -6,6 +6,8 @@
 /* PyTorch's rule: what is written may be an input itself, but share no part of its memory otherwise; false with its
  * sentence. Where one of them has gaps it does not look, and the result is that of going from element to element. */
 bool ag__check_overlap(const char *op, const ag_tensor *written, const ag_tensor *read);
+/* The same for an op that may not read at all what it writes. */
+bool ag__check_no_overlap(const char *op, const ag_tensor *written, const ag_tensor *read);
 bool ag__fail_part_overlap(const char *op);
 /* Elements are read after others have been written. */
 bool ag__needs_order(const ag_tensor *written, const ag_tensor *read);

@@ -2,6 +2,7 @@
 #include "ops/scatter.h"
 #include "ops/check.h"
 #include "ops/number.h"
+#include "ops/overlap.h"
 #include "ops/view_part.h"
 
 #include <argent/factory.h>
@@ -32,11 +33,7 @@ void ag__add_elements(ag_dtype dtype, int64_t n, char *to, int64_t to_step, cons
 
 bool ag__check_apart(const ag_run *r, const ag_variable *other)
 {
-    if (!r->inplace || (other != r->in[0] && ag__overlap(&r->in[0]->tensor, &other->tensor) == 0)) return true;
-    return ag__fail_call(
-        r->op, r->args,
-        "unsupported operation: some elements of the input tensor and the written-to tensor refer to a "
-        "single memory location. Please clone() the tensor before performing the operation.");
+    return !r->inplace || ag__check_no_overlap(r->op->name, &r->in[0]->tensor, &other->tensor);
 }
 
 /* ---- scatter ---- */
