@@ -1,6 +1,7 @@
 /* loss.c - losses. nll_loss has kernels of its own; it is linear in its input, so the gradient's gradient is nll_loss
  * again. The others are put together from other ops. */
 #include "ops/check.h"
+#include "ops/loss_reduced.h"
 
 #include <argent/factory.h>
 #include <argent/loss.h>
@@ -196,7 +197,7 @@ AG_OP(nll_loss, .node = "NllLossBackward0", .n_hidden = 1, .shape = nll_shape, .
 
 /* ---- put together ---- */
 
-static ag_variable *reduced(ag_variable *x, ag_reduction reduction)
+ag_variable *ag__reduced(ag_variable *x, ag_reduction reduction)
 {
     return reduction == AG_REDUCE_MEAN ? ag_mean(x) : reduction == AG_REDUCE_SUM ? ag_sum(x) : x;
 }
@@ -303,7 +304,7 @@ static bool mse_shape(ag_run *r)
                              ag__scalar_type(ag_promote_types(ag_dtype_of(a->input), ag_dtype_of(a->target))));
     ag_mode mode = ag_grad_mode_begin(false);
     ag_variable *difference = ag_sub(a->input, a->target);
-    r->out[0] = reduced(ag_mul(difference, difference), reduction);
+    r->out[0] = ag__reduced(ag_mul(difference, difference), reduction);
     ag_grad_mode_end(&mode);
     return r->out[0] != NULL;
 }
@@ -329,5 +330,5 @@ static bool l1_loss_compose(const void *args, ag_variable **out)
     const struct ag_l1_loss_args *a = args;
     ag_reduction reduction;
     if (!ag__check_reduction(ag__op_l1_loss(), a, a->reduction, &reduction)) return false;
-    return (out[0] = reduced(ag_abs(ag_sub(a->input, a->target)), reduction)) != NULL;
+    return (out[0] = ag__reduced(ag_abs(ag_sub(a->input, a->target)), reduction)) != NULL;
 }

@@ -40,5 +40,45 @@ AG_DECLARE(mse_loss)
 #define ag_l1_loss(...)            AG_CALL(l1_loss, __VA_ARGS__)
 AG_DECLARE(l1_loss)
 
+/* The losses below are computed element by element; input and target broadcast unless it says otherwise. */
+
+/* d = |input - target|: d^2 / (2 beta) where d < beta, d - beta / 2 beyond. beta 0: l1_loss. */
+#define AG_ARGS_smooth_l1_loss(must, may) \
+    must(Tensor, input) must(Tensor, target) may(Str, reduction, "mean") may(Float, beta, 1)
+#define ag_smooth_l1_loss(...) AG_CALL(smooth_l1_loss, __VA_ARGS__)
+AG_DECLARE(smooth_l1_loss)
+
+/* d = |input - target|: d^2 / 2 where d <= delta, delta (d - delta / 2) beyond. */
+#define AG_ARGS_huber_loss(must, may) \
+    must(Tensor, input) must(Tensor, target) may(Str, reduction, "mean") may(Float, delta, 1)
+#define ag_huber_loss(...) AG_CALL(huber_loss, __VA_ARGS__)
+AG_DECLARE(huber_loss)
+
+/* -weight (target ln(input) + (1 - target) ln(1 - input)), logarithms not below -100; input from 0 to 1, target of its
+ * shape and type. */
+#define AG_ARGS_binary_cross_entropy(must, may) \
+    must(Tensor, input) must(Tensor, target) may(Tensor, weight, AG_NONE) may(Str, reduction, "mean")
+#define ag_binary_cross_entropy(...) AG_CALL(binary_cross_entropy, __VA_ARGS__)
+AG_DECLARE(binary_cross_entropy)
+
+/* The same of sigmoid(input), target of input's shape; pos_weight: a factor for the part with target. */
+#define AG_ARGS_binary_cross_entropy_with_logits(must, may)                                           \
+    must(Tensor, input) must(Tensor, target) may(Tensor, weight, AG_NONE) may(Str, reduction, "mean") \
+        may(Tensor, pos_weight, AG_NONE)
+#define ag_binary_cross_entropy_with_logits(...) AG_CALL(binary_cross_entropy_with_logits, __VA_ARGS__)
+AG_DECLARE(binary_cross_entropy_with_logits)
+
+/* target (ln(target) - input), input a log-probability; log_target: target is one, too. reduction may also be
+ * "batchmean": the sum divided by the first dimension. */
+#define AG_ARGS_kl_div(must, may) \
+    must(Tensor, input) must(Tensor, target) may(Str, reduction, "mean") may(Bool, log_target, false)
+#define ag_kl_div(...) AG_CALL(kl_div, __VA_ARGS__)
+AG_DECLARE(kl_div)
+
+/* ln(1 + exp(-target input)), target 1 or -1. */
+#define AG_ARGS_soft_margin_loss(must, may) must(Tensor, input) must(Tensor, target) may(Str, reduction, "mean")
+#define ag_soft_margin_loss(...)            AG_CALL(soft_margin_loss, __VA_ARGS__)
+AG_DECLARE(soft_margin_loss)
+
 AG_END_DECLS
 #endif

@@ -72,6 +72,10 @@
 #define NAME_OF_gelu_tanh     0, "gelu"
 #define NAME_OF_soft_shrink   0, "softshrink"
 #define NAME_OF_prelu_kernel  0, "prelu"
+#define NAME_OF_smooth_l1     0, "smooth_l1_loss"
+#define NAME_OF_huber         0, "huber_loss"
+#define NAME_OF_cross_entropy_of_two 0, "binary_cross_entropy"
+#define NAME_OF_cross_entropy_slope 0, "binary_cross_entropy"
 #define NAME_OF_round_scaled  0, "round"
 
 /* Variables first, then the options, and nothing else: apply takes the struct for two arrays. */

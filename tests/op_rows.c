@@ -233,7 +233,7 @@ static void read_covered(const char *line)
 {
     cases.covered = must(realloc(cases.covered, (size_t)(cases.n_covered + 1) * sizeof *cases.covered));
     op_covered *covered = &cases.covered[cases.n_covered++];
-    if (sscanf(line, "covered %31s %31[^:]", covered->op, covered->by) != 2) wrong(line);
+    if (sscanf(line, "covered %39s %39[^:]", covered->op, covered->by) != 2) wrong(line);
 }
 
 const op_rows *op_rows_all(void)
@@ -409,7 +409,7 @@ void op_call_with(op_call *call, const op_case *c, Variable *const *inputs)
 
 int op_call_by_name(const op_call *call, const char *suffix, Variable **out)
 {
-    char name[40];
+    char name[48];
     snprintf(name, sizeof name, "%s%s", call->of->op, suffix);
     ag_manual_seed(0);
     return ag_call(name, call->n_positional, call->positional, call->n_named, call->named, out, OP_RESULTS);

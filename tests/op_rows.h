@@ -45,7 +45,7 @@ typedef struct op_gradient {
 
 typedef struct op_case {
     const char *text; /* the call, as in the file */
-    char op[32];
+    char op[40];
     bool special; /* kinks, ties or infinities: no finite differences */
     bool rough;   /* PyTorch's gradient is good to 1e-7 only */
     bool refused;
@@ -58,7 +58,7 @@ typedef struct op_case {
 } op_case;
 
 typedef struct op_covered { /* an internal op that another's rows reach */
-    char op[32], by[32];
+    char op[40], by[40];
 } op_covered;
 
 typedef struct op_rows {

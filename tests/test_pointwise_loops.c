@@ -61,7 +61,8 @@ static int n_isas(void)
     return n;
 }
 
-/* gelu, silu, mish, logaddexp and the gradient of sinc subtract what is nearly equal: they are as good as their terms.
+/* gelu, silu, mish, logaddexp, cross entropy and the gradient of sinc subtract what is nearly equal: they are as good
+ * as their terms.
  */
 static double terms_of(int e, int i)
 {
@@ -72,6 +73,11 @@ static double terms_of(int e, int i)
         return g * (1 + x);
     if (e == AG_EXPRESSION_sinc_dA) return g / x;
     if (e == AG_EXPRESSION_logaddexp_value || e == AG_EXPRESSION_logaddexp2_value) return x + fabs((double)f[IN_B][i]);
+    double b = (double)f[IN_B][i], c = fabs((double)f[IN_C][i]);
+    if (e == AG_EXPRESSION_cross_entropy_of_two_value)
+        return (1 + fabs(b)) * (fmin(100, fabs(log((double)f[IN_A][i]))) + fmin(100, fabs(log1p(-(double)f[IN_A][i]))));
+    if (e == AG_EXPRESSION_cross_entropy_slope_dB)
+        return g * x * (b * b + 2 * fabs(b) * c + c) / (b * b * (1 - b) * (1 - b));
     return 0;
 }
 

@@ -340,6 +340,8 @@ OWN_NAMES = {
     "min_dim": torch.min,
     "slice": aten.slice,
     "scatter_value": torch.scatter,
+    "binary_cross_entropy_with_logits": F.binary_cross_entropy_with_logits,
+    "kl_div": F.kl_div,
     "linalg.vector_norm": torch.linalg.vector_norm,
     "round_decimals": lambda x, decimals: torch.round(x, decimals=decimals),
     "float": lambda x, memory_format=0: x.float(memory_format=FORMATS[memory_format]),

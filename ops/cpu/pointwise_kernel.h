@@ -29,6 +29,10 @@ enum { AG_ROW_MAX_OPTIONS = 3 };
 #define AG_ARGS_gelu_tanh(must, may)     must(Tensor, input)
 #define AG_ARGS_soft_shrink(must, may)   must(Tensor, input) must(Float, lambd)
 #define AG_ARGS_prelu_kernel(must, may)  must(Tensor, input) must(Tensor, weight)
+#define AG_ARGS_smooth_l1(must, may)     must(Tensor, input) must(Tensor, target) must(Float, beta)
+#define AG_ARGS_huber(must, may)         must(Tensor, input) must(Tensor, target) must(Float, delta)
+#define AG_ARGS_cross_entropy_of_two(must, may) must(Tensor, input) must(Tensor, target)
+#define AG_ARGS_cross_entropy_slope(must, may) must(Tensor, grad) must(Tensor, input) must(Tensor, target)
 #define AG_ARGS_round_scaled(must, may)  must(Tensor, input) must(Float, decimals) must(Float, ten)
 
 /* out[i] = expression(in[IN_A][i], ..., options): arrays of one type, of bool where m stands; of bool, too, what a
