@@ -40,6 +40,17 @@ AG_DECLARE(ones)
 #define ag_full(...) AG_CALL(full, __VA_ARGS__)
 AG_DECLARE(full)
 
+/* The same with input's type and device, unless given. */
+#define AG_ARGS_new_zeros(must, may) must(Tensor, input) must(Shape, size) AG_MAY_MAKE_(may)
+#define AG_ARGS_new_ones(must, may)  AG_ARGS_new_zeros(must, may)
+#define AG_ARGS_new_full(must, may)  must(Tensor, input) must(Shape, size) must(Number, fill_value) AG_MAY_MAKE_(may)
+#define ag_new_zeros(...)            AG_CALL(new_zeros, __VA_ARGS__)
+#define ag_new_ones(...)             AG_CALL(new_ones, __VA_ARGS__)
+#define ag_new_full(...)             AG_CALL(new_full, __VA_ARGS__)
+AG_DECLARE(new_zeros)
+AG_DECLARE(new_ones)
+AG_DECLARE(new_full)
+
 /* The same with the shape, type, device and layout of `input`, unless given. */
 #define AG_ARGS_empty_like(must, may) \
     must(Tensor, input) AG_MAY_MAKE_(may) may(Format, memory_format, AG_PRESERVE_FORMAT)

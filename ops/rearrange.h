@@ -25,5 +25,11 @@ AG_API ag_variable *ag_tile(ag_variable *input, ag_shape_list dims);
 #define ag_roll(...)            AG_CALL(roll, __VA_ARGS__)
 AG_DECLARE(roll)
 
+/* input within borders of `value`: pad is how many go before and after the last dimension, then the one before it, and
+ * so on; fewer than none cut off. */
+#define AG_ARGS_constant_pad_nd(must, may) must(Tensor, input) must(Shape, pad) may(Number, value, 0)
+#define ag_constant_pad_nd(...)            AG_CALL(constant_pad_nd, __VA_ARGS__)
+AG_DECLARE(constant_pad_nd)
+
 AG_END_DECLS
 #endif

@@ -69,7 +69,7 @@ static int one(Variable *result, Variable **out) { return (out[0] = result) != N
     X(l1_loss) X(dropout) X(dropout2d) X(div_mode) X(clamp_tensor) X(squeeze_) X(float) X(double) X(long) X(int) \
     X(cumsum) X(index_add) X(roll) X(tril) X(triu) X(rsub) X(hardshrink) X(logit) \
     X(binary_cross_entropy) X(binary_cross_entropy_with_logits) X(huber_loss) X(kl_div) X(smooth_l1_loss) X(soft_margin_loss) \
-    X(baddbmm) X(addbmm) X(addmv) X(addr) X(cumprod) X(var) X(std) X(linalg_vector_norm) X(nansum) X(nanmean) X(count_nonzero) X(isclose) X(gelu) X(softshrink) X(glu) X(softmin)
+    X(new_zeros) X(new_ones) X(new_full) X(constant_pad_nd) X(baddbmm) X(addbmm) X(addmv) X(addr) X(cumprod) X(var) X(std) X(linalg_vector_norm) X(nansum) X(nanmean) X(count_nonzero) X(isclose) X(gelu) X(softshrink) X(glu) X(softmin)
 #define DECLARED_INPLACE(X) \
     X(add) X(sub) X(addcmul) X(addcdiv) X(clamp) X(threshold) X(hardtanh) X(leaky_relu) X(elu) X(celu) X(addmm) \
     X(div_mode) X(clamp_tensor) X(baddbmm) X(addbmm) X(addmv) X(addr) X(cumsum) X(cumprod) X(index_add) X(tril) X(triu) X(logit)
