@@ -103,17 +103,18 @@ static void hooks_end(hooks *h)
 static int hooks_count(const hooks *h) { return h->all.n + h->own.n; }
 static const ag__hook *hook_at(const hooks *h, int i) { return i < h->all.n ? h->all.at[i] : h->own.at[i - h->all.n]; }
 
-/* A hook in a scope of its own, out of which goes what it returns, if it is not one of those that it was given. */
-static ag_variable *call_with_one(const ag__hook *hook, ag_module *m, ag_variable *x)
+/* A hook in a scope of its own, out of which goes what it returns, if it is not one of those that it was given. The ops
+ * that it calls are its own lines', also in one of the library's Modules. y: NULL for a hook of one Variable. */
+static ag_variable *call_hook(const ag__hook *hook, ag_module *m, ag_variable *x, ag_variable *y)
 {
+    const bool has_one = hook->kind == FORWARD_PRE || hook->kind == BACKWARD_PRE;
+    Thread *t = ag__thread();
+    const void *caller = t->caller;
     AG_SCOPE;
-    ag_variable *by = ((ag_forward_pre_hook *)hook->function)(m, x, hook->user);
-    return !by || by == x ? by : ag_keep(by);
-}
-static ag_variable *call_with_two(const ag__hook *hook, ag_module *m, ag_variable *x, ag_variable *y)
-{
-    AG_SCOPE;
-    ag_variable *by = ((ag_forward_hook *)hook->function)(m, x, y, hook->user);
+    t->caller = NULL;
+    ag_variable *by = has_one ? ((ag_forward_pre_hook *)hook->function)(m, x, hook->user)
+                              : ((ag_forward_hook *)hook->function)(m, x, y, hook->user);
+    t->caller = caller;
     return !by || by == x || by == y ? by : ag_keep(by);
 }
 static ag_variable *call_forward(ag_module *m, ag_variable *x, ag_variable *target)
@@ -137,7 +138,7 @@ static bool call_pre_hooks(ag_module *m, ag_variable **x)
     bool ok = hooks_begin(&h, m, ROUND_FORWARD);
     for (int i = 0; i < hooks_count(&h) && ok; i++) {
         const ag__hook *hook = hook_at(&h, i);
-        if (hook->kind == FORWARD_PRE) ok = take(x, call_with_one(hook, m, *x));
+        if (hook->kind == FORWARD_PRE) ok = take(x, call_hook(hook, m, *x, NULL));
     }
     hooks_end(&h);
     return ok;
@@ -151,7 +152,7 @@ static ag_variable *call_forward_hooks(ag_module *m, ag_variable *x, ag_variable
     for (int i = 0; i < hooks_count(&h); i++) {
         const ag__hook *hook = hook_at(&h, i);
         if (hook->kind != FORWARD_ALWAYS && (hook->kind != FORWARD || !ok)) continue;
-        ag_variable *by = call_with_two(hook, m, x, y);
+        ag_variable *by = call_hook(hook, m, x, y);
         if (ok) ok = take(&y, by);
     }
     hooks_end(&h);
@@ -278,7 +279,7 @@ static bool call_backward_hooks(backward_call *b, ag_module *m, ag_variable **gr
     for (int i = 0; i < hooks_count(&b->hooks); i++) {
         const ag__hook *hook = hook_at(&b->hooks, i);
         if (hook->kind != BACKWARD) continue;
-        ag_variable *by = call_with_two(hook, m, *grad_input, grad_output);
+        ag_variable *by = call_hook(hook, m, *grad_input, grad_output);
         if (by && !*grad_input)
             return ag__fail(AG_EINVAL, "Backward hook for Modules where no input requires gradient should always "
                                        "return None or None for all gradients.");
@@ -297,7 +298,7 @@ static bool at_output(int n_in, ag_variable **grad_in, int n_out, ag_variable *c
     for (int i = 0; i < hooks_count(&b->hooks); i++) {
         const ag__hook *hook = hook_at(&b->hooks, i);
         if (hook->kind != BACKWARD_PRE) continue;
-        ag_variable *by = call_with_one(hook, m, g);
+        ag_variable *by = call_hook(hook, m, g, NULL);
         if (ag__thread()->failed || (by && !ag__hook_replace(&g, by))) return false;
     }
     if (grad_in[0]) grad_in[0] = g;

@@ -526,6 +526,31 @@ START_TEST(a_gradient_that_never_reached_the_input_is_no_other_walks)
 }
 END_TEST
 
+static int line; /* where the op is called */
+static Variable *root(Module *m, Variable *x, Variable *y, void *user)
+{
+    (void)m, (void)x, (void)user;
+    line = __LINE__ + 1;
+    return ag_sqrt(y);
+}
+START_TEST(an_error_in_backward_names_the_hooks_line)
+{
+    Module *m = ag_nn_relu();
+    char here[40];
+    OK(ag_module_register_forward_hook(m, root));
+    AG_DETECT_ANOMALY;
+    Variable *y = ag_mul(ag_forward(m, LEAF(AG_SHAPE(1), 0)), LEAF(AG_SHAPE(1), 0));
+    ck_assert(!ag_backward(y));
+    ck_assert_ptr_nonnull(strstr(ag_error(), "Function 'SqrtBackward0' returned nan values"));
+    snprintf(here, sizeof here, "test_module_hooks.c:%d", line);
+#ifdef AG_TEST_LINES
+    ck_assert_msg(strstr(ag_error(), here) != NULL, "%s is not in %s", here, ag_error());
+#endif
+    ag_clear_error();
+    ag_module_free(m);
+}
+END_TEST
+
 START_TEST(many_hooks_are_all_called)
 {
     Module *m = ag_nn_identity();
@@ -583,6 +608,7 @@ int main(void)
         several_threads_run_a_hooked_module_and_go_back_through_one_graph,
         a_hook_may_go_back_through_its_own_graph,
         a_gradient_that_never_reached_the_input_is_no_other_walks,
+        an_error_in_backward_names_the_hooks_line,
         many_hooks_are_all_called,
         without_memory_a_hooked_call_is_an_error_and_nothing_leaks,
     };
