@@ -424,7 +424,7 @@ START_TEST(backward_through_a_tree_of_hooked_modules_may_be_differentiated_again
 {
     Module *net = ag_nn_sequential(ag_nn_tanh(), ag_nn_sigmoid(), ag_nn_tanh());
     Tag a = { "a", 0, 0 };
-    OK(ag_nn_register_module_forward_hook(post, .user = &a));
+    ag_hook forward = ag_nn_register_module_forward_hook(post, .user = &a);
     ag_hook hook = ag_nn_register_module_full_backward_hook(back, .user = &a);
     Variable *x = LEAF(AG_SHAPE(3), -1, 0.3, 2), *g[1], *h[1], *g0[1], *h0[1];
     OK(ag_autograd_grad(AG_LIST(ag_sum(ag_forward(net, x))), AG_LIST(x), g, .create_graph = true));
@@ -434,6 +434,7 @@ START_TEST(backward_through_a_tree_of_hooked_modules_may_be_differentiated_again
     OK(ag_autograd_grad(AG_LIST(ag_sum(g0[0])), AG_LIST(x), h0));
     CLOSE(g[0], g0[0], 0);
     CLOSE(h[0], h0[0], 0);
+    ck_assert(ag_hook_remove(forward));
     ag_module_free(net);
 }
 END_TEST
