@@ -43,6 +43,7 @@ typedef struct ag_recorder {
     bool closed;    /* the session is over: nothing changes any more */
     int64_t session;
     int thread_id;
+    char thread_name[16];
     ag_event *events;
     int64_t n, max;
     int64_t open; /* the innermost event under way, -1: none */

@@ -97,6 +97,7 @@ static ag_recorder *recorder_new(Thread *t)
     r->open = -1;
     r->thread_id = (int)syscall(SYS_gettid);
     r->thread = t;
+    pthread_getname_np(pthread_self(), r->thread_name, sizeof r->thread_name);
     ag__recorder_leave(t);
     return t->recorder = r;
 }

@@ -86,17 +86,27 @@ static void put_event(trace *t, const ag_recorder *r, const ag_event *e, int64_t
     put(t, "}}");
 }
 
+/* What the viewer calls a process or a thread. */
+static void put_name(trace *t, const char *what, int thread_id, const char *name)
+{
+    char numbers[96];
+    snprintf(numbers, sizeof numbers, "{\"ph\": \"M\", \"name\": \"%s\", \"pid\": %d, \"tid\": %d, ", what,
+             (int)getpid(), thread_id);
+    put(t, numbers);
+    put(t, "\"args\": {\"name\": ");
+    put_string(t, name);
+    put(t, "}}");
+}
+
 static void put_all(trace *t, const ag_recorder *recorders, int64_t began)
 {
-    char process[64];
-    snprintf(process, sizeof process, "\"pid\": %d, \"tid\": 0, ", (int)getpid());
-    put(t, "{\"displayTimeUnit\": \"ms\", \"traceEvents\": [\n{\"ph\": \"M\", \"name\": \"process_name\", ");
-    put(t, process);
-    put(t, "\"args\": {\"name\": ");
-    put_string(t, program_invocation_short_name);
-    put(t, "}}");
-    for (const ag_recorder *r = recorders; t->ok && r; r = r->next)
+    put(t, "{\"displayTimeUnit\": \"ms\", \"traceEvents\": [\n");
+    put_name(t, "process_name", 0, program_invocation_short_name);
+    for (const ag_recorder *r = recorders; t->ok && r; r = r->next) {
+        put(t, ",\n");
+        put_name(t, "thread_name", r->thread_id, r->thread_name);
         for (int64_t i = 0; i < r->n && t->ok; i++) put_event(t, r, &r->events[i], began);
+    }
     put(t, "\n]}\n");
     flush(t);
 }

@@ -302,6 +302,7 @@ END_TEST
 enum { N_THREADS = 4, N_CALLS = 50 };
 static void *work(void *user)
 {
+    if (user) pthread_setname_np(pthread_self(), user);
     AG_SCOPE;
     AG_RECORD_FUNCTION("thread");
     Variable *x = leaf(8);
@@ -309,14 +310,13 @@ static void *work(void *user)
         AG_SCOPE;
         OK(ag_backward(ag_sum(ag_exp(x))));
     }
-    (void)user;
     return NULL;
 }
 START_TEST(each_thread_records_its_own_events)
 {
     pthread_t threads[N_THREADS];
     OK(ag_profiler_begin());
-    for (int i = 0; i < N_THREADS; i++) pthread_create(&threads[i], NULL, work, NULL);
+    for (int i = 0; i < N_THREADS; i++) pthread_create(&threads[i], NULL, work, i ? NULL : "a \"worker\"");
     work(NULL);
     for (int i = 0; i < N_THREADS; i++) pthread_join(threads[i], NULL);
     OK(ag_profiler_end());
@@ -331,6 +331,7 @@ START_TEST(each_thread_records_its_own_events)
         n++;
     }
     ck_assert_int_eq(n, N_THREADS + 1);
+    ck_assert_ptr_nonnull(strstr(text, "\"args\": {\"name\": \"a \\u0022worker\\u0022\"}"));
     free(text);
 }
 END_TEST
