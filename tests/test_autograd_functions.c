@@ -198,6 +198,32 @@ START_TEST(a_view_that_a_function_returns_is_not_changed_where_that_is_recorded)
 }
 END_TEST
 
+static bool copies_a_part(ag_context *ctx, ag_list in, Variable **out)
+{
+    out[0] = ag_narrow(ag_clone(in.at[0]), 0, 0, 2);
+    return *(bool *)ag_context_user(ctx) ? ag_add_(out[0], ag_scalar(2)) != NULL : true;
+}
+static bool pads(ag_context *ctx, Variable *const *g, Variable **grad)
+{
+    (void)ctx;
+    return (grad[0] = ag_cat(AG_LIST(g[0], ag_zeros(AG_SHAPE(1), .dtype = AG_FLOAT64))));
+}
+START_TEST(what_a_function_changes_of_its_own_is_its_own_affair)
+{
+    static const ag_function f = { .name = "Part", .forward = copies_a_part, .backward = pads };
+    Variable *x = LEAF(AG_SHAPE(3), 1, 2, 3);
+    for (int changes = 0; changes < 2; changes++) {
+        bool does = changes;
+        Variable *y = ag_function_apply(&f, AG_LIST(x), &does);
+        OK(y);
+        ck_assert_str_eq(ag_node_name(ag_grad_fn(y)), "PartBackward");
+        OK(ag_set_grad(x, AG_NONE));
+        OK(ag_backward(ag_sum(y)));
+        VALUES(ag_grad(x), 1, 1, 0);
+    }
+}
+END_TEST
+
 /* ---- what is saved ---- */
 
 static bool squares(ag_context *ctx, ag_list in, Variable **out)
@@ -336,6 +362,7 @@ int main(void)
                            what_a_function_changes_in_place_has_it_as_its_history_whether_or_not_it_had_one,
                            a_function_changes_views_in_place_and_their_base_with_them,
                            a_view_that_a_function_returns_is_not_changed_where_that_is_recorded,
+                           what_a_function_changes_of_its_own_is_its_own_affair,
                            inputs_and_outputs_that_a_function_saved_outlive_everybody_else,
                            what_backward_computes_is_differentiated_as_often_as_asked,
                            an_output_without_gradient_hands_in_zeros_or_nothing,

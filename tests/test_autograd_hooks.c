@@ -199,6 +199,37 @@ START_TEST(retained_gradients_add_up_and_hooks_registered_later_are_seen_in_them
 }
 END_TEST
 
+static bool two_of_one(ag_context *ctx, ag_list in, Variable **out)
+{
+    (void)ctx;
+    out[0] = ag_mul(in.at[0], ag_scalar(2));
+    return (out[1] = ag_mul(in.at[0], ag_scalar(3)));
+}
+static bool two_of_one_backward(ag_context *ctx, Variable *const *g, Variable **grad)
+{
+    (void)ctx;
+    return (grad[0] = ag_add(ag_mul(g[0], ag_scalar(2)), ag_mul(g[1], ag_scalar(3))));
+}
+START_TEST(a_change_of_one_output_leaves_the_hooks_and_retained_gradients_of_the_others_alone)
+{
+    static const ag_function two = {
+        .name = "Two", .forward = two_of_one, .backward = two_of_one_backward, .n_outputs = 2
+    };
+    Variable *x = LEAF(AG_SHAPE(1), 1);
+    List out = ag_function_apply_list(&two, AG_LIST(x));
+    tag first = { .mark = '0' }, second = { .mark = '1' }, changed = { .mark = '2' };
+    OK(ag_register_hook(out.at[0], on_grad, &first) && ag_register_hook(out.at[1], on_grad, &second));
+    OK(ag_retain_grad(out.at[0]) && ag_retain_grad(out.at[1]));
+    OK(ag_mul_(out.at[0], ag_scalar(2)));
+    OK(ag_register_hook(out.at[0], on_grad, &changed));
+    OK(ag_backward(ag_add(out.at[0], ag_mul(out.at[1], ag_scalar(5)))));
+    ck_assert(strlen(events) == 3 && first.seen == 2 && second.seen == 5 && changed.seen == 1);
+    VALUES(ag_grad(out.at[0]), 1);
+    VALUES(ag_grad(out.at[1]), 5);
+    VALUES(ag_grad(x), 2 * 2 + 5 * 3);
+}
+END_TEST
+
 /* ---- what a hook may do ---- */
 
 typedef struct own {
@@ -315,6 +346,7 @@ int main(void)
                            so_it_does_where_the_value_changes_through_a_view,
                            retain_grad_goes_on_to_the_newest_value,
                            retained_gradients_add_up_and_hooks_registered_later_are_seen_in_them,
+                           a_change_of_one_output_leaves_the_hooks_and_retained_gradients_of_the_others_alone,
                            a_hook_may_remove_itself_and_walk_back_from_elsewhere,
                            a_hook_that_is_registered_during_a_walk_counts_from_the_next_one,
                            an_error_in_a_hook_ends_the_walk_and_the_graph_can_be_walked_again,

@@ -136,6 +136,37 @@ START_TEST(a_changed_view_may_go_before_what_was_computed_from_it)
 }
 END_TEST
 
+static bool passes_on(ag_context *ctx, ag_list in, Variable **out)
+{
+    (void)ctx;
+    return (out[0] = ag_clone(in.at[0]));
+}
+static bool must_not_run(ag_context *ctx, Variable *const *g, Variable **grad)
+{
+    (void)ctx, (void)g, (void)grad;
+    return ag_mm(g[0], g[0]);
+}
+START_TEST(what_a_change_of_a_view_took_is_differentiated_only_where_that_is_asked_for)
+{
+    static const ag_function failing = { .name = "Failing", .forward = passes_on, .backward = must_not_run };
+    Variable *x = LEAF(AG_SHAPE(2), 1, 2), *y = LEAF(AG_SHAPE(2), 3, 4),
+             *safe = ag_function_apply(&failing, AG_LIST(y));
+    for (int read_before = 0; read_before < 2; read_before++) {
+        Variable *base = ag_clone(x), *view = ag_view(base, AG_SHAPE(-1)), *twice = ag_mul(view, ag_scalar(2)), *sum,
+                 *g[2];
+        OK(ag_add_(view, safe));
+        sum = ag_sum(read_before ? ag_add(base, twice) : base);
+        REFUSED(ag_autograd_grad(AG_LIST(sum), AG_LIST(y), g, .retain_graph = true), "mm");
+        REFUSED(ag_backward(sum, .retain_graph = true), "mm");
+        OK(ag_autograd_grad(AG_LIST(sum), AG_LIST(x), g, .retain_graph = true));
+        VALUES(g[0], 1 + 2 * read_before, 1 + 2 * read_before);
+        OK(ag_autograd_grad(AG_LIST(sum), AG_LIST(x, safe), g));
+        VALUES(g[1], 1, 1);
+        OK(ag_set_grad(x, AG_NONE));
+    }
+}
+END_TEST
+
 /* ---- requires_grad by a change in place ---- */
 
 START_TEST(a_change_by_what_requires_grad_makes_its_target_require_it)
@@ -304,6 +335,7 @@ SUPPORT_MAIN("autograd_inplace", gradients_pass_through_changes_of_views_of_view
              a_view_with_gaps_may_be_changed, views_of_one_of_several_views_are_not_changed_either,
              a_graph_that_a_change_of_a_view_has_made_is_found_in_no_grad_mode_too,
              a_changed_view_may_go_before_what_was_computed_from_it,
+             what_a_change_of_a_view_took_is_differentiated_only_where_that_is_asked_for,
              a_change_by_what_requires_grad_makes_its_target_require_it,
              what_was_changed_before_it_required_grad_is_a_leaf_like_any_other,
              leaves_assigned_to_parts_of_a_variable_get_their_gradients,
