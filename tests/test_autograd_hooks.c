@@ -296,6 +296,30 @@ START_TEST(an_error_in_a_hook_ends_the_walk_and_the_graph_can_be_walked_again)
 }
 END_TEST
 
+static Variable *looks(Module *m, Variable *grad_input, Variable *grad_output, void *user)
+{
+    (void)m, (void)grad_output;
+    note(user, grad_input);
+    return NULL;
+}
+START_TEST(a_hooked_module_and_create_graph_leave_no_cycle_behind)
+{
+    tag t = { .mark = 'm' };
+    Module *net = ag_nn_sequential(ag_nn_linear(2, 2, .dtype = AG_FLOAT64), ag_nn_tanh());
+    OK(ag_module_register_full_backward_hook(net, looks, &t));
+    Variable *x = LEAF(AG_SHAPE(1, 2), 1, 2);
+    for (int i = 0; i < 2; i++) {
+        AG_SCOPE;
+        OK(ag_backward(ag_sum(ag_forward(net, x)), .create_graph = true));
+        ck_assert(ag_requires_grad(ag_grad(x)));
+        OK(ag_zero_grad(net) && ag_set_grad(x, AG_NONE));
+        OK(ag_backward(ag_sum(ag_forward(net, x)), .create_graph = true));
+    }
+    ck_assert_str_eq(events, "mmmm");
+    ag_module_free(net);
+} /* support_end finds nothing alive */
+END_TEST
+
 /* ---- hooks on what has several outputs, or gets no gradient ---- */
 
 static bool hears_of_all(int n, Variable **g, void *user)
@@ -350,6 +374,7 @@ int main(void)
                            a_hook_may_remove_itself_and_walk_back_from_elsewhere,
                            a_hook_that_is_registered_during_a_walk_counts_from_the_next_one,
                            an_error_in_a_hook_ends_the_walk_and_the_graph_can_be_walked_again,
+                           a_hooked_module_and_create_graph_leave_no_cycle_behind,
                            a_prehook_of_a_node_with_several_outputs_hears_of_those_that_have_a_gradient,
                            a_multi_grad_hook_may_hear_of_one_variable_twice_and_of_none_without_history };
     return support_main_with("autograd_hooks", all, sizeof all / sizeof *all, begin, support_end);
