@@ -36,6 +36,18 @@ static Variable *third_of_log_softmax(Variable *x) { return ag_select(ag_log_sof
 static Variable *greater_of(Variable *x) { return ag_maximum(x, FLOATS(NAN, 1, 1)); }
 static Variable *greater_number_of(Variable *x) { return ag_fmax(x, FLOATS(0, 1, NAN)); }
 static Variable *halved(Variable *x) { return ag_div(x, ag_scalar(2), .rounding_mode = "floor"); }
+static Variable *norm(Variable *x) { return ag_linalg_vector_norm(x); }
+static Variable *norm_1(Variable *x) { return ag_linalg_vector_norm(x, 1); }
+static Variable *norm_3(Variable *x) { return ag_linalg_vector_norm(x, 3); }
+static Variable *norm_half(Variable *x) { return ag_linalg_vector_norm(x, 0.5); }
+static Variable *norm_inf(Variable *x) { return ag_linalg_vector_norm(x, INFINITY); }
+static Variable *norm_least(Variable *x) { return ag_linalg_vector_norm(x, -INFINITY); }
+static Variable *deviation(Variable *x) { return ag_std(x); }
+static Variable *variance(Variable *x) { return ag_var(x); }
+static Variable *variance_of_one(Variable *x) { return ag_var(ag_narrow(x, 0, 0, 1)); }
+static Variable *products(Variable *x) { return ag_cumprod(x, 0); }
+static Variable *nan_sum(Variable *x) { return ag_nansum(x); }
+static Variable *nan_mean(Variable *x) { return ag_nanmean(x); }
 static Variable *softplus(Variable *x) { return ag_softplus(x); }
 static Variable *threshold(Variable *x) { return ag_threshold(x, 0, 0); }
 static Variable *leaky(Variable *x) { return ag_leaky_relu(x, 0.1); }
@@ -96,6 +108,22 @@ START_TEST(gradients_at_kinks_poles_and_ends_are_pytorchs)
         { "div floor", halved, { 0, 1, -1 }, { 0, 0, 0 } },
         { "round", ag_round, { 0, 0.5, 1 }, { 0, 0, 0 } },
         { "frac", ag_frac, { 0, 0.5, 1 }, { 1, 1, 1 } },
+        { "norm at 0", norm, { 0, 0, 0 }, { 0, 0, 0 } },
+        { "norm", norm, { 3, 4, 0 }, { 0.6, 0.8, 0 } },
+        { "norm, 1", norm_1, { 0, 1, -1 }, { 0, 1, -1 } },
+        { "norm, 3", norm_3, { 0, 0, 2 }, { 0, 0, 1 } },
+        { "norm, 0.5", norm_half, { 0, 1, 1 }, { 0, 2, 2 } },
+        { "norm, inf", norm_inf, { 2, -2, 1 }, { 0.5, -0.5, 0 } },
+        { "norm, -inf", norm_least, { 2, -2, 3 }, { 0.5, -0.5, 0 } },
+        { "std of equals", deviation, { 1, 1, 1 }, { 0, 0, 0 } },
+        { "std", deviation, { 1, 2, 3 }, { -0.5, 0, 0.5 } },
+        { "var of equals", variance, { 1, 1, 1 }, { 0, 0, 0 } },
+        { "var of one", variance_of_one, { 1, 2, 3 }, { NAN, 0, 0 } },
+        { "cumprod of one 0", products, { 0, 2, 3 }, { 9, 0, 0 } },
+        { "cumprod of two 0", products, { 0, 0, 3 }, { 1, 0, 0 } },
+        { "cumprod, 0 inside", products, { 2, 0, 3 }, { 1, 8, 0 } },
+        { "nansum", nan_sum, { NAN, 1, 2 }, { 0, 1, 1 } },
+        { "nanmean", nan_mean, { NAN, 1, 2 }, { 0, 0.5, 0.5 } },
         { "mean", mean, { 0, 1, -1 }, { 1. / 3, 1. / 3, 1. / 3 } },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -161,6 +189,24 @@ END_TEST
 
 /* ---- indices, types ---- */
 
+START_TEST(nothing_at_all_may_be_joined_and_gets_a_gradient_of_nothing)
+{
+    Variable *x = ag_requires_grad_(support_random(AG_SHAPE(2, 3), -1, 1)),
+             *none = ag_zeros(AG_SHAPE(0), .dtype = AG_FLOAT64), *row = LEAF(AG_SHAPE(1, 3), 7, 8, 9);
+    OK(ag_requires_grad_(none));
+    Variable *y = ag_cat(AG_LIST(none, x, row, x)); /* as in PyTorch, nothing of one dimension goes with anything */
+    SHAPE(y, 5, 3);
+    OK(ag_backward(ag_sum(ag_mul(y, y))));
+    CLOSE(ag_grad(x), ag_mul(ag_detach(x), ag_scalar(4)), 1e-15);
+    VALUES(ag_grad(row), 14, 16, 18);
+    SHAPE(ag_grad(none), 0);
+    Variable *stacked = ag_stack(AG_LIST(row, row), -1);
+    OK(ag_set_grad(row, AG_NONE));
+    OK(ag_backward(ag_sum(ag_select(stacked, -1, 1))));
+    VALUES(ag_grad(row), 1, 1, 1);
+}
+END_TEST
+
 START_TEST(an_index_that_comes_several_times_gathers_its_gradients)
 {
     Variable *x = LEAF(AG_SHAPE(4), 1, 2, 3, 4), *index = ag_tensor(((int64_t[]){ 1, 1, 3, 2, 1, 2 }), AG_SHAPE(6));
@@ -215,6 +261,7 @@ END_TEST
 SUPPORT_MAIN("autograd_values", gradients_at_kinks_poles_and_ends_are_pytorchs,
              a_gradient_that_is_expanded_goes_through_selection_slices_and_diagonals,
              what_is_expanded_or_overlaps_is_differentiated_right,
+             nothing_at_all_may_be_joined_and_gets_a_gradient_of_nothing,
              an_index_that_comes_several_times_gathers_its_gradients,
              gradients_have_their_inputs_types_whatever_lies_between,
              where_takes_each_gradient_from_where_its_value_came)
