@@ -12,6 +12,8 @@
  */
 #include "ops/pointwise_rows.h"
 
+#include <argent/copy.h>
+#include <argent/factory.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -282,27 +284,66 @@ static bool choose(const graph *g, uint16_t *at)
     return true;
 }
 
+/* An op of plain numbers, in double: as a Variable without dimensions a number would be of the default type. */
+static double call_of_numbers(const node *n, const value *p)
+{
+    const ag_pointwise *row = n->op->row;
+    const bool mask = p[0].n != 0;
+    double out = 0;
+    bool is_so = false;
+    const void *in[AG_N_OPERANDS];
+    for (int k = 0; k < AG_N_OPERANDS; k++) in[k] = &p[0].n;
+    for (int i = row->has_mask; i < row->n_in; i++) in[i - row->has_mask] = &p[i].n;
+    in[IN_M] = &mask;
+    const char *options = (const char *)n->op->defaults + (size_t)row->n_in * sizeof(ag_variable *);
+    ag__evaluate_arrays(row->value, AG_FLOAT64, row->is_test, 1, row->is_test ? (char *)&is_so : (char *)&out, in,
+                        (const double *)(const void *)options);
+    return row->is_test ? is_so : out;
+}
+
+static ag_variable *number_like_g(const graph *g, double n)
+{
+    return ag_full(AG_SCALAR_SHAPE, n, .dtype = ag_dtype_of(g->operand[IN_G]));
+}
+
 static bool compute_call(const graph *g, const node *n, value *result)
 {
     enum { MAX_BYTES = 3 * sizeof(ag_variable *) + AG_ROW_MAX_OPTIONS * sizeof(double) };
     _Alignas(8) char args[MAX_BYTES];
     ag_variable **in = (ag_variable **)(void *)args;
     value p[3] = { { NULL, 0 } };
-    bool numbers = n->sign != 0;
+    bool numbers = true;
     for (int i = 0; i < n->op->row->n_in; i++) {
         if (!compute(g, n->child[i], &p[i])) return false;
         numbers = numbers && !p[i].v;
     }
     if (numbers) {
-        result->n = n->op->row->n_in == 1 ? -p[0].n : of_numbers(n->sign, p[0].n, p[1].n);
+        if (!n->sign)
+            result->n = call_of_numbers(n, p);
+        else
+            result->n = n->op->row->n_in == 1 ? -p[0].n : of_numbers(n->sign, p[0].n, p[1].n);
         return true;
     }
     memcpy(args, n->op->defaults, n->op->args_size);
+    const bool alone = n->op->row->has_mask && !p[1].v && !p[2].v; /* no other gives the result its type */
     for (int i = 0; i < n->op->row->n_in; i++) {
-        in[i] = p[i].v ? p[i].v : ag_scalar_double(p[i].n);
+        in[i] = p[i].v ? p[i].v : alone ? number_like_g(g, p[i].n) : ag_scalar_double(p[i].n);
         if (!in[i]) return false;
     }
     return ag__pointwise_apply(n->op, args, false, &result->v, __builtin_return_address(0));
+}
+
+/* In the gradient's type, as the loops have it; a plain number is one. */
+static bool operand(const graph *g, int index, value *result)
+{
+    ag_variable *x = g->operand[index];
+    const ag_dtype dtype = ag_dtype_of(g->operand[IN_G]);
+    if (index < IN_M && x->tensor.wrapped) {
+        result->n = ag__load(x->tensor.data, (ag_dtype)x->tensor.dtype);
+        return true;
+    }
+    result->v = index == IN_M || ag_dtype_of(x) == dtype ? x : ag_to(x, .dtype = dtype);
+    return result->v != NULL;
 }
 
 static bool compute(const graph *g, uint16_t at, value *result)
@@ -313,7 +354,7 @@ static bool compute(const graph *g, uint16_t at, value *result)
     if (at == BROKEN) return ag__fail(AG_ENOTSUP, "\"%s\" cannot be read as a graph", ag__formula_text(g->expression));
     if (n->kind == NUMBER) result->n = n->number;
     if (n->kind == OPTION) result->n = g->options[n->index];
-    if (n->kind == OPERAND) result->v = g->operand[n->index];
+    if (n->kind == OPERAND) return operand(g, n->index, result);
     return n->kind != CALL || compute_call(g, n, result);
 }
 

@@ -273,6 +273,20 @@ static int differentiable(Variable *const *out, int n, Variable **wanting)
     return m;
 }
 
+static void check_gradient(const op_case *c, const op_gradient *expected, Variable *leaf, Variable *x, const char *what)
+{
+    if (!x) {
+        CHECK(c, expected->none, "%s is missing", what);
+        return;
+    }
+    CHECK(c, ag_dtype_of(x) == AG_FLOAT64 && ag_numel(x) == ag_numel(leaf), "%s is not like its Variable", what);
+    if (!expected->none) check_elements(c, x, expected->n, expected->element, what);
+    for (int64_t k = 0; k < ag_numel(x) && expected->none; k++)
+        CHECK(c, support_at(x, k) == 0, "%s should be nothing or zeros", what);
+}
+
+/* Of incoming gradients that lie side by side and with gaps, as numbers and as a graph: each may go a way of its own.
+ */
 static void check_gradients(const op_case *c)
 {
     if (!c->n_gradients) return;
@@ -284,23 +298,22 @@ static void check_gradients(const op_case *c)
         if (ag_requires_grad(call.leaf[i])) leaves[n++] = call.leaf[i];
     int m = differentiable(out, op_call_by_name(&call, "", out), wanting);
     CHECK(c, m > 0 && !ag_error(), "no result wants a gradient");
-    for (int k = 0; k < m; k++) weights[k] = op_call_weights(wanting[k], k);
     CHECK(c, n == c->n_gradients, "%d Variables want gradients, not %d", n, c->n_gradients);
-    bool ok = ag_autograd_grad(ag_list_from(m, wanting), ag_list_from(n, leaves), gradient,
-                               .grad_outputs = ag_list_from(m, weights), .allow_unused = true);
-    CHECK(c, ok && !ag_error(), "no gradients");
-    for (int i = 0; i < n; i++) {
-        char what[24];
-        snprintf(what, sizeof what, "gradient %d", i);
-        if (!gradient[i]) {
-            CHECK(c, c->gradient[i].none, "%s is missing", what);
-            continue;
+    for (int way = 0; way < 4; way++) {
+        for (int k = 0; k < m; k++) {
+            weights[k] = op_call_weights(wanting[k], k);
+            if (way & 1) weights[k] = ag_select(ag_stack(AG_LIST(weights[k], weights[k]), -1), -1, 0);
         }
-        CHECK(c, ag_dtype_of(gradient[i]) == AG_FLOAT64 && ag_numel(gradient[i]) == ag_numel(leaves[i]),
-              "%s is not like its Variable", what);
-        if (!c->gradient[i].none) check_elements(c, gradient[i], c->gradient[i].n, c->gradient[i].element, what);
-        for (int64_t k = 0; k < ag_numel(gradient[i]) && c->gradient[i].none; k++)
-            CHECK(c, support_at(gradient[i], k) == 0, "%s should be nothing or zeros", what);
+        bool ok = ag_autograd_grad(ag_list_from(m, wanting), ag_list_from(n, leaves), gradient,
+                                   .grad_outputs = ag_list_from(m, weights), .retain_graph = true,
+                                   .create_graph = way >= 2, .allow_unused = true);
+        CHECK(c, ok && !ag_error(), "no gradients");
+        for (int i = 0; i < n; i++) {
+            char what[64];
+            snprintf(what, sizeof what, "gradient %d%s%s", i, way & 1 ? " of one with gaps" : "",
+                     way & 2 ? ", as a graph" : "");
+            check_gradient(c, &c->gradient[i], leaves[i], gradient[i], what);
+        }
     }
 }
 

@@ -39,7 +39,7 @@ def all_runs(root, build, suites, cases):
         runs = [Run(f"test_registry AG_TEST_OP={op}", [build / "tests/test_registry"], {"AG_TEST_OP": op}) for op in ops]
     runs += [Run(s, [build / "tests" / s]) for s in suites if s != "test_registry"]
     for folder in cases:
-        for file in sorted(folder.glob("*.json")):
+        for file in sorted(folder.glob("*.safetensors")):
             runs.append(Run(f"ag-conformance {folder.name} {file.stem}",
                             [build / "tools/ag-conformance", folder, "--op", file.stem]))
         for file in sorted(folder.glob("*.jsonl")):
