@@ -258,17 +258,8 @@ def mutants(root):
     return found, edits
 
 
-def mutate(text, edits):
-    """The file with the calls in it; on their lines, so that what the compiler says fits the source."""
-    pieces = []  # (place, rank, text): at one place closing brackets come first, inner ones before outer ones
-    for k, (e, m) in enumerate(edits):
-        if not e.alone:
-            continue
-        width = e.end - e.start
-        pieces.append((e.start, 1, -width, -k, e.before.format(n=m.number)))
-        pieces.append((e.end, 0, width, k, e.after))
-    out, at = '#include "mutants.h"\n#line 1\n', 0
-    for place, _, _, _, piece in sorted(pieces, key=lambda p: p[:4]):
-        out += text[at:place] + piece
-        at = place
-    return out + text[at:]
+def insertions(edits):
+    """The calls round each expression: (start, end, what comes before, what comes after)."""
+    for e, m in edits:
+        if e.alone:
+            yield e.start, e.end, e.before.format(n=m.number), e.after

@@ -94,3 +94,16 @@ def trimmed(text, start, end):
 
 def line_of(text, at):
     return text.count("\n", 0, at) + 1
+
+
+def insert(text, insertions):
+    """The text with (start, end, before, after) put round its spans, which may lie in one another; all on their lines."""
+    pieces = []  # (place, order, piece): at one place what ends comes first, inner spans before outer ones
+    for k, (start, end, before, after) in enumerate(insertions):
+        pieces.append((start, (1, start - end, -k), before))
+        pieces.append((end, (0, end - start, k), after))
+    out, at = "", 0
+    for place, _, piece in sorted(pieces):
+        out += text[at:place] + piece
+        at = place
+    return out + text[at:]

@@ -46,6 +46,12 @@ static __attribute__((constructor)) void begin(void)
 }
 static void see(int n, bool differs) { seen[n] |= differs ? 3 : 1; }
 
+bool ag__mutant_is(int n)
+{
+    see(n, true);
+    return chosen == n;
+}
+
 static bool is_number(const ag_variable *x)
 {
     return x && x != AG_NONE && x->tensor.numel && ag__is_floating((ag_dtype)x->tensor.dtype);

@@ -6,6 +6,7 @@
 #ifndef AG_MUTANTS_H
 #define AG_MUTANTS_H
 #include "autograd/op.h"
+#include "mutants_kernel.h"
 
 /* n: -x; n + 1: 2 x */
 ag_variable *ag__mutant_scale(int n, ag_variable *x);

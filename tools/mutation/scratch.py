@@ -3,8 +3,8 @@ import re
 import shutil
 import subprocess
 
-from . import functions, rows
-from .mutant import number
+from . import functions, kernels, rows
+from .mutant import insert, number
 
 HERE = "tools/mutation"
 # The places where the engine asks which derivative it is, and what an op keeps. Each must be there once.
@@ -24,9 +24,15 @@ class Failed(Exception):
 
 
 def all_mutants(root):
-    """The mutants of the tree, numbered, and the edits of its C files."""
-    of_functions, edits = functions.mutants(root)
-    return number(rows.mutants(root) + of_functions), edits
+    """The mutants of the tree, numbered, and what to insert into its files: path: [(start, end, before, after)]."""
+    of_functions, in_functions = functions.mutants(root)
+    of_kernels, in_kernels = kernels.mutants(root)
+    mutants = number(rows.mutants(root) + of_functions + of_kernels)
+    found = {}
+    for module, edits in ((functions, in_functions), (kernels, in_kernels)):
+        for name, of_file in edits.items():
+            found.setdefault(name, []).extend(module.insertions(of_file))
+    return mutants, found
 
 
 def tables(mutants):
@@ -37,20 +43,24 @@ def tables(mutants):
     return "\n".join(lines + ["#endif", ""])
 
 
-def changed_files(root, mutants, edits):
+def with_header(name, text):
+    """Kernels see nothing of the library but their own headers."""
+    header = "mutants_kernel.h" if name.startswith("ops/cpu/") else "mutants.h"
+    return text if text.startswith("#include") else f'#include "{header}"\n#line 1\n{text}'
+
+
+def changed_files(root, mutants, insertions):
     """What differs from the tree: path: text."""
-    files = {name: functions.mutate((root / name).read_text(), of_file) for name, of_file in edits.items()}
+    files = {name: with_header(name, insert((root / name).read_text(), of_file)) for name, of_file in insertions.items()}
     files[rows.FILE] = rows.mutate((root / rows.FILE).read_text(), [m for m in mutants if m.expression])
     for name, before, after in HOOKS:
         text = files.get(name) or (root / name).read_text()
         if text.count(before) != 1:
             raise Failed(f"tools/mutation/scratch.py does not find its place in {name}: {before}")
         text = text.replace(before, after)
-        if name.endswith(".c") and not text.startswith('#include "mutants.h"'):
-            text = '#include "mutants.h"\n#line 1\n' + text
-        files[name] = text
+        files[name] = with_header(name, text) if name.endswith(".c") else text
     files["mutants_table.h"] = tables(mutants)
-    for name in ("mutants.h", "mutants.c"):
+    for name in ("mutants.h", "mutants_kernel.h", "mutants.c"):
         files[name] = (root / HERE / name).read_text()
     return files
 
@@ -63,10 +73,10 @@ def write_if_other(path, data):
     path.write_bytes(data)
 
 
-def copy_tree(root, to, mutants, edits):
+def copy_tree(root, to, mutants, insertions):
     listed = subprocess.run(["git", "-C", str(root), "ls-files", "-co", "--exclude-standard"], capture_output=True,
                             text=True, check=True).stdout.split("\n")
-    changed = changed_files(root, mutants, edits)
+    changed = changed_files(root, mutants, insertions)
     wanted = {name for name in listed if name and (root / name).is_file()} | set(changed)
     for old in [p for p in to.rglob("*") if p.is_file()] if to.is_dir() else []:
         if str(old.relative_to(to)) not in wanted:
@@ -87,9 +97,9 @@ def run_quietly(command):
 def build(root, work, jobs, set_aside):
     """Builds the scratch copy; the folder of its build, and the suites that are there. The compiler reads every mutant:
     one that is no C would stop here."""
-    mutants, edits = all_mutants(root)
+    mutants, insertions = all_mutants(root)
     source, out = work / "source", work / "build"
-    copy_tree(root, source, mutants, edits)
+    copy_tree(root, source, mutants, insertions)
     if not (out / "build.ninja").is_file():
         run_quietly(["meson", "setup", str(out), str(source), "--buildtype=release", "-Dtests=enabled",
                      "-Dexamples=false", "-Dbenchmarks=false"])
