@@ -205,6 +205,7 @@ static ag_variable *number(uint64_t bits, ag_dtype dtype, const void *caller)
     if (!x) return NULL;
     memcpy(x->tensor.data, &bits, bytes);
     x->tensor.wrapped = true;
+    x->inference = false; /* it is kept for later, and cannot change */
     x->made_by = "scalar";
     x->caller = caller;
     ag_variable *old = t->scalars[place];

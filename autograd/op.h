@@ -183,7 +183,7 @@ bool ag__check_input(const ag_op *op, const char *argument, const ag_variable *x
 /* Whether x's gradient is wanted in the current mode. */
 static inline bool ag__wants(const Thread *t, const ag_variable *x)
 {
-    return x && !t->grad_off && ag__requires_grad(x);
+    return x && !t->grad_off && !t->inference && ag__requires_grad(x);
 }
 /* A node for out[0..n_out) = op(in[0..n_in)), keeping `keeps` (a bit mask as in ag_op's). args may be NULL. */
 bool ag__record(Thread *t, const ag_op *op, int n_in, ag_variable *const *in, int n_out, ag_variable *const *out,

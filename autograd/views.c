@@ -122,7 +122,7 @@ bool ag__check_inplace(Thread *t, const ag_op *op, ag_variable *x, bool wants_gr
         return ag__fail(AG_EGRAPH, "Inplace update to inference tensor outside InferenceMode is not allowed.You can "
                                    "make a clone to get a normal tensor before doing inplace update.See "
                                    "https://github.com/pytorch/rfcs/pull/17 for more details.");
-    bool recorded = !t->grad_off && (wants_grad || ag__requires_grad(x));
+    bool recorded = !t->grad_off && !t->inference && (wants_grad || ag__requires_grad(x));
     if (recorded && x->made_in != AG_MADE_PLAINLY) return fail_forbidden_view(x, "is being");
     if (recorded && !ag__view_refresh(t, x)) return false;
     if (recorded && x->base && !x->base->grad_fn && ag__requires_grad(x))

@@ -47,7 +47,8 @@ START_TEST(inference_mode_nests_and_can_be_left_inside)
     AG_INFERENCE_MODE;
     {
         AG_ENABLE_GRAD;
-        ck_assert(!ag_requires_grad(ag_mul(x, x)));
+        ck_assert(ag_is_grad_enabled()); /* all the same nothing is recorded */
+        ck_assert(!ag_requires_grad(ag_mul(x, ag_scalar(3))));
     }
     {
         AG_INFERENCE_MODE_(false);
@@ -59,6 +60,18 @@ START_TEST(inference_mode_nests_and_can_be_left_inside)
     ck_assert(ag_is_inference(ag_mul(x, x)));
     Variable *leaf = ag_ones(AG_SHAPE(2), .requires_grad = true), *view = ag_view(leaf, AG_SHAPE(1, 2));
     ck_assert(ag_requires_grad(leaf) && !ag_requires_grad(view) && ag_is_leaf(view) && ag_is_inference(view));
+}
+END_TEST
+
+START_TEST(numbers_made_in_inference_mode_are_as_good_outside)
+{
+    Variable *x = LEAF(AG_SHAPE(1), 2);
+    {
+        AG_INFERENCE_MODE;
+        OK(ag_mul(x, ag_scalar(7)));
+    }
+    OK(ag_backward(ag_mul(x, ag_scalar(7))));
+    VALUES(ag_grad(x), 7);
 }
 END_TEST
 
@@ -267,6 +280,7 @@ END_TEST
 
 SUPPORT_MAIN("modes", what_is_made_in_inference_mode_has_no_version_and_cannot_be_saved,
              a_view_made_in_inference_mode_cannot_be_changed_outside, inference_mode_nests_and_can_be_left_inside,
+             numbers_made_in_inference_mode_are_as_good_outside,
              anomaly_mode_names_the_forward_op_its_line_and_the_first_nan,
              anomaly_mode_names_the_users_line_behind_what_the_library_calls_itself,
              anomaly_mode_explains_any_error_in_a_backward, what_is_saved_goes_through_the_hooks_and_back,
