@@ -8,6 +8,13 @@ static const char made_inside[] =
     "A view was created in inference mode and is being modified inplace in normal mode. Given "
     "that this use case is ambiguous and error-prone, it is forbidden.";
 
+static Variable *one, *two; /* made outside the mode */
+static void begin(void)
+{
+    support_begin();
+    one = ag_ones(AG_SCALAR_SHAPE, .dtype = AG_FLOAT64);
+    two = ag_full(AG_SCALAR_SHAPE, 2, .dtype = AG_FLOAT64);
+}
 static Variable *ones(bool requires_grad)
 {
     return ag_ones(AG_SHAPE(1, 2, 3), .dtype = AG_FLOAT64, .requires_grad = requires_grad);
@@ -60,9 +67,9 @@ START_TEST(inference_tensors_inside_the_mode_go_through_ops_of_every_kind)
         is(c, requires_grad ? "igl" : "il");
         is(ag_mul(c, c), "il");
         is(flat(c), "il");
-        OK(ag_add_(c, ag_scalar(2))); /* a leaf that requires grad, too: nothing is recorded */
+        OK(ag_add_(c, two)); /* a leaf that requires grad, too: nothing is recorded */
         is(c, requires_grad ? "igl" : "il");
-        OK(ag_mul_(flat(c), ag_scalar(2)));
+        OK(ag_mul_(flat(c), two));
         VALUES(c, 6, 6, 6, 6, 6, 6);
     }
 }
@@ -71,16 +78,16 @@ END_TEST
 START_TEST(inference_tensors_outside_the_mode_are_read_and_viewed_but_not_changed)
 {
     Variable *c = inference_ones(false);
-    is(ag_add(c, ag_scalar(1)), "l");
+    is(ag_add(c, one), "l");
     is(ag_mul(c, c), "l"); /* nobody wants a gradient: nothing is saved */
     is(flat(c), "il");
-    REFUSED(ag_mul_(c, ag_scalar(2)), updated);
-    REFUSED(ag_mul_(flat(c), ag_scalar(2)), updated);
+    REFUSED(ag_mul_(c, two), updated);
+    REFUSED(ag_mul_(flat(c), two), updated);
     VALUES(c, 1, 1, 1, 1, 1, 1);
-    OK(ag_mul_(ag_clone(c), ag_scalar(2)));
+    OK(ag_mul_(ag_clone(c), two));
     Variable *wants = inference_ones(true);
-    is(ag_add(wants, ag_scalar(1)), "g"); /* saves nothing */
-    is(ag_mul(wants, ag_scalar(2)), "g");
+    is(ag_add(wants, one), "g"); /* saves nothing */
+    is(ag_mul(wants, two), "g");
     REFUSED(ag_mul(wants, wants), saved);
     is(flat(wants), "il");
 }
@@ -92,16 +99,16 @@ START_TEST(normal_tensors_are_changed_inside_the_mode_with_their_version_and_wit
     Node *before = ag_grad_fn(inner);
     {
         AG_INFERENCE_MODE;
-        OK(ag_add_(leaf, ag_scalar(1)));
-        OK(ag_add_(inner, ag_scalar(1)));
-        OK(ag_add_(plain, ag_scalar(1)));
+        OK(ag_add_(leaf, one));
+        OK(ag_add_(inner, one));
+        OK(ag_add_(plain, one));
     }
     is(leaf, "gl");
     is(inner, "g");
     is(plain, "l");
     ck_assert_ptr_eq(ag_grad_fn(inner), before);
     ck_assert(ag_version(leaf) == 1 && ag_version(inner) == 1 && ag_version(plain) == 1);
-    OK(ag_mul_(inner, ag_scalar(2))); /* outside again, as ever */
+    OK(ag_mul_(inner, two)); /* outside again, as ever */
     ck_assert_str_eq(ag_node_name(ag_grad_fn(inner)), "MulBackward0");
 }
 END_TEST
@@ -115,17 +122,17 @@ START_TEST(views_of_normal_tensors_made_inside_are_normal_and_not_changed_outsid
         views[1] = flat(inner);
         views[2] = flat(plain);
         of_view = ag_view(views[1], AG_SHAPE(6));
-        OK(ag_add_(views[2], ag_scalar(1)));
+        OK(ag_add_(views[2], one));
         ck_assert_int_eq(ag_version(plain), 1);
     }
     is(views[0], "gl");
     is(views[1], "gl"); /* it leads nowhere */
     is(views[2], "l");
-    is(ag_add(views[1], ag_scalar(1)), "g");
-    REFUSED(ag_mul_(views[0], ag_scalar(2)), made_inside);
-    REFUSED(ag_mul_(views[1], ag_scalar(2)), made_inside);
-    REFUSED(ag_mul_(of_view, ag_scalar(2)), made_inside);
-    OK(ag_mul_(views[2], ag_scalar(2))); /* nothing would be recorded */
+    is(ag_add(views[1], one), "g");
+    REFUSED(ag_mul_(views[0], two), made_inside);
+    REFUSED(ag_mul_(views[1], two), made_inside);
+    REFUSED(ag_mul_(of_view, two), made_inside);
+    OK(ag_mul_(views[2], two)); /* nothing would be recorded */
     VALUES(plain, 4, 4, 4, 4, 4, 4);
 }
 END_TEST
@@ -153,7 +160,7 @@ START_TEST(a_change_inside_the_mode_spoils_what_a_graph_had_saved)
     Variable *s = ones(true), *a = ag_clone(s), *out = ag_mul(a, a);
     {
         AG_INFERENCE_MODE;
-        OK(ag_add_(a, ag_scalar(2)));
+        OK(ag_add_(a, two));
     }
     REFUSED(ag_backward(ag_sum(out)), "which is output 0 of Clone, is at version 1; expected version 0 instead.");
 }
@@ -164,7 +171,7 @@ START_TEST(a_view_whose_base_was_changed_is_rebased_inside_the_mode_too)
     for (int direct = 0; direct < 2; direct++) {
         Variable *s = ones(true), *base = ag_clone(s), *view = flat(base);
         if (!direct) view = ag_view(view, AG_SHAPE(2, 3));
-        OK(ag_mul_(base, ag_scalar(2)));
+        OK(ag_mul_(base, two));
         {
             AG_INFERENCE_MODE;
             is(view, "g");
@@ -190,12 +197,16 @@ START_TEST(an_inference_tensor_is_no_root_and_its_flag_is_not_set_outside)
 }
 END_TEST
 
-SUPPORT_MAIN("autograd_inference", inference_mode_is_left_as_it_was_entered,
-             inference_tensors_inside_the_mode_go_through_ops_of_every_kind,
-             inference_tensors_outside_the_mode_are_read_and_viewed_but_not_changed,
-             normal_tensors_are_changed_inside_the_mode_with_their_version_and_without_history,
-             views_of_normal_tensors_made_inside_are_normal_and_not_changed_outside,
-             normal_and_inference_tensors_meet_where_nothing_of_the_latter_is_saved,
-             a_change_inside_the_mode_spoils_what_a_graph_had_saved,
-             a_view_whose_base_was_changed_is_rebased_inside_the_mode_too,
-             an_inference_tensor_is_no_root_and_its_flag_is_not_set_outside)
+int main(void)
+{
+    const TTest *all[] = { inference_mode_is_left_as_it_was_entered,
+                           inference_tensors_inside_the_mode_go_through_ops_of_every_kind,
+                           inference_tensors_outside_the_mode_are_read_and_viewed_but_not_changed,
+                           normal_tensors_are_changed_inside_the_mode_with_their_version_and_without_history,
+                           views_of_normal_tensors_made_inside_are_normal_and_not_changed_outside,
+                           normal_and_inference_tensors_meet_where_nothing_of_the_latter_is_saved,
+                           a_change_inside_the_mode_spoils_what_a_graph_had_saved,
+                           a_view_whose_base_was_changed_is_rebased_inside_the_mode_too,
+                           an_inference_tensor_is_no_root_and_its_flag_is_not_set_outside };
+    return support_main_with("autograd_inference", all, sizeof all / sizeof *all, begin, support_end);
+}
