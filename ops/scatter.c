@@ -54,9 +54,10 @@ static bool check_scatter(ag_run *r, int64_t dim, const ag_variable *by, const a
         return ag__fail_call(r->op, r->args, "Index tensor must have the same number of dimensions as self tensor");
     if (src && n != (src->ndim ? src->ndim : 1))
         return ag__fail_call(r->op, r->args, "Index tensor must have the same number of dimensions as src tensor");
-    for (int d = 0; d < index->ndim; d++) {
-        if (d != at && index->size[d] > (x->ndim ? x->size[d] : 1)) fits = false;
-        if (src && index->size[d] > (src->ndim ? src->size[d] : 1)) fits = false;
+    for (int d = 0; d < n; d++) {
+        int64_t size = index->ndim ? index->size[d] : 1;
+        if (d != at && size > (x->ndim ? x->size[d] : 1)) fits = false;
+        if (src && size > (src->ndim ? src->size[d] : 1)) fits = false;
     }
     if (fits) return true;
     return ag__fail_call(r->op, r->args, "Expected index %s to be no larger than self %s apart from dimension %d%s%s",
