@@ -111,19 +111,20 @@ def trace(runs, jobs):
 
 
 def fate_of(mutant, runs, seen):
-    """Whether a run that reaches it notices, quick ones first. A swap is noticed only where the two were alike: that more
-    is kept for its sake is no mutant."""
+    """Whether a run that reaches it notices, quick ones first. A Variable in another's place is noticed only where the two
+    were alike: that more is kept for its sake is no mutant."""
+    may_differ = mutant.kind == "saved" and not mutant.expression
     n = mutant.number
     reaching = sorted((r for r in runs if n in r.reached), key=lambda r: r.seconds)
     if not reaching:
         return Fate(mutant, "unreached")
     differed = False
     for run in reaching:
-        if mutant.kind != "saved" and n not in run.differing:
+        if not may_differ and n not in run.differing:
             continue
         seen.clear()
         passed, _ = start(run, seen, n, 20 + 10 * run.seconds)
-        differs = bool(seen.read()[n] & DIFFERS)
+        differs = not may_differ or bool(seen.read()[n] & DIFFERS)
         differed = differed or differs
         if differs and not passed:
             return Fate(mutant, "killed", run.name)
