@@ -70,7 +70,7 @@ AG_DECLARE_AS(node_register_hook, ag_hook)
  * a walk, when all that will come have come; with .any once the first has. The gradients cannot be replaced. */
 typedef bool ag_multi_grad_hook(int n, ag_variable *const *grads, void *user);
 #define AG_TYPE_MultiGradHook ag_multi_grad_hook *
-#define AG_ARGS_register_multi_grad_hook(must, may)                                                          \
+#define AG_ARGS_register_multi_grad_hook(must, may)                                                       \
     must(Tensors, tensors) must(MultiGradHook, hook) may(User, user, NULL) may(FreeUser, free_user, NULL) \
         may(Bool, any, false)
 #define ag_register_multi_grad_hook(...) AG_CALL(register_multi_grad_hook, __VA_ARGS__)

@@ -19,21 +19,21 @@ enum {
 enum { AG_ROW_MAX_OPTIONS = 3 };
 
 /* The arguments of the rows that have no public form. */
-#define AG_ARGS_pow_number(must, may)    must(Tensor, input) must(Float, exponent)
-#define AG_ARGS_pow_base(must, may)      must(Tensor, input) must(Float, base)
-#define AG_ARGS_lerp_number(must, may)   must(Tensor, input) must(Tensor, end) must(Float, weight)
-#define AG_ARGS_clamp_between(must, may) must(Tensor, input) must(Tensor, min) must(Tensor, max)
-#define AG_ARGS_clamp_above(must, may)   must(Tensor, input) must(Tensor, min)
-#define AG_ARGS_clamp_below(must, may)   must(Tensor, input) must(Tensor, max)
-#define AG_ARGS_gelu_exact(must, may)    must(Tensor, input)
-#define AG_ARGS_gelu_tanh(must, may)     must(Tensor, input)
-#define AG_ARGS_soft_shrink(must, may)   must(Tensor, input) must(Float, lambd)
-#define AG_ARGS_prelu_kernel(must, may)  must(Tensor, input) must(Tensor, weight)
-#define AG_ARGS_smooth_l1(must, may)     must(Tensor, input) must(Tensor, target) must(Float, beta)
-#define AG_ARGS_huber(must, may)         must(Tensor, input) must(Tensor, target) must(Float, delta)
+#define AG_ARGS_pow_number(must, may)           must(Tensor, input) must(Float, exponent)
+#define AG_ARGS_pow_base(must, may)             must(Tensor, input) must(Float, base)
+#define AG_ARGS_lerp_number(must, may)          must(Tensor, input) must(Tensor, end) must(Float, weight)
+#define AG_ARGS_clamp_between(must, may)        must(Tensor, input) must(Tensor, min) must(Tensor, max)
+#define AG_ARGS_clamp_above(must, may)          must(Tensor, input) must(Tensor, min)
+#define AG_ARGS_clamp_below(must, may)          must(Tensor, input) must(Tensor, max)
+#define AG_ARGS_gelu_exact(must, may)           must(Tensor, input)
+#define AG_ARGS_gelu_tanh(must, may)            must(Tensor, input)
+#define AG_ARGS_soft_shrink(must, may)          must(Tensor, input) must(Float, lambd)
+#define AG_ARGS_prelu_kernel(must, may)         must(Tensor, input) must(Tensor, weight)
+#define AG_ARGS_smooth_l1(must, may)            must(Tensor, input) must(Tensor, target) must(Float, beta)
+#define AG_ARGS_huber(must, may)                must(Tensor, input) must(Tensor, target) must(Float, delta)
 #define AG_ARGS_cross_entropy_of_two(must, may) must(Tensor, input) must(Tensor, target)
-#define AG_ARGS_cross_entropy_slope(must, may) must(Tensor, grad) must(Tensor, input) must(Tensor, target)
-#define AG_ARGS_round_scaled(must, may)  must(Tensor, input) must(Float, decimals) must(Float, ten)
+#define AG_ARGS_cross_entropy_slope(must, may)  must(Tensor, grad) must(Tensor, input) must(Tensor, target)
+#define AG_ARGS_round_scaled(must, may)         must(Tensor, input) must(Float, decimals) must(Float, ten)
 
 /* out[i] = expression(in[IN_A][i], ..., options): arrays of one type, of bool where m stands; of bool, too, what a
  * comparison gives. For what the expression does not read any array of that length will do. out may be one of the
