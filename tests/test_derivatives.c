@@ -25,6 +25,17 @@ START_TEST(logit_that_is_clamped_is_differentiable_twice_at_the_ends)
 }
 END_TEST
 
+START_TEST(binary_cross_entropy_is_differentiable_twice_at_the_ends)
+{
+    Variable *x = LEAF(AG_SHAPE(2), 0, 1), *target = ag_detach(x), *d, *dd;
+    Variable *loss = ag_binary_cross_entropy(x, target, .reduction = "sum");
+    OK(ag_autograd_grad(AG_LIST(loss), AG_LIST(x), &d, .create_graph = true));
+    VALUES(d, 0, 0);
+    OK(ag_autograd_grad(AG_LIST(ag_sum(d)), AG_LIST(x), &dd));
+    VALUES(dd, 0, 0);
+}
+END_TEST
+
 /* ---- what is kept ---- */
 
 START_TEST(results_of_clamp_and_of_powers_of_a_variable_may_change_before_backward)
@@ -74,6 +85,7 @@ END_TEST
 
 SUPPORT_MAIN("derivatives", zero_to_the_power_of_a_variable_has_pytorchs_gradient,
              logit_that_is_clamped_is_differentiable_twice_at_the_ends,
+             binary_cross_entropy_is_differentiable_twice_at_the_ends,
              results_of_clamp_and_of_powers_of_a_variable_may_change_before_backward,
              the_gradient_of_a_transposed_matrix_lies_transposed_and_no_other,
              what_scatter_does_not_read_of_its_source_gets_zeros)

@@ -81,8 +81,9 @@ def functions_of(clean, records):
     every = {}
     for m in FUNCTION.finditer(clean):
         start = m.end() - 1
-        every[m.group(2)] = Function(m.group(2), m.group(3), m.group(1).replace("static ", "").split() == ["ag_variable", "*"],
-                                     start, closing(clean, start), set(), "ag_gradients *" in m.group(3))
+        returns_variable = m.group(1).replace("static ", "").split() == ["ag_variable", "*"]
+        every[m.group(2)] = Function(m.group(2), m.group(3), returns_variable, start, closing(clean, start), set(),
+                                     "ag_gradients *" in m.group(3))
     for r in records:
         if r.backward in every:
             every[r.backward].ops.add(r.op)
