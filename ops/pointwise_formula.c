@@ -295,9 +295,12 @@ static double call_of_numbers(const node *n, const value *p)
     for (int k = 0; k < AG_N_OPERANDS; k++) in[k] = &p[0].n;
     for (int i = row->has_mask; i < row->n_in; i++) in[i - row->has_mask] = &p[i].n;
     in[IN_M] = &mask;
-    const char *options = (const char *)n->op->defaults + (size_t)row->n_in * sizeof(ag_variable *);
+    double options[AG_ROW_MAX_OPTIONS] = { 0 }; /* a row reads that many */
+    if (row->n_options)
+        memcpy(options, (const char *)n->op->defaults + (size_t)row->n_in * sizeof(ag_variable *),
+               (size_t)row->n_options * sizeof *options);
     ag__evaluate_arrays(row->value, AG_FLOAT64, row->is_test, 1, row->is_test ? (char *)&is_so : (char *)&out, in,
-                        (const double *)(const void *)options);
+                        options);
     return row->is_test ? is_so : out;
 }
 

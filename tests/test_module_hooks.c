@@ -181,7 +181,7 @@ static Variable *root(Module *m, Variable *x, Variable *y, void *user)
 {
     (void)m, (void)x, (void)user;
     line = __LINE__ + 1;
-    return ag_sqrt(y);
+    return ag_sum(ag_sqrt(y)); /* a call that a function ends with may leave no trace of the function */
 }
 START_TEST(an_error_in_backward_names_the_hooks_line)
 {
