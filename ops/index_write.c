@@ -82,6 +82,21 @@ static bool index_add_shape(ag_run *r)
            ag__output(r, 0, x->ndim, x->size, (ag_dtype)x->dtype) != NULL;
 }
 
+/* The result is the input as it is, of which the slices at *at will be written from those of the source; false with a
+ * sentence if one is not there. */
+static bool begin_write(ag_run *r, int64_t dim, ag_variable *index, ag_variable *source, const int64_t **at, slices *to,
+                        slices *from)
+{
+    const ag_tensor *y = &r->out[0]->tensor;
+    int d = ag__from_start(dim, y->ndim);
+    *at = ag__indices(r, index, 0, y->ndim ? y->size[d] : 1, d);
+    if (!*at && r->t->failed) return false;
+    if (!r->inplace) ag__copy_elements(y, &r->in[0]->tensor);
+    *to = slices_of(y, d);
+    *from = slices_of(&source->tensor, d);
+    return true;
+}
+
 typedef struct scaled {
     ag_dtype dtype;
     double alpha;
@@ -95,13 +110,10 @@ static void add_row(void *user, char *const *data, const int64_t *stride, int64_
 static bool index_add_cpu(ag_run *r)
 {
     const struct ag_index_add_args *a = r->args;
-    const ag_tensor *y = &r->out[0]->tensor;
-    int dim = ag__from_start(a->dim, y->ndim);
-    const int64_t *at = ag__indices(r, a->index, 0, y->ndim ? y->size[dim] : 1, dim);
-    if (!at && r->t->failed) return false;
-    if (!r->inplace) ag__copy_elements(y, &a->input->tensor);
-    slices to = slices_of(y, dim), from = slices_of(&a->source->tensor, dim);
-    scaled s = { (ag_dtype)y->dtype, a->alpha };
+    slices to, from;
+    const int64_t *at;
+    if (!begin_write(r, a->dim, a->index, a->source, &at, &to, &from)) return false;
+    scaled s = { (ag_dtype)r->out[0]->tensor.dtype, a->alpha };
     for (int64_t i = 0; i < a->index->tensor.numel; i++) {
         ag_tensor into = slice_number(&to, at[i]), added = slice_number(&from, i);
         ag_walk w;
@@ -189,12 +201,9 @@ static bool index_copy_shape(ag_run *r)
 static bool index_copy_cpu(ag_run *r)
 {
     const struct ag_index_copy_args *a = r->args;
-    const ag_tensor *y = &r->out[0]->tensor;
-    int dim = ag__from_start(a->dim, y->ndim);
-    const int64_t *at = ag__indices(r, a->index, 0, y->ndim ? y->size[dim] : 1, dim);
-    if (!at && r->t->failed) return false;
-    if (!r->inplace) ag__copy_elements(y, &a->input->tensor);
-    slices to = slices_of(y, dim), from = slices_of(&a->source->tensor, dim);
+    slices to, from;
+    const int64_t *at;
+    if (!begin_write(r, a->dim, a->index, a->source, &at, &to, &from)) return false;
     for (int64_t i = 0; i < a->index->tensor.numel; i++) {
         ag_tensor into = slice_number(&to, at[i]), taken = slice_number(&from, i);
         ag__copy_elements(&into, &taken);

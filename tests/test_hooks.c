@@ -414,7 +414,7 @@ START_TEST(backward_with_inputs_adds_into_those_alone)
     VALUES(ag_grad(w), 36);
     OK(ag_backward(z, .inputs = AG_LIST(w, w)));
     VALUES(ag_grad(w), 72);
-    REFUSED(ag_backward(z, .inputs = { 0, NULL + 1 }), "`inputs` argument to `backward()` cannot be empty.");
+    REFUSED(ag_backward(z, .inputs = { 0, NULL }), "`inputs` argument to `backward()` cannot be empty.");
     REFUSED(ag_backward(z, .inputs = AG_LIST(ag_ones(AG_SHAPE(1)))),
             "can't retain_grad on Tensor that has requires_grad=False");
 }
