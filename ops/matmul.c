@@ -289,7 +289,10 @@ static void linear_backward(ag_gradients *b)
     ag_variable *g = b->g[0], *x = b->in[0], *w = b->in[1];
     ag_shape_list shape = ag__in_shape(b, 1);
     if (shape.n == 1) g = ag_unsqueeze(g, -1); /* the output had no dimension for the one feature */
-    if (b->wanted[0]) b->grad[0] = ag_matmul(g, shape.n == 1 ? ag_unsqueeze(w, 0) : w);
+    if (b->wanted[0] && shape.n == 2 && b->out_ndim == 2)
+        b->grad[0] = is_transposed(x) ? ag_t(ag_mm(ag_t(w), ag_t(g))) : ag_mm(g, w);
+    else if (b->wanted[0])
+        b->grad[0] = ag_matmul(g, shape.n == 1 ? ag_unsqueeze(w, 0) : w);
     if (b->wanted[1]) {
         int64_t in = shape.at[shape.n - 1], out = shape.n == 1 ? 1 : shape.at[0], rows = 1;
         ag_shape_list x_shape = ag__in_shape(b, 0);
