@@ -3,6 +3,7 @@
 #include "ops/check.h"
 #include "tensor/random_fill.h"
 
+#include <argent/copy.h>
 #include <argent/dropout.h>
 #include <argent/factory.h>
 #include <argent/pointwise.h>
@@ -30,6 +31,9 @@ static bool drop(const ag_op *op, const void *args, ag_variable *x, double p, bo
     ag_variable *mask = mask_size ? ag_empty(ag_sizes_of(x->tensor.ndim, mask_size), .dtype = dtype, .device = device)
                                   : ag_empty_like(x);
     if (!mask || !ag__random_dropout_mask(NULL, &mask->tensor, p)) return false;
+    /* The draws go in the order of (N, C); the product then wants them side by side as the images are. */
+    if (mask_size && x->tensor.ndim == 4 && x->tensor.stride[0] == 1 && !x->tensor.contiguous)
+        mask = ag_to(mask, .memory_format = AG_BATCH_LAST);
     return (out[0] = times(x, mask, inplace)) != NULL;
 }
 

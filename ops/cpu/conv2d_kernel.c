@@ -14,7 +14,8 @@ enum { CHANNELS = 3, PIXELS = 4, FEW_PIXELS = 6, WEIGHT_CHANNELS = 3, WEIGHT_TAP
 #else
 enum { CHANNELS = 3, PIXELS = 3, FEW_PIXELS = 5, WEIGHT_CHANNELS = 3, WEIGHT_TAPS = 3 };
 #endif
-enum { FEW = 2 }; /* channels */
+enum { FEW = 2 };         /* channels */
+enum { ENOUGH_SUMS = 8 }; /* registers that hide how long a multiply-add takes */
 
 #define real       float
 #define REAL(name) AG_PASTE(name, _f32)

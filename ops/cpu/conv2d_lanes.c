@@ -1,7 +1,7 @@
 /* conv2d_lanes.c - see conv2d_lanes.h. */
 #include "ops/cpu/conv2d_lanes.h"
 
-int64_t ag__conv_strip_bytes = 8 << 20;
+int64_t ag__conv_strip_bytes = 2 << 20;
 
 static int64_t gcd(int64_t a, int64_t b) { return b ? gcd(b, a % b) : a; }
 

@@ -90,7 +90,8 @@ static inline int64_t ag__piece(int64_t n, int64_t pieces, int64_t i)
     return n / pieces * i + ag__min(i, n % pieces);
 }
 
-/* Repacked at once, about 8 MiB; a test may want several blocks of small tensors. */
+/* Repacked at once, about 2 MiB, which stay in the second-level caches of two CPUs; a test may want several blocks of
+ * small tensors. */
 extern int64_t ag__conv_strip_bytes;
 
 enum {

@@ -92,29 +92,44 @@ static REAL(pixels_function) *const
 #undef AG_LIST_MANY
 #undef AG_LIST_MORE
 
+/* The turns along the row that meet more than padding, for `pixels` pixels from t on: [turns[0], turns[1]). */
+static void REAL(clip)(const ag__conv_run *u, int64_t t, int64_t pixels, int64_t *turns)
+{
+    const int64_t column = u->column + t * u->column_pixel, end = column + (pixels - 1) * u->column_pixel;
+    int64_t first = 0, last = u->loops[u->along].n;
+    while (first < last && (end + first * u->column_turn < 0 || column + first * u->column_turn >= u->width)) first++;
+    while (first < last && (end + (last - 1) * u->column_turn < 0 || column + (last - 1) * u->column_turn >= u->width))
+        last--;
+    turns[0] = first;
+    turns[1] = last;
+}
+
 static void REAL(run)(const ag__conv_run *u)
 {
     const int64_t most = u->channels <= FEW ? FEW_PIXELS : PIXELS;
     int64_t pieces = (u->n + most - 1) / most; /* of nearly equal length */
-    for (int64_t t = 0; t < u->n; pieces--) {
-        const int64_t pixels = (u->n - t + pieces - 1) / pieces;
+    int64_t end = 0;
+    for (int64_t t = 0, pixels; t < u->n; t += pixels) {
+        if (t == end) {
+            end += (u->n - t + pieces - 1) / pieces;
+            pieces--;
+        }
+        pixels = end - t;
         int64_t n[3] = { u->loops[0].n, u->loops[1].n, u->loops[2].n };
         const real *in = (const real *)u->in + t * u->in_pixel, *weights = u->weights;
         if (u->clip) {
-            const int64_t column = u->column + t * u->column_pixel, end = column + (pixels - 1) * u->column_pixel;
-            int64_t first = 0, last = n[u->along];
-            while (first < last && (end + first * u->column_turn < 0 || column + first * u->column_turn >= u->width))
-                first++;
-            while (first < last &&
-                   (end + (last - 1) * u->column_turn < 0 || column + (last - 1) * u->column_turn >= u->width))
-                last--;
-            in += first * u->loops[u->along].in;
-            weights += first * u->loops[u->along].weights;
-            n[u->along] = last - first;
+            int64_t turns[2];
+            REAL(clip)(u, t, pixels, turns);
+            const int64_t half = (pixels + 1) / 2;
+            if (turns[1] - turns[0] < n[u->along] && u->channels * half >= ENOUGH_SUMS) {
+                pixels = half; /* at an edge a narrow piece meets less padding */
+                REAL(clip)(u, t, pixels, turns);
+            }
+            in += turns[0] * u->loops[u->along].in;
+            weights += turns[0] * u->loops[u->along].weights;
+            n[u->along] = turns[1] - turns[0];
         }
-        REAL(pixels_function) *const run = REAL(pixels_functions)[u->channels][pixels];
-        run(u, in, weights, n, (real *)u->out + t * u->out_pixel);
-        t += pixels;
+        REAL(pixels_functions)[u->channels][pixels](u, in, weights, n, (real *)u->out + t * u->out_pixel);
     }
 }
 
