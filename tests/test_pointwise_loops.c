@@ -1,6 +1,6 @@
 /* test_pointwise_loops.c - the rows' loops over registers, for every instruction set that this machine has, against the
- * same rows as plain loops: float64 has the same bits, float32 (whose exp and the like are another library's) is within
- * 4 units in the last place. */
+ * same rows as plain loops: the same bits in float64 where no function is called, else (exp and the like are other
+ * libraries', test_pointwise_accuracy.c holds those to the truth) within a few units in the last place. */
 #include "ops/cpu/isa.h"
 #include "ops/cpu/pointwise_reference.h"
 
@@ -16,10 +16,11 @@ AG_ISA_TABLES(ag__integer_loops, ag__pointwise_integer)
 static const struct {
     const char *name;
     bool is_test;
+    const char *text;
 } expressions[AG_N_EXPRESSIONS] = {
-#define VALUE(op, integers, LIST, v)    { #op, false },
-#define VALUE_IS(op, integers, LIST, v) { #op, true },
-#define DERIVATIVE(op, part, LIST, v)   { #op "'s " #part, false },
+#define VALUE(op, integers, LIST, v)    { #op, false, #v },
+#define VALUE_IS(op, integers, LIST, v) { #op, true, #v },
+#define DERIVATIVE(op, part, LIST, v)   { #op "'s " #part, false, #v },
 #include "ops/pointwise.def"
 };
 
@@ -81,11 +82,20 @@ static double terms_of(int e, int i)
     return 0;
 }
 
+static bool calls_a_function(int e)
+{
+    static const char *const names[] = { "exp", "log", "sin", "cos", "tan", "erf", "pow", "hypot", "sigmoid" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strstr(expressions[e].text, names[i])) return true;
+    return false;
+}
+
 static void compare(int e, int isa, int64_t n)
 {
     static float want[ROOM], got[ROOM];
     static double want64[ROOM], got64[ROOM];
     const char *name = expressions[e].name, *set = ag__isa_name((ag__isa)isa);
+    const bool calls = calls_a_function(e);
     memset(want, 1, sizeof want);
     memset(want64, 1, sizeof want64);
     memcpy(got, want, sizeof got);
@@ -107,6 +117,9 @@ static void compare(int e, int isa, int64_t n)
         double most = 4 * 0x1p-23 * (fabs((double)b) + terms_of(e, i)) + 0x1p-149;
         bool close = (isnan(a) && isnan(b)) || a == b || fabs((double)a - b) <= most;
         bool same = (isnan(got64[i]) && isnan(want64[i])) || !memcmp(&got64[i], &want64[i], sizeof(double));
+        if (calls) /* libm's erfc is 3 units off, too */
+            same |= got64[i] == want64[i] ||
+                    fabs(got64[i] - want64[i]) <= 6 * 0x1p-52 * (fabs(want64[i]) + terms_of(e, i)) + 0x1p-1072;
         if (!close)
             ck_abort_msg("%s, %s, float32: %.9g, not %.9g (a %g, b %g, c %g, y %g, g %g)", name, set, (double)a,
                          (double)b, (double)f[IN_A][i], (double)f[IN_B][i], (double)f[IN_C][i], (double)f[IN_Y][i],
@@ -134,15 +147,20 @@ START_TEST(the_bits_of_an_element_do_not_depend_on_where_it_stands)
     fill();
     for (int isa = 0, isas = n_isas(); isa < isas; isa++)
         for (int e = 0; e < AG_N_EXPRESSIONS; e++) {
-            static float whole[ROOM], part[ROOM];
-            const void *shifted[AG_N_OPERANDS];
-            for (int k = 0; k < AG_N_OPERANDS; k++) shifted[k] = f[k] + SHIFT;
-            shifted[IN_M] = m + SHIFT;
-            size_t item = expressions[e].is_test ? 1 : sizeof(float);
-            ag__pointwise_tables[isa]->at[e][0](LENGTH + SHIFT, whole, in32, options);
-            ag__pointwise_tables[isa]->at[e][0](LENGTH, part, shifted, options);
-            ck_assert_msg(!memcmp((char *)whole + SHIFT * item, part, LENGTH * item), "%s, %s", expressions[e].name,
-                          ag__isa_name((ag__isa)isa));
+            static double whole[ROOM], part[ROOM];
+            for (int dtype = 0; dtype < 2; dtype++) {
+                const void *shifted[AG_N_OPERANDS];
+                size_t item = dtype ? sizeof(double) : sizeof(float);
+                for (int k = 0; k < AG_N_OPERANDS; k++)
+                    shifted[k] = (dtype ? (char *)d[k] : (char *)f[k]) + SHIFT * item;
+                shifted[IN_M] = m + SHIFT;
+                ag__loop *loop = ag__pointwise_tables[isa]->at[e][dtype];
+                loop(LENGTH + SHIFT, whole, dtype ? in64 : in32, options);
+                loop(LENGTH, part, shifted, options);
+                if (expressions[e].is_test) item = 1;
+                ck_assert_msg(!memcmp((char *)whole + SHIFT * item, part, LENGTH * item), "%s, %s", expressions[e].name,
+                              ag__isa_name((ag__isa)isa));
+            }
         }
 }
 END_TEST

@@ -52,7 +52,7 @@ has_tool() {
     case $1 in
     cc) have "${CC:-cc}" && c_headers_work ;;
     c++) have "${CXX:-c++}" && cxx_headers_work ;;
-    zlib | check) have pkg-config && pkg-config --exists "$1" ;;
+    zlib | check | sleef) have pkg-config && pkg-config --exists "$1" ;;
     download) have curl || have wget ;;
     *) have "$1" ;;
     esac
@@ -64,6 +64,7 @@ packages_of() {
     c++) echo g++ libc6-dev ;;
     ninja) echo ninja-build ;;
     zlib) echo zlib1g-dev ;;
+    sleef) echo libsleef-dev ;;
     download) echo curl ca-certificates ;;
     *) echo "$1" ;;
     esac
@@ -83,9 +84,20 @@ need() {
     done
 }
 
-# What every build needs.
+# want NAME...: the same for what a build can do without: where it cannot be installed, it is not.
+want() {
+    local tool
+    for tool in "$@"; do
+        has_tool "$tool" && continue
+        # shellcheck disable=SC2046 # package names are words
+        (have apt-get && as_root >/dev/null && install_packages $(packages_of "$tool")) || say "going without $tool"
+    done
+}
+
+# What every build needs, and SLEEF, by which exp, tanh and the like are several times faster in float64.
 need_build() {
     need cc meson ninja pkg-config zlib "$@"
+    want sleef
     local version
     version=$(meson --version)
     case $version in

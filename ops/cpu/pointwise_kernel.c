@@ -1,14 +1,14 @@
 /* pointwise_kernel.c - the rows' loops over registers, for the floating types and one instruction set.
  *
- * exp, tanh and the rest are not ours: float32 calls glibc's libmvec by the names of the vector ABI (within 4 units in
- * the last place, no -ffast-math needed, either compiler), float64 calls libm lane by lane (within 1). Multiplications
- * and additions are not fused here: an expression then has the same bits on every instruction set, and as a graph of
- * ops.
+ * exp, tanh and the rest are not ours: float32 calls glibc's libmvec (within 4 units in the last place), float64 SLEEF
+ * (within 1.5); without those, libm lane by lane. Multiplications and additions are not fused here: an expression
+ * without such functions then has the same bits on every instruction set, and as a graph of ops.
  */
 #include "ops/cpu/pointwise_kernel.h"
 #include "ops/cpu/erfinv.h"
 #include "ops/cpu/isa.h"
 #include "ops/cpu/vector.h"
+#include "ops/cpu/vector_math.h"
 
 #include <math.h>
 #if defined(__x86_64__)
@@ -31,35 +31,56 @@
         return a;                                                   \
     }
 
-#if defined(AG_HAVE_LIBMVEC) && defined(__x86_64__)
-/* _ZGVdN8v_expf: d for AVX2 (b SSE, e AVX-512), 8 lanes, one vector operand. const, so that a formula that says
- * sigmoid(x) twice computes it once. */
-#if AG_VECTOR_BYTES == 64
-#define LIBMVEC(name, v) AG_PASTE(_ZGVeN16, v##_##name##f)
-#elif AG_VECTOR_BYTES == 32
-#define LIBMVEC(name, v) AG_PASTE(_ZGVdN8, v##_##name##f)
+#if defined(AG_LIBMVEC)
+/* const, so that a formula that says sigmoid(x) twice computes it once */
+#define LIBMVEC_OF(name)                                           \
+    __attribute__((const)) vec_f32 AG_LIBMVEC(name, v)(vec_f32 a); \
+    AG_INLINE vec REAL(name)(vec a) { return AG_LIBMVEC(name, v)(a); }
+#define LIBMVEC_OF2(name)                                                      \
+    __attribute__((const)) vec_f32 AG_LIBMVEC(name, vv)(vec_f32 a, vec_f32 b); \
+    AG_INLINE vec REAL(name)(vec a, vec b) { return AG_LIBMVEC(name, vv)(a, b); }
+#define VECTOR(name, units)              LIBMVEC_OF(name)
+#define VECTOR_UP_TO(name, units, limit) LIBMVEC_OF(name)
+#define VECTOR2(name, units)             LIBMVEC_OF2(name)
 #else
-#define LIBMVEC(name, v) AG_PASTE(_ZGVbN4, v##_##name##f)
-#endif
-#define LIBMVEC_OF(name)                                        \
-    __attribute__((const)) vec_f32 LIBMVEC(name, v)(vec_f32 a); \
-    AG_INLINE vec REAL(name)(vec a) { return LIBMVEC(name, v)(a); }
-#define LIBMVEC_OF2(name)                                                   \
-    __attribute__((const)) vec_f32 LIBMVEC(name, vv)(vec_f32 a, vec_f32 b); \
-    AG_INLINE vec REAL(name)(vec a, vec b) { return LIBMVEC(name, vv)(a, b); }
-#define VECTOR  LIBMVEC_OF
-#define VECTOR2 LIBMVEC_OF2
-#else
-#define VECTOR  LANES_OF
-#define VECTOR2 LANES_OF2
+#define VECTOR(name, units)              LANES_OF(name)
+#define VECTOR_UP_TO(name, units, limit) LANES_OF(name)
+#define VECTOR2(name, units)             LANES_OF2(name)
 #endif
 #define real    float
 #define SUFFIX  _f32
 #define F(name) name##f
 #include "ops/cpu/pointwise_registers.h"
 
-#define VECTOR  LANES_OF
-#define VECTOR2 LANES_OF2
+#if defined(AG_SLEEF)
+#define SLEEF_OF(name, units)                                        \
+    __attribute__((const)) vec_f64 AG_SLEEF(name, units)(vec_f64 a); \
+    AG_INLINE vec REAL(name)(vec a) { return AG_SLEEF(name, units)(a); }
+#define SLEEF_OF2(name, units)                                                  \
+    __attribute__((const)) vec_f64 AG_SLEEF(name, units)(vec_f64 a, vec_f64 b); \
+    AG_INLINE vec REAL(name)(vec a, vec b) { return AG_SLEEF(name, units)(a, b); }
+/* A few give up before the type does: lanes beyond the limit are libm's. */
+#define SLEEF_UP_TO(name, units, limit)                              \
+    __attribute__((const)) vec_f64 AG_SLEEF(name, units)(vec_f64 a); \
+    static __attribute__((const, noinline)) vec REAL(name)(vec a)    \
+    {                                                                \
+        vec y = AG_SLEEF(name, units)(a);                            \
+        mask beyond = (a > (limit)) | (a < -(limit));                \
+        int64_t some = 0;                                            \
+        for (int i = 0; i < LANES; i++) some |= beyond[i];           \
+        if (some)                                                    \
+            for (int i = 0; i < LANES; i++)                          \
+                if (beyond[i]) y[i] = F(name)(a[i]);                 \
+        return y;                                                    \
+    }
+#define VECTOR       SLEEF_OF
+#define VECTOR_UP_TO SLEEF_UP_TO
+#define VECTOR2      SLEEF_OF2
+#else
+#define VECTOR(name, units)              LANES_OF(name)
+#define VECTOR_UP_TO(name, units, limit) LANES_OF(name)
+#define VECTOR2(name, units)             LANES_OF2(name)
+#endif
 #define real    double
 #define SUFFIX  _f64
 #define F(name) name

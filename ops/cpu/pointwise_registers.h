@@ -64,4 +64,5 @@ AG_INLINE void REAL(ask)(int64_t n, bool *out, const void *const *in, REAL(quest
 #undef mask
 #undef LANES
 #undef VECTOR
+#undef VECTOR_UP_TO
 #undef VECTOR2

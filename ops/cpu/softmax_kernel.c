@@ -1,24 +1,18 @@
 /* softmax_kernel.c - the inner loops of softmax (softmax_template.h), for float and double.
  *
- * exp is libmvec's in float32, by the name that the vector ABI gives it (within 4 units in the last place), and libm's,
- * lane by lane, in float64. Elements beyond a register's worth go through a register too, so an element's bits do not
- * depend on where it lies. */
+ * exp is libmvec's in float32 (within 4 units in the last place) and SLEEF's in float64 (within 1), else libm's, lane
+ * by lane. Elements beyond a register's worth go through a register too, so an element's bits do not depend on where it
+ * lies. */
 #include "ops/cpu/isa.h"
 #include "ops/cpu/softmax.h"
 #include "ops/cpu/vector.h"
+#include "ops/cpu/vector_math.h"
 
 #include <math.h>
 
-#if defined(AG_HAVE_LIBMVEC) && defined(__x86_64__)
-#if AG_VECTOR_BYTES == 64
-#define LIBMVEC_EXP _ZGVeN16v_expf
-#elif AG_VECTOR_BYTES == 32
-#define LIBMVEC_EXP _ZGVdN8v_expf
-#else
-#define LIBMVEC_EXP _ZGVbN4v_expf
-#endif
-vec_f32 LIBMVEC_EXP(vec_f32 x);
-static inline vec_f32 exp_f32(vec_f32 x) { return LIBMVEC_EXP(x); }
+#if defined(AG_LIBMVEC)
+vec_f32 AG_LIBMVEC(exp, v)(vec_f32 x);
+static inline vec_f32 exp_f32(vec_f32 x) { return AG_LIBMVEC(exp, v)(x); }
 #else
 static inline vec_f32 exp_f32(vec_f32 x)
 {
@@ -26,11 +20,16 @@ static inline vec_f32 exp_f32(vec_f32 x)
     return x;
 }
 #endif
+#if defined(AG_SLEEF)
+vec_f64 AG_SLEEF(exp, u10)(vec_f64 x);
+static inline vec_f64 exp_f64(vec_f64 x) { return AG_SLEEF(exp, u10)(x); }
+#else
 static inline vec_f64 exp_f64(vec_f64 x)
 {
     for (int i = 0; i < LANES_f64; i++) x[i] = exp(x[i]);
     return x;
 }
+#endif
 
 #define real       float
 #define REAL(name) AG_PASTE(name, _f32)
