@@ -3,7 +3,8 @@
  * The loops (ops/cpu/pointwise_kernel.c) know arrays of one type only. Where all operands lie alike (the usual case,
  * batch-last included) they get the memory as it is. Otherwise the elements are taken in the order in which out lies,
  * in blocks that fit the cache: an operand that lies in that order, or along its rows, is still read where it is; one
- * that repeats a single element has its block filled once; the rest is gathered, and converted if its type is another.
+ * that repeats a single element, or one a row, has its block filled once; the rest is gathered, and converted if its
+ * type is another.
  */
 #include "ops/cpu/isa.h"
 #include "ops/pointwise_rows.h"
@@ -17,7 +18,7 @@ AG_ISA_TABLES(ag__integer_loops, ag__pointwise_integer)
 
 enum {
     GRAIN = 32768, /* elements of a task for the thread pool */
-    BLOCK = 256,   /* elements gathered at a time */
+    BLOCK = 512,   /* elements gathered at a time */
     LONG_ROW = 64, /* rows of so many elements are worth a call of the loop each */
     ITEM_BYTES = 8 /* of the largest type */
 };
@@ -94,6 +95,7 @@ typedef enum {
     IN_ORDER, /* they lie side by side, of the right type */
     IN_ROWS,  /* so do those of each row, and rows are long */
     REPEATED, /* it is one element */
+    PER_ROW,  /* each row repeats one, and rows are long */
     GATHERED
 } access;
 typedef struct blocks {
@@ -128,6 +130,7 @@ static access access_of(const blocks *b, int k, bool right_type)
     if (right_type && lies_in_order(w, k, b->item[k])) return IN_ORDER;
     if (k > 0 && is_repeated(w, k)) return REPEATED;
     if (right_type && b->by_rows && w->stride[k][w->ndim - 1] == b->item[k]) return IN_ROWS;
+    if (k > 0 && b->by_rows && w->stride[k][w->ndim - 1] == 0) return PER_ROW;
     return GATHERED;
 }
 
@@ -198,7 +201,7 @@ static void blocks_part(void *user, int64_t begin, int64_t end)
     const ag_walk *w = &b->w;
     _Alignas(64) char memory[AG_N_OPERANDS + 1][BLOCK * ITEM_BYTES];
     const void *in[AG_N_OPERANDS];
-    int64_t index[AG_MAX_DIMS];
+    int64_t index[AG_MAX_DIMS], filled = 0; /* the next element in a row that a block PER_ROW was not filled for */
     place_at(w, begin, index);
     for (int k = 1; k < w->n; k++)
         if (b->how[k] == REPEATED)
@@ -211,11 +214,14 @@ static void blocks_part(void *user, int64_t begin, int64_t end)
                                            : memory[0];
         for (int k = 1; k < w->n; k++) {
             if (b->how[k] == GATHERED) move_block(b, k, index, n, memory[k], false);
+            if (b->how[k] == PER_ROW && i >= filled)
+                b->convert[k](memory[k], b->item[k], address_of(w, k, index), 0, b->row < BLOCK ? b->row : BLOCK);
             const char *at = b->how[k] == IN_ORDER  ? w->data[k] + i * b->item[k]
                              : b->how[k] == IN_ROWS ? address_of(w, k, index)
                                                     : memory[k];
             in[b->slot[k]] = at;
         }
+        if (b->by_rows && i >= filled) filled = i + b->row - index[w->ndim - 1];
         for (int slot = 0; slot < AG_N_OPERANDS; slot++)
             if (!(b->reads >> slot & 1)) in[slot] = in[b->some];
         b->loop(n, out, in, b->options);

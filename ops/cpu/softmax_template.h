@@ -32,6 +32,77 @@ typedef double REAL(wide) __attribute__((vector_size(8 * LANES)));
 #define WIDE(v)   __builtin_convertvector(v, REAL(wide))
 #define NARROW(v) __builtin_convertvector(v, vec)
 
+/* ---- short rows: LANES of them at a time, turned over, so that a register holds one element of each ---- */
+
+/* The bits are those of row after row: what is added lane by lane and then by halves there, is so here. */
+#define SHORT (4 * LANES) /* elements of the longest */
+
+/* column[j] = element j of each of the LANES rows of n that lie at x. */
+AG_INLINE void REAL(load_columns)(const real *x, int64_t n, vec *column)
+{
+    for (int64_t at = 0; at < n; at += LANES) {
+        for (int64_t k = 0; k < LANES; k++) {
+            const bool room = k * n + at + LANES <= LANES * n; /* what is beyond a row does no harm */
+            column[at + k] = room ? REAL(load)(x + k * n + at) : REAL(load_some)(x + k * n + at, n - at, 0);
+        }
+        REAL(transpose)(column + at);
+    }
+}
+/* And back; the columns are used up. */
+AG_INLINE void REAL(store_columns)(real *y, int64_t n, vec *column)
+{
+    for (int64_t at = 0; at < n; at += LANES) REAL(transpose)(column + at);
+    for (int64_t k = 0; k < LANES; k++)
+        for (int64_t at = 0; at < n; at += LANES) {
+            const bool room = k * n + at + LANES <= LANES * n; /* what is beyond a row is written later */
+            REAL(store_some)(y + k * n + at, column[at + k], room ? LANES : n - at);
+        }
+}
+/* The sum of n columns, in the order of REAL(total). */
+AG_INLINE vec REAL(total_of_columns)(const vec *column, int64_t n)
+{
+    vec sum[LANES] = { 0 };
+    for (int64_t at = 0; at < n; at += LANES)
+        for (int64_t j = 0; j < LANES && at + j < n; j++) sum[j] += column[at + j];
+    AG_UNROLL
+    for (int half = LANES / 2; half >= 1; half /= 2)
+        for (int j = 0; j < half; j++) sum[j] += sum[j + half];
+    return sum[0];
+}
+
+static void REAL(short_rows)(bool is_log, int64_t n, const real *x, real *y)
+{
+    vec v[SHORT], e[SHORT], top = REAL(splat)((real)-__builtin_inf());
+    REAL(load_columns)(x, n, v);
+    for (int64_t i = 0; i < n; i++) top = REAL(larger)(v[i], top);
+    for (int64_t i = 0; i < n; i++) e[i] = REAL(exp)(v[i] - top);
+    const vec sum = REAL(total_of_columns)(e, n);
+    vec log_sum = sum;
+    for (int k = 0; is_log && k < LANES; k++) log_sum[k] = LOG(sum[k]);
+    for (int64_t i = 0; i < n; i++) v[i] = is_log ? v[i] - top - log_sum : e[i] / sum;
+    REAL(store_columns)(y, n, v);
+}
+
+static void REAL(short_rows_backward)(bool is_log, int64_t n, const real *dy, const real *y, real *dx)
+{
+    vec g[SHORT], v[SHORT], sum = { 0 };
+    REAL(wide) product = { 0 };
+    REAL(load_columns)(dy, n, g);
+    REAL(load_columns)(y, n, v);
+    if (is_log) {
+        sum = REAL(total_of_columns)(g, n);
+    } else {
+        for (int64_t j = 0; j < LANES; j++) {
+            REAL(wide) some = { 0 };
+            for (int64_t i = j; i < n; i += LANES) some += WIDE(g[i]) * WIDE(v[i]);
+            product += some;
+        }
+    }
+    for (int64_t i = 0; i < n; i++)
+        g[i] = is_log ? g[i] - REAL(exp)(v[i]) * sum : NARROW(WIDE(v[i]) * (WIDE(g[i]) - product));
+    REAL(store_columns)(dx, n, g);
+}
+
 /* ---- rows ---- */
 
 static void REAL(row)(bool is_log, int64_t n, const real *x, real *y)
@@ -58,14 +129,21 @@ static void REAL(row)(bool is_log, int64_t n, const real *x, real *y)
 
 static void REAL(rows)(bool is_log, int64_t rows, int64_t n, const void *x, void *y)
 {
-    for (int64_t r = 0; r < rows; r++) REAL(row)(is_log, n, (const real *)x + r * n, (real *)y + r * n);
+    int64_t r = 0;
+    if (n <= SHORT)
+        for (; r + LANES <= rows; r += LANES) REAL(short_rows)(is_log, n, (const real *)x + r * n, (real *)y + r * n);
+    for (; r < rows; r++) REAL(row)(is_log, n, (const real *)x + r * n, (real *)y + r * n);
 }
 
 static void REAL(rows_backward)(bool is_log, int64_t rows, int64_t n, const void *dy_, const void *y_, void *dx_)
 {
     const real *dy = dy_, *y = y_;
     real *dx = dx_;
-    for (int64_t r = 0; r < rows; r++, dy += n, y += n, dx += n) {
+    int64_t r = 0;
+    if (n <= SHORT)
+        for (; r + LANES <= rows; r += LANES, dy += LANES * n, y += LANES * n, dx += LANES * n)
+            REAL(short_rows_backward)(is_log, n, dy, y, dx);
+    for (; r < rows; r++, dy += n, y += n, dx += n) {
         vec sums = { 0 };
         REAL(wide) products = { 0 };
         double product = 0;
@@ -142,6 +220,7 @@ AG_ISA_TABLE(ag__softmax_kernels, REAL(ag__softmax)) = {
 };
 
 #undef WIDE
+#undef SHORT
 #undef NARROW
 #undef vec
 #undef mask
