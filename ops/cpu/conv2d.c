@@ -323,9 +323,8 @@ static bool convolve(convolution *c)
     const ag__conv_lanes *l = &c->lanes;
     c->pieces = ag__ceil_div(c->out_channels, c->kernels->channels);
     ag__conv_in_range(l, 1, 0, l->band[1], c->in_columns);
-    c->direct_in = ag__conv_is_direct(l, c->in.stride, c->size) && c->in_columns[0] >= 0 &&
-                   c->in_columns[1] <= l->axis[1].in;
-    c->direct_out = ag__conv_is_direct(l, c->out.stride, c->size);
+    c->direct_in = ag__conv_is_direct(l, c->in.stride) && c->in_columns[0] >= 0 && c->in_columns[1] <= l->axis[1].in;
+    c->direct_out = ag__conv_is_direct(l, c->out.stride);
     int64_t groups_a_block, rows_a_block;
     choose_block(c, &groups_a_block, &rows_a_block);
 

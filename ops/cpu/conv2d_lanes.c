@@ -129,9 +129,9 @@ bool ag__conv_side_by_side(const ag__conv_lanes *l, int64_t group, const int64_t
     return l->bands[0] * l->bands[1] == 1 && stride[0] == 1 && (group + 1) * l->lanes <= l->batch;
 }
 
-bool ag__conv_is_direct(const ag__conv_lanes *l, const int64_t *stride, size_t size)
+bool ag__conv_is_direct(const ag__conv_lanes *l, const int64_t *stride)
 {
-    return ag__conv_side_by_side(l, l->n_groups - 1, stride) && stride[3] * (int64_t)size <= AG_CONV_DIRECT_BYTES;
+    return ag__conv_side_by_side(l, l->n_groups - 1, stride) && stride[3] <= AG_CONV_DIRECT * l->lanes;
 }
 
 enum { MOST_GROUPS = 8 };

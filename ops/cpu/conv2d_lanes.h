@@ -59,7 +59,7 @@ void ag__conv_out_lanes(const ag__conv_lanes *l, int64_t group, const ag__conv2d
 bool ag__conv_side_by_side(const ag__conv_lanes *l, int64_t group, const int64_t *stride);
 /* A register can be loaded from (or stored to) the tensor itself: all groups are like that, and pixels so near each
  * other that they do not push each other out of the cache. */
-bool ag__conv_is_direct(const ag__conv_lanes *l, const int64_t *stride, size_t size);
+bool ag__conv_is_direct(const ag__conv_lanes *l, const int64_t *stride);
 
 /* Repacking plane by plane: `items` of it, each a channel for a few groups of lanes, [first_group, first_group +
  * n_groups) of which go to strips[group][channel]. Of batch-last tensors several groups are repacked row by row: what
@@ -95,8 +95,8 @@ static inline int64_t ag__piece(int64_t n, int64_t pieces, int64_t i)
 extern int64_t ag__conv_strip_bytes;
 
 enum {
-    AG_CONV_DIRECT_BYTES = 512, /* between neighbouring pixels */
-    AG_CONV_TASK = 1 << 21,     /* multiply-adds worth a task */
+    AG_CONV_DIRECT = 4,     /* registers from one pixel to the next */
+    AG_CONV_TASK = 1 << 21, /* multiply-adds worth a task */
 };
 
 #endif

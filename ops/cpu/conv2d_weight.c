@@ -243,9 +243,8 @@ bool ag__conv2d_weight_gradient(const ag__conv2d_shape *s, ag__conv2d_in input, 
     const double work = (double)s->out_channels * (double)w.in_channels * (double)(s->kernel[0] * s->kernel[1]);
     ag__conv_lanes_init(l, &axis[0], &axis[1], s->batch, w.kernels->lanes, work, s->channels + s->out_channels);
     ag__conv_in_range(l, 1, 0, l->band[1], w.in_columns);
-    const bool direct_in = ag__conv_is_direct(l, input.stride, w.size) && w.in_columns[0] >= 0 &&
-                           w.in_columns[1] <= axis[1].in;
-    const bool direct_gradient = ag__conv_is_direct(l, output_gradient.stride, w.size);
+    const bool direct_in = ag__conv_is_direct(l, input.stride) && w.in_columns[0] >= 0 && w.in_columns[1] <= axis[1].in;
+    const bool direct_gradient = ag__conv_is_direct(l, output_gradient.stride);
 
     int64_t rows = l->band[0];
     double bytes = strip_bytes(&w, rows, direct_in, direct_gradient);
