@@ -4,6 +4,7 @@
 #include "ops/fresh.h"
 #include "ops/number.h"
 #include "ops/overlap.h"
+#include "ops/pointwise_rows.h"
 
 #include <argent/copy.h>
 #include <argent/factory.h>
@@ -271,29 +272,24 @@ static bool masked_fill_shape(ag_run *r)
            ag__output(r, 0, ndim, size, (ag_dtype)x->dtype) != NULL;
 }
 
-typedef struct masked {
-    char value[8];
-    size_t item;
-} masked;
-
-/* data: the elements, the mask */
-static void fill_row(void *user, char *const *data, const int64_t *stride, int64_t count)
-{
-    const masked *m = user;
-    for (int64_t i = 0; i < count; i++)
-        if (data[1][i * stride[1]]) memcpy(data[0] + i * stride[0], m->value, m->item);
-}
+/* As the row `where` has it: the number where the mask is set, else the element. */
 static bool masked_fill_cpu(ag_run *r)
 {
     const struct ag_masked_fill_args *a = r->args;
     const ag_tensor *y = &r->out[0]->tensor;
-    masked m = { .item = ag__itemsize(y) };
-    ag__store_number(m.value, (ag_dtype)y->dtype, a->value);
-    if (r->out[0] != a->input) ag__copy_elements(y, &a->input->tensor);
-    ag_walk w;
-    ag__walk(&w, 2, (const ag_tensor *const[]){ y, &a->mask->tensor });
-    ag__walk_rows(&w, 1 << 15, fill_row, &m);
-    return true;
+    static const double no_options[AG_ROW_MAX_OPTIONS];
+    _Alignas(8) char value[8];
+    ag_tensor number = { .data = value, .numel = 1, .dtype = y->dtype, .contiguous = true };
+    ag__store_number(value, (ag_dtype)y->dtype, a->value);
+    ag__evaluation e = { .out = y,
+                         .expression = AG_EXPRESSION_where_value,
+                         .dtype = (ag_dtype)y->dtype,
+                         .reads = 1u << IN_M | 1u << IN_A | 1u << IN_B,
+                         .options = no_options };
+    e.operand[IN_M] = &a->mask->tensor;
+    e.operand[IN_A] = &number;
+    e.operand[IN_B] = &a->input->tensor;
+    return ag__evaluate("masked_fill", &e);
 }
 static void masked_fill_backward(ag_gradients *b)
 {

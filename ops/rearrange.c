@@ -12,27 +12,31 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* A row from anywhere, in steps of any sign: `user` is the size of an element. data: to, from */
-static void copy_row(void *user, char *const *data, const int64_t *stride, int64_t count)
-{
-    const size_t item = *(const size_t *)user;
-    char *to = data[0];
-    const char *from = data[1];
-    for (int64_t i = 0; i < count; i++, to += stride[0], from += stride[1]) {
-        if (item == 8)
-            memcpy(to, from, 8);
-        else if (item == 4)
-            memcpy(to, from, 4);
-        else
-            *to = *from;
+/* A row from anywhere, in steps of any sign. data: to, from. Two cases are known to the compiler: from the other end,
+ * and the rest. */
+#define COPY_ROW(bits)                                                                                          \
+    static void copy_row_##bits(void *user, char *const *data, const int64_t *stride, int64_t count)            \
+    {                                                                                                           \
+        (void)user;                                                                                             \
+        enum { ITEM = bits / 8 };                                                                               \
+        uint##bits##_t *restrict to = (void *)data[0];                                                          \
+        const uint##bits##_t *restrict from = (const void *)data[1];                                            \
+        if (stride[0] == ITEM && stride[1] == ITEM)                                                             \
+            memcpy(to, from, (size_t)count *ITEM);                                                              \
+        else if (stride[0] == ITEM && stride[1] == -ITEM)                                                       \
+            for (int64_t i = 0; i < count; i++) to[i] = from[-i];                                               \
+        else                                                                                                    \
+            for (int64_t i = 0; i < count; i++) memcpy(data[0] + i * stride[0], data[1] + i * stride[1], ITEM); \
     }
-}
+COPY_ROW(8)
+COPY_ROW(32)
+COPY_ROW(64)
 static void copy_from(const ag_tensor *to, const ag_tensor *from)
 {
     size_t item = ag__itemsize(to);
     ag_walk w;
     ag__walk(&w, 2, (const ag_tensor *const[]){ to, from });
-    ag__walk_rows(&w, 1 << 15, copy_row, &item);
+    ag__walk_rows(&w, 1 << 15, item == 8 ? copy_row_64 : item == 4 ? copy_row_32 : copy_row_8, NULL);
 }
 
 /* ---- flip ---- */

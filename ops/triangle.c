@@ -17,7 +17,10 @@ static bool triangle_shape(ag_run *r)
 /* Zeros from column `begin` to before `end` of a row. */
 static void clear(char *row, int64_t begin, int64_t end, int64_t step, size_t item)
 {
-    for (int64_t j = begin; j < end; j++) memset(row + j * step, 0, item);
+    if (step == (int64_t)item && begin < end)
+        memset(row + begin * step, 0, (size_t)((end - begin) * step));
+    else
+        for (int64_t j = begin; j < end; j++) memset(row + j * step, 0, item);
 }
 static bool triangle_cpu(ag_run *r, int64_t diagonal, bool lower)
 {

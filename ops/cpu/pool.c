@@ -52,6 +52,12 @@ void ag__max_pool2d_forward(ag_dtype dtype, const ag__pool2d_shape *s, ag__pool2
         ag__parallel_for(s->channels * s->out_size[0], grain(a_row * s->batch), run, &j);
         return;
     }
+    if (kernels->forward_channels_last && stride[1] == 1 && output.stride[1] == 1 &&
+        (!indices.data || indices.stride[1] == 1) && s->channels > 1 && s->size[0] * s->size[1] < INT32_MAX) {
+        j.kernel = kernels->forward_channels_last;
+        ag__parallel_for(s->batch * s->out_size[0], grain(a_row * s->channels), run, &j);
+        return;
+    }
     if (stride[3] == 1 && stride[2] == s->size[1] && stride[1] == s->size[0] * s->size[1] &&
         stride[0] == s->channels * stride[1])
         j.job.in_elements = s->batch * stride[0];
@@ -68,6 +74,10 @@ void ag__max_pool2d_backward(ag_dtype dtype, const ag__pool2d_shape *s, ag__pool
     if (output_gradient.stride[0] == 1 && indices.stride[0] == 1 && input_gradient.stride[0] == 1 && s->batch > 1) {
         j.kernel = kernels->backward_batch_last;
         ag__parallel_for(s->channels, grain(pixels * s->batch), run, &j);
+    } else if (output_gradient.stride[1] == 1 && indices.stride[1] == 1 && input_gradient.stride[1] == 1 &&
+               s->channels > 1) {
+        j.kernel = kernels->backward_channels_last;
+        ag__parallel_for(s->batch, grain(pixels * s->channels), run, &j);
     } else {
         j.kernel = kernels->backward_planes;
         ag__parallel_for(s->batch * s->channels, grain(pixels), run, &j);

@@ -41,10 +41,11 @@ typedef struct {
 } ag__pool2d_job;
 
 /* Planes n * C + c in [begin, end), or, with the batch innermost, (channel, output row) pairs or channels in [begin,
- * end). */
+ * end); with channels innermost, (image, output row) pairs or images. */
 typedef void ag__pool2d_kernel(const ag__pool2d_job *job, int64_t begin, int64_t end);
 typedef struct {
-    ag__pool2d_kernel *forward_planes, *forward_batch_last, *backward_planes, *backward_batch_last;
+    ag__pool2d_kernel *forward_planes, *forward_batch_last, *forward_channels_last;
+    ag__pool2d_kernel *backward_planes, *backward_batch_last, *backward_channels_last;
 } ag__pool2d_kernels;
 
 #endif

@@ -1,8 +1,8 @@
 /* pool_template.h - read once for each type by pool_kernel.c, with real, LOWEST and REAL(name), and POOL_FLOATING for
  * float and double.
  *
- * Registers hold neighbouring output columns of one plane, or the same pixel of neighbouring images where the batch is
- * innermost. */
+ * Registers hold neighbouring output columns of one plane, or the same pixel of neighbouring images or channels where
+ * those are innermost. */
 
 /* One window, one element after the other. */
 static inline void REAL(one_window)(const ag__pool2d_job *job, const real *plane, int64_t oh, int64_t ow, real *value,
@@ -160,23 +160,27 @@ static void REAL(forward_planes)(const ag__pool2d_job *job, int64_t begin, int64
 
 #ifdef POOL_FLOATING
 
-/* Items: channel * OH + output row. Images are innermost in all three tensors. */
-static void REAL(forward_batch_last)(const ag__pool2d_job *job, int64_t begin, int64_t end)
+/* The same pixel of neighbouring images (lanes: 0) or channels (lanes: 1) lies side by side in all three tensors.
+ * Items: (number in the other of those dimensions) * OH + output row. */
+AG_INLINE void REAL(forward_lanes)(const ag__pool2d_job *job, int lanes, int64_t begin, int64_t end)
 {
     const ag__pool2d_shape *s = &job->s;
+    const int other = 1 - lanes;
+    const int64_t count = lanes ? s->channels : s->batch;
     for (int64_t item = begin; item < end; item++) {
         const int64_t c = item / s->out_size[0], oh = item % s->out_size[0];
-        const real *plane = (const real *)job->in.data + c * job->in.stride[1];
+        const real *plane = (const real *)job->in.data + c * job->in.stride[other];
         const window down = window_at(s, 0, oh);
         for (int64_t ow = 0; ow < s->out_size[1]; ow++) {
             const window across = window_at(s, 1, ow);
-            real *value = (real *)job->out.data + c * job->out.stride[1] + oh * job->out.stride[2] +
+            real *value = (real *)job->out.data + c * job->out.stride[other] + oh * job->out.stride[2] +
                           ow * job->out.stride[3];
             int64_t *indices = job->indices.data;
             if (indices)
-                indices += c * job->indices.stride[1] + oh * job->indices.stride[2] + ow * job->indices.stride[3];
+                indices += c * job->indices.stride[other] + oh * job->indices.stride[2] + ow * job->indices.stride[3];
             int64_t n = 0;
-            for (; n + LANES <= s->batch; n += LANES) {
+            for (; n < count && count >= LANES; n += LANES) {
+                if (n > count - LANES) n = count - LANES; /* the last register overlaps the one before it */
                 vec most = REAL(splat)(LOWEST);
                 const mask zero = { 0 };
                 mask index = zero + (place_t)(down.at * s->size[1] + across.at);
@@ -189,13 +193,21 @@ static void REAL(forward_batch_last)(const ag__pool2d_job *job, int64_t begin, i
                 }
                 REAL(write)(most, index, LANES, LANES, value + n, indices ? indices + n : NULL);
             }
-            for (; n < s->batch; n++) {
+            for (; n < count; n++) {
                 int64_t index;
                 REAL(one_window)(job, plane + n, oh, ow, value + n, &index);
                 if (indices) indices[n] = index;
             }
         }
     }
+}
+static void REAL(forward_batch_last)(const ag__pool2d_job *job, int64_t begin, int64_t end)
+{
+    REAL(forward_lanes)(job, 0, begin, end);
+}
+static void REAL(forward_channels_last)(const ag__pool2d_job *job, int64_t begin, int64_t end)
+{
+    REAL(forward_lanes)(job, 1, begin, end);
 }
 
 static void REAL(backward_planes)(const ag__pool2d_job *job, int64_t begin, int64_t end)
@@ -227,23 +239,25 @@ static void REAL(backward_planes)(const ag__pool2d_job *job, int64_t begin, int6
     }
 }
 
-/* Items: channels. Images are innermost in all three tensors. */
-static void REAL(backward_batch_last)(const ag__pool2d_job *job, int64_t begin, int64_t end)
+/* The layouts of forward_lanes. Items: numbers in the other dimension. */
+AG_INLINE void REAL(backward_lanes)(const ag__pool2d_job *job, int lanes, int64_t begin, int64_t end)
 {
     const ag__pool2d_shape *s = &job->s;
+    const int other = 1 - lanes;
+    const int64_t count = lanes ? s->channels : s->batch;
     const int64_t pixels = s->size[0] * s->size[1], *stride = job->out.stride;
     const bool dense = stride[2] == s->size[1] * stride[3]; /* pixel i lies at i * stride[3] */
     for (int64_t c = begin; c < end; c++) {
-        real *plane = (real *)job->out.data + c * stride[1];
-        const real *gradient = (const real *)job->gradient.data + c * job->gradient.stride[1];
-        const int64_t *indices = (const int64_t *)job->old_indices.data + c * job->old_indices.stride[1];
+        real *plane = (real *)job->out.data + c * stride[other];
+        const real *gradient = (const real *)job->gradient.data + c * job->gradient.stride[other];
+        const int64_t *indices = (const int64_t *)job->old_indices.data + c * job->old_indices.stride[other];
         for (int64_t i = 0; i < pixels; i++)
-            memset(plane + i / s->size[1] * stride[2] + i % s->size[1] * stride[3], 0, (size_t)s->batch * sizeof(real));
+            memset(plane + i / s->size[1] * stride[2] + i % s->size[1] * stride[3], 0, (size_t)count * sizeof(real));
         for (int64_t o = 0; o < s->out_size[0] * s->out_size[1]; o++) {
             const int64_t oh = o / s->out_size[1], ow = o % s->out_size[1];
             const int64_t *index = indices + oh * job->old_indices.stride[2] + ow * job->old_indices.stride[3];
             const real *g = gradient + oh * job->gradient.stride[2] + ow * job->gradient.stride[3];
-            for (int64_t n = 0; n < s->batch; n++) {
+            for (int64_t n = 0; n < count; n++) {
                 const int64_t i = index[n];
                 if (i < 0 || i >= pixels) continue;
                 if (dense)
@@ -253,6 +267,14 @@ static void REAL(backward_batch_last)(const ag__pool2d_job *job, int64_t begin, 
             }
         }
     }
+}
+static void REAL(backward_batch_last)(const ag__pool2d_job *job, int64_t begin, int64_t end)
+{
+    REAL(backward_lanes)(job, 0, begin, end);
+}
+static void REAL(backward_channels_last)(const ag__pool2d_job *job, int64_t begin, int64_t end)
+{
+    REAL(backward_lanes)(job, 1, begin, end);
 }
 
 #undef vec
@@ -265,7 +287,9 @@ AG_ISA_TABLE(ag__pool2d_kernels, REAL(ag__pool2d)) = {
     .forward_planes = REAL(forward_planes),
 #ifdef POOL_FLOATING
     .forward_batch_last = REAL(forward_batch_last),
+    .forward_channels_last = REAL(forward_channels_last),
     .backward_planes = REAL(backward_planes),
     .backward_batch_last = REAL(backward_batch_last),
+    .backward_channels_last = REAL(backward_channels_last),
 #endif
 };

@@ -22,8 +22,29 @@ static inline vec_f32 exp_f32(vec_f32 x)
 #endif
 #if defined(AG_SLEEF)
 vec_f64 AG_SLEEF(exp, u10)(vec_f64 x);
+vec_f64 AG_SLEEF(log, u10)(vec_f64 x);
 static inline vec_f64 exp_f64(vec_f64 x) { return AG_SLEEF(exp, u10)(x); }
+static inline vec_f64 log_f64(vec_f64 x) { return AG_SLEEF(log, u10)(x); }
+/* libmvec's would lose two bits of the loss */
+static inline vec_f32 log_f32(vec_f32 x)
+{
+    double wide[LANES_f32];
+    for (int i = 0; i < LANES_f32; i++) wide[i] = x[i];
+    for (int i = 0; i < LANES_f32; i += LANES_f64) store_f64(wide + i, log_f64(load_f64(wide + i)));
+    for (int i = 0; i < LANES_f32; i++) x[i] = (float)wide[i];
+    return x;
+}
 #else
+static inline vec_f64 log_f64(vec_f64 x)
+{
+    for (int i = 0; i < LANES_f64; i++) x[i] = log(x[i]);
+    return x;
+}
+static inline vec_f32 log_f32(vec_f32 x)
+{
+    for (int i = 0; i < LANES_f32; i++) x[i] = logf(x[i]);
+    return x;
+}
 static inline vec_f64 exp_f64(vec_f64 x)
 {
     for (int i = 0; i < LANES_f64; i++) x[i] = exp(x[i]);
@@ -33,13 +54,10 @@ static inline vec_f64 exp_f64(vec_f64 x)
 
 #define real       float
 #define REAL(name) AG_PASTE(name, _f32)
-#define LOG        logf
 #include "ops/cpu/softmax_template.h"
 #undef real
 #undef REAL
-#undef LOG
 
 #define real       double
 #define REAL(name) AG_PASTE(name, _f64)
-#define LOG        log
 #include "ops/cpu/softmax_template.h"

@@ -1,4 +1,4 @@
-/* softmax_template.h - read once for each type by softmax_kernel.c, with real, REAL(name) and LOG. */
+/* softmax_template.h - read once for each type by softmax_kernel.c, with real and REAL(name). */
 #define vec   REAL(vec)
 #define mask  REAL(mask)
 #define LANES REAL(LANES)
@@ -77,8 +77,7 @@ static void REAL(short_rows)(bool is_log, int64_t n, const real *x, real *y)
     for (int64_t i = 0; i < n; i++) top = REAL(larger)(v[i], top);
     for (int64_t i = 0; i < n; i++) e[i] = REAL(exp)(v[i] - top);
     const vec sum = REAL(total_of_columns)(e, n);
-    vec log_sum = sum;
-    for (int k = 0; is_log && k < LANES; k++) log_sum[k] = LOG(sum[k]);
+    const vec log_sum = is_log ? REAL(log)(sum) : sum;
     for (int64_t i = 0; i < n; i++) v[i] = is_log ? v[i] - top - log_sum : e[i] / sum;
     REAL(store_columns)(y, n, v);
 }
@@ -120,7 +119,7 @@ static void REAL(row)(bool is_log, int64_t n, const real *x, real *y)
         sums += e;
         if (!is_log) REAL(store_some)(y + i, e, n - i);
     }
-    const real sum = REAL(total)(sums), log_sum = is_log ? LOG(sum) : 0;
+    const real sum = REAL(total)(sums), log_sum = is_log ? REAL(log)(REAL(splat)(sum))[0] : 0;
     for (int64_t i = 0; i < n; i += LANES) {
         const vec v = REAL(load_some)((is_log ? x : y) + i, n - i, 0);
         REAL(store_some)(y + i, is_log ? v - top - log_sum : v / sum, n - i);
@@ -179,8 +178,7 @@ static void REAL(columns)(bool is_log, int64_t n, int64_t inner, int64_t columns
             sum += e;
             if (!is_log) REAL(store_some)(y + i * inner, e, some);
         }
-        vec log_sum = sum;
-        for (int i = 0; is_log && i < LANES; i++) log_sum[i] = LOG(sum[i]);
+        const vec log_sum = is_log ? REAL(log)(sum) : sum;
         for (int64_t i = 0; i < n; i++) {
             const vec v = REAL(load_some)((is_log ? x : y) + i * inner, some, 0);
             REAL(store_some)(y + i * inner, is_log ? v - top - log_sum : v / sum, some);

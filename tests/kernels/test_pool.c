@@ -68,13 +68,22 @@ static void expected_window(const array *x, const shape *s, const int64_t *o, do
     }
 }
 
-static void check_one(rng *r, ag_dtype dtype, const shape *s)
+/* In any order of dimensions, with gaps, or without gaps in the order given. */
+static array array_in(rng *r, ag_dtype dtype, const int64_t *size, const int *order)
+{
+    if (!order) return array_random(r, dtype, 4, size);
+    array a = array_new(dtype, 4, size, order, (int[]){ 1, 1, 1, 1 });
+    array_fill(&a, r, -1, 1);
+    return a;
+}
+
+static void check_one(rng *r, ag_dtype dtype, const shape *s, const int *order)
 {
     const bool floating = dtype == AG_FLOAT32 || dtype == AG_FLOAT64;
     const int64_t x_size[] = { s->batch, s->channels, s->size[0], s->size[1] };
     const int64_t y_size[] = { s->batch, s->channels, s->out_size[0], s->out_size[1] };
-    array x = array_random(r, dtype, 4, x_size), y = array_random(r, dtype, 4, y_size),
-          where = array_random(r, AG_INT64, 4, y_size);
+    array x = array_in(r, dtype, x_size, order), y = array_in(r, dtype, y_size, order),
+          where = array_in(r, AG_INT64, y_size, order);
     /* few values, so that many are equal; now and then NaN and infinities */
     static const double special[] = {
         0, -1, 1, 2, (double)NAN, (double)INFINITY, (double)-INFINITY, (double)-INFINITY
@@ -109,7 +118,7 @@ static void check_one(rng *r, ag_dtype dtype, const shape *s)
     ck_assert(array_guards_stand(&y) && array_guards_stand(&where));
 
     if (floating && with_indices) {
-        array g = array_random(r, dtype, 4, y_size), dx = array_random(r, dtype, 4, x_size);
+        array g = array_in(r, dtype, y_size, order), dx = array_in(r, dtype, x_size, order);
         array expected = array_new(dtype, 4, x_size, (int[]){ 0, 1, 2, 3 }, (int[]){ 1, 1, 1, 1 });
         array_fill(&expected, r, 0, 0);
         memset(index, 0, sizeof index);
@@ -136,9 +145,14 @@ START_TEST(max_pooling_and_its_gradient_are_those_of_plain_loops)
     EACH_ISA(isa)
     {
         for (int i = 0; i < rounds(60); i++) {
-            const shape s = random_shape(&r);
-            check_one(&r, i % 2 ? AG_FLOAT32 : AG_FLOAT64, &s);
-            if (i % 4 == 0) check_one(&r, (ag_dtype[]){ AG_INT64, AG_INT32, AG_UINT8 }[i / 4 % 3], &s);
+            shape s = random_shape(&r);
+            check_one(&r, i % 2 ? AG_FLOAT32 : AG_FLOAT64, &s, NULL);
+            if (i % 4 == 0) check_one(&r, (ag_dtype[]){ AG_INT64, AG_INT32, AG_UINT8 }[i / 4 % 3], &s, NULL);
+            check_one(&r, i % 2 ? AG_FLOAT32 : AG_FLOAT64, &s, (int[]){ 1, 2, 3, 0 }); /* batch-last */
+            const int64_t channels = s.channels;
+            s.channels = s.batch;
+            s.batch = channels;
+            check_one(&r, i % 2 ? AG_FLOAT32 : AG_FLOAT64, &s, (int[]){ 0, 2, 3, 1 }); /* channels-last */
         }
     }
 }
