@@ -1,5 +1,6 @@
 /* norm.c - norms of vectors: see variance.h. */
 #include "ops/check.h"
+#include "ops/cpu/moments.h"
 #include "ops/reduce_rows.h"
 #include "ops/reduce_shape.h"
 
@@ -13,23 +14,25 @@
 
 /* ---- the numbers ---- */
 
-#define LENGTH(type)                                                                                   \
-    static double length_##type(const void *row, int64_t n, const void *order)                         \
-    {                                                                                                  \
-        const type *x = row;                                                                           \
-        const double ord = *(const double *)order;                                                     \
-        double y = isinf(ord) && ord < 0 ? INFINITY : 0;                                               \
-        for (int64_t i = 0; i < n; i++) {                                                              \
-            const double size = fabs((double)x[i]);                                                    \
-            if (isinf(ord))                                                                            \
-                y = isnan(y) || isnan(size) ? NAN : ord > 0 ? fmax(y, size) : fmin(y, size);           \
-            else                                                                                       \
-                y += ord == 2 ? size * size : ord == 1 ? size : ord == 0 ? size != 0 : pow(size, ord); \
-        }                                                                                              \
-        return isinf(ord) || ord == 0 || ord == 1 ? y : ord == 2 ? sqrt(y) : pow(y, 1 / ord);          \
+#define LENGTH(type, dtype)                                                                  \
+    static double length_##type(const void *row, int64_t n, const void *order)               \
+    {                                                                                        \
+        const type *x = row;                                                                 \
+        const double ord = *(const double *)order;                                           \
+        double y = isinf(ord) && ord < 0 ? INFINITY : 0;                                     \
+        if (ord == 2) return sqrt(ag__sum_of(AG_SQUARES, dtype, row, n, 0));                 \
+        if (ord == 1) return ag__sum_of(AG_SIZES, dtype, row, n, 0);                         \
+        for (int64_t i = 0; i < n; i++) {                                                    \
+            const double size = fabs((double)x[i]);                                          \
+            if (isinf(ord))                                                                  \
+                y = isnan(y) || isnan(size) ? NAN : ord > 0 ? fmax(y, size) : fmin(y, size); \
+            else                                                                             \
+                y += ord == 0 ? size != 0 : pow(size, ord);                                  \
+        }                                                                                    \
+        return isinf(ord) || ord == 0 ? y : pow(y, 1 / ord);                                 \
     }
-LENGTH(float)
-LENGTH(double)
+LENGTH(float, AG_FLOAT32)
+LENGTH(double, AG_FLOAT64)
 
 #define AG_ARGS__vector_norm(must, may) must(Tensor, input) must(Float, ord) must(Dims, dim) must(Bool, keepdim)
 AG_STRUCT(_vector_norm, AG_ARGS__vector_norm)

@@ -1,6 +1,7 @@
 /* reduce_rows.c - see reduce_rows.h. */
 #include "ops/reduce_rows.h"
 #include "ops/reduce_shape.h"
+#include "tensor/parallel.h"
 
 /* x seen with the dimensions in mask last. */
 static ag_tensor with_last(const ag_tensor *x, uint32_t mask)
@@ -17,6 +18,23 @@ static ag_tensor with_last(const ag_tensor *x, uint32_t mask)
     return seen;
 }
 
+enum { GRAIN = 1 << 15 /* elements a task */ };
+
+typedef struct job {
+    ag__row_to_number *number_of;
+    const void *user;
+    const char *x;
+    char *y;
+    int64_t n, item;
+    ag_dtype dtype;
+} job;
+static void reduce_part(void *user, int64_t begin, int64_t end)
+{
+    const job *j = user;
+    for (int64_t i = begin; i < end; i++)
+        ag__store(j->y + i * j->item, j->dtype, j->number_of(j->x + i * j->n * j->item, j->n, j->user));
+}
+
 bool ag__reduce_rows(Thread *t, const ag_tensor *y, const ag_tensor *x, uint32_t mask, ag__row_to_number *f32,
                      ag__row_to_number *f64, const void *user)
 {
@@ -30,11 +48,17 @@ bool ag__reduce_rows(Thread *t, const ag_tensor *y, const ag_tensor *x, uint32_t
         ag__copy_elements(&copy->tensor, &rows);
         rows = copy->tensor;
     }
-    const int64_t item = (int64_t)ag__itemsize(&rows);
-    for (int64_t i = 0; i < y->numel; i++) {
-        double number = (y->dtype == AG_FLOAT32 ? f32 : f64)(rows.data + i * n * item, n, user);
-        ag__store(y->data + i * item, (ag_dtype)y->dtype, number);
-    }
+    job j = { .number_of = y->dtype == AG_FLOAT32 ? f32 : f64,
+              .user = user,
+              .x = rows.data,
+              .y = y->data,
+              .n = n,
+              .item = (int64_t)ag__itemsize(&rows),
+              .dtype = (ag_dtype)y->dtype };
+    if (y->numel == 1)
+        reduce_part(&j, 0, 1); /* which may share out its row */
+    else
+        ag__parallel_for(y->numel, GRAIN / (n + 1) + 1, reduce_part, &j);
     return true;
 }
 

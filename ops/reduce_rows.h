@@ -3,7 +3,7 @@
 #define AG_REDUCE_ROWS_H
 #include "autograd/op.h"
 
-/* What a row of n numbers, float or double, comes to. */
+/* What a row of n numbers, float or double, comes to; called by several threads at once. */
 typedef double ag__row_to_number(const void *row, int64_t n, const void *user);
 
 /* y, contiguous, = what `f32` or `f64` gives of the elements of x along the dimensions in mask, of y's type. */

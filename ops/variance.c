@@ -1,5 +1,6 @@
 /* variance.c - variance and standard deviation: see variance.h. */
 #include "ops/check.h"
+#include "ops/cpu/moments.h"
 #include "ops/reduce_rows.h"
 #include "ops/reduce_shape.h"
 
@@ -11,25 +12,24 @@
 
 /* ---- the numbers: first the mean, then the squares of what is left, in double ---- */
 
-#define SQUARES(type)                                                                \
+static double squares_of(ag_dtype dtype, const void *row, int64_t n, const void *correction)
+{
+    double left = (double)n - *(const double *)correction;
+    if (!n) return NAN;
+    return ag__sum_of(AG_SQUARES, dtype, row, n, ag__sum_of(AG_SUM, dtype, row, n, 0) / (double)n) /
+           (left > 0 ? left : 0);
+}
+#define SQUARES(type, dtype)                                                         \
     static double squares_##type(const void *row, int64_t n, const void *correction) \
     {                                                                                \
-        const type *x = row;                                                         \
-        double sum = 0, squares = 0, left = (double)n - *(const double *)correction; \
-        for (int64_t i = 0; i < n; i++) sum += (double)x[i];                         \
-        const double mean = sum / (double)n;                                         \
-        for (int64_t i = 0; i < n; i++) {                                            \
-            double d = (double)x[i] - mean;                                          \
-            squares += d * d;                                                        \
-        }                                                                            \
-        return n ? squares / (left > 0 ? left : 0) : NAN;                            \
+        return squares_of(dtype, row, n, correction);                                \
     }                                                                                \
     static double root_##type(const void *row, int64_t n, const void *correction)    \
     {                                                                                \
-        return sqrt(squares_##type(row, n, correction));                             \
+        return sqrt(squares_of(dtype, row, n, correction));                          \
     }
-SQUARES(float)
-SQUARES(double)
+SQUARES(float, AG_FLOAT32)
+SQUARES(double, AG_FLOAT64)
 
 /* ---- var, std ---- */
 

@@ -1,0 +1,24 @@
+/* moments.h - sums over a row of numbers, added up in double: what variances and norms are made of. */
+#ifndef AG_CPU_MOMENTS_H
+#define AG_CPU_MOMENTS_H
+#include <argent/dtype.h>
+
+typedef enum {
+    AG_SUM,     /* x */
+    AG_SIZES,   /* |x| */
+    AG_SQUARES, /* (x - from)^2 */
+    AG_N_MOMENTS
+} ag__moment;
+
+/* The sum over x[0..n), of AG_FLOAT32 or AG_FLOAT64, side by side. A long row is shared out among the threads, cut in a
+ * way that depends on n alone. */
+double ag__sum_of(ag__moment moment, ag_dtype dtype, const void *x, int64_t n, double from);
+
+/* ---- the kernels, by moment and type, compiled for each instruction set ---- */
+
+typedef double ag__moment_row(const void *x, int64_t n, double from);
+typedef struct ag__moment_kernels {
+    ag__moment_row *row[AG_N_MOMENTS][2];
+} ag__moment_kernels;
+
+#endif
