@@ -157,6 +157,40 @@ START_TEST(nan_and_ties_are_found_first_wherever_they_are)
 }
 END_TEST
 
+/* Few values, NaN and infinities among them, in rows of every length that is treated in its own way. */
+START_TEST(extremes_of_rows_with_nan_infinities_and_ties_are_those_of_a_plain_loop)
+{
+    static const double special[] = { 0, 1, 2, 2, -1, INFINITY, -INFINITY, NAN };
+    enum { ROWS = 67 };
+    EACH_ISA(isa)
+    for (int64_t n = 1; n < 300; n += n < 40 ? 1 : 61)
+        for (int kinds = 5; kinds <= 8; kinds++)
+            for (int type = 0; type < 2; type++) {
+                AG_SCOPE;
+                Variable *x = ag_to(ag_randint(0, kinds, AG_SHAPE(ROWS, n)), .dtype = type ? AG_FLOAT64 : AG_FLOAT32);
+                for (int64_t i = 0; i < ROWS * n; i++) {
+                    double v = special[(int)support_at(x, i)];
+                    if (type)
+                        ((double *)ag_data_mutable(x))[i] = v;
+                    else
+                        ((float *)ag_data_mutable(x))[i] = (float)v;
+                }
+                ag_values_indices top = ag_max_dim(x, 1), bottom = ag_min_dim(x, 1);
+                Variable *most = ag_amax(x, 1), *least = ag_amin(x, 1);
+                OK(top.values && bottom.values && most && least);
+                for (int64_t row = 0; row < ROWS; row++) {
+                    folds f = { .n = 0 };
+                    for (int64_t i = 0; i < n; i++) fold_in(&f, support_at(x, row * n + i), i);
+                    ck_assert(same(support_at(most, row), f.most) && same(support_at(least, row), f.least));
+                    ck_assert(same(support_at(top.values, row), f.most) &&
+                              same(support_at(bottom.values, row), f.least));
+                    ck_assert_int_eq((int64_t)support_at(top.indices, row), f.at_most);
+                    ck_assert_int_eq((int64_t)support_at(bottom.indices, row), f.at_least);
+                }
+            }
+}
+END_TEST
+
 /* PyTorch's own errors here are 4.5e-7, 6.4e-7 (of the columns) and 2.9e-7 (of the strided sum); adding one by one is
  * wrong by 9 %. */
 START_TEST(a_long_float32_sum_keeps_its_digits)
@@ -237,5 +271,7 @@ END_TEST
 SUPPORT_MAIN("reduce", reductions_do_what_pytorchs_do, every_reduction_can_be_called_directly,
              which_element_is_greatest_has_no_gradient_but_its_value_has,
              any_shape_and_layout_agrees_with_a_plain_loop_on_every_instruction_set,
-             nan_and_ties_are_found_first_wherever_they_are, a_long_float32_sum_keeps_its_digits,
-             the_number_of_threads_does_not_change_a_bit, gradients_of_reductions_are_right_to_the_second_order)
+             nan_and_ties_are_found_first_wherever_they_are,
+             extremes_of_rows_with_nan_infinities_and_ties_are_those_of_a_plain_loop,
+             a_long_float32_sum_keeps_its_digits, the_number_of_threads_does_not_change_a_bit,
+             gradients_of_reductions_are_right_to_the_second_order)

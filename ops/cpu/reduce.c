@@ -19,7 +19,7 @@ enum {
     BLOCK = 1024,    /* elements a row */
     ROWS = 32,       /* rows of a block of columns */
     TILE = 128,      /* columns folded together */
-    GRAIN = 1 << 15, /* elements a task */
+    GRAIN = 1 << 15, /* elements a task; of many, eight times as many: each begins anew what the CPU foresees */
     MAX_PIECES = 64, /* of one output's elements */
     SHORT = 32,      /* rows shorter than this are gathered */
     LEVELS = 48,     /* of a tree of blocks */
@@ -115,6 +115,8 @@ static void make_plan(plan *p, const ag_tensor *x, uint32_t mask)
     p->short_rows = !p->columns && last >= 0 && p->kept.out[last] == 1 && p->gone.n == 1 && p->gone.step[0] == item &&
                     p->n_gone <= SHORT;
 }
+
+static int64_t grain_of(int64_t n) { return n >= 1 << 22 ? 8 * GRAIN : GRAIN; }
 
 /* Few outputs of many elements are cut into pieces, so that several threads have something to do. */
 static void cut_into_pieces(plan *p)
@@ -349,7 +351,8 @@ bool ag__reduce(ag__fold fold, const ag_tensor *x, uint32_t mask, void *out)
     int64_t bytes = p.n_kept * (int64_t)p.wide;
     if (p.pieces > 1 && !(p.out = ag__scratch((size_t)(p.pieces * bytes)))) return false;
     int64_t units = (p.columns ? p.n_kept / p.columns * p.tiles : p.n_kept) * p.pieces, each = x->numel / units;
-    ag__parallel_for(units, each < GRAIN ? GRAIN / (each + 1) + 1 : 1, fold_units, &p);
+    const int64_t grain = grain_of(x->numel);
+    ag__parallel_for(units, each < grain ? grain / (each + 1) + 1 : 1, fold_units, &p);
     if (p.pieces > 1) {
         for (int64_t step = 1; step < p.pieces; step *= 2)
             for (int64_t i = 0; i + step < p.pieces; i += 2 * step)
@@ -399,10 +402,26 @@ static void search_columns(const search *s, const char *x, int64_t m, char *best
     }
 }
 
+static void search_short_rows(const search *s, int64_t begin, int64_t end)
+{
+    const plan *p = &s->p;
+    int last = p->kept.n - 1;
+    int64_t length = p->kept.size[last], stride = p->kept.step[last] / (int64_t)p->item;
+    for (int64_t unit = begin, n, out; unit < end; unit += n) {
+        const char *x = place(p, unit, &out);
+        n = length - unit % length < end - unit ? length - unit % length : end - unit;
+        p->folder->arg_short_rows(s->best + out * (int64_t)p->item, s->at + out, x, stride, n, p->n_gone);
+    }
+}
+
 static void search_units(void *user, int64_t begin, int64_t end)
 {
     const search *s = user;
     const plan *p = &s->p;
+    if (p->short_rows) { /* and so in one piece */
+        search_short_rows(s, begin, end);
+        return;
+    }
     for (int64_t unit = begin; unit < end; unit++) {
         int64_t piece = unit % p->pieces, rest = unit / p->pieces, tile = rest % p->tiles, out;
         const char *x = place(p, rest / p->tiles, &out);
@@ -463,7 +482,8 @@ bool ag__reduce_arg(ag__fold fold, const ag_tensor *x, int dim, void *value, int
         s.best = (char *)scratch + (size_t)rows * sizeof(int64_t);
     }
     int64_t units = (p->columns ? p->n_kept / p->columns * p->tiles : p->n_kept) * p->pieces, each = x->numel / units;
-    ag__parallel_for(units, each < GRAIN ? GRAIN / (each + 1) + 1 : 1, search_units, &s);
+    const int64_t grain = grain_of(x->numel);
+    ag__parallel_for(units, each < grain ? grain / (each + 1) + 1 : 1, search_units, &s);
     if (p->pieces > 1) {
         for (int64_t k = 0; k < p->n_kept; k++) {
             int64_t first = k;

@@ -37,6 +37,8 @@ typedef struct ag__folder {
     int64_t (*find)(const void *x, const void *value, int64_t n);
     /* *best = the extreme of x[0..n) and *at its first index: for short rows. n > 0 */
     void (*arg_row)(void *best, int64_t *at, const void *x, int64_t n);
+    /* The same of rows that lie `stride` apart. */
+    void (*arg_short_rows)(void *best, int64_t *at, const void *x, int64_t stride, int64_t rows, int64_t n);
     /* a comes before b: greater (less), or NaN where b is none. */
     bool (*beats)(const void *a, const void *b);
     /* As columns, going on from what is in best and at: rows are numbered from `first`. */

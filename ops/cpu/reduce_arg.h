@@ -1,5 +1,6 @@
 /* reduce_arg.h - which element is the greatest or least, of one type (`real`): FOLD(name) names it, BEATS(x, m) says
- * whether x comes before m. Read by reduce_real.h and reduce_whole.h. */
+ * whether x comes before m, BEATS_LANES, where there are registers, the same of them. Read by reduce_real.h and
+ * reduce_whole.h. */
 
 static bool FOLD(beats)(const void *a, const void *b)
 {
@@ -16,6 +17,30 @@ static void FOLD(arg_row)(void *best, int64_t *at, const void *from, int64_t n)
         if (BEATS(x[i], m)) m = x[i], first = i;
     *(real *)best = m;
     *at = first;
+}
+
+static void FOLD(arg_short_rows)(void *best, int64_t *at, const void *from, int64_t stride, int64_t rows, int64_t n)
+{
+    const real *x = from;
+    real *b = best;
+#ifdef BEATS_LANES /* a register full of rows at once, turned over */
+    for (; rows >= LANES; rows -= LANES, x += LANES * stride, b += LANES, at += LANES) {
+        vec column[LANES], m;
+        mask first = { 0 };
+        REAL(load_columns)(x, stride, 0, n, column);
+        m = column[0];
+        for (int64_t i = 1; i < n; i++) {
+            if (i % LANES == 0) REAL(load_columns)(x, stride, i, n, column);
+            const vec v = column[i % LANES];
+            const mask takes = BEATS_LANES(v, m), here = (mask){ 0 } + (__typeof__(first[0]))i;
+            m = REAL(choose)(takes, v, m);
+            first = (here & takes) | (first & ~takes);
+        }
+        store(b, m);
+        for (int k = 0; k < LANES; k++) at[k] = first[k];
+    }
+#endif
+    for (; rows > 0; rows--, x += stride) FOLD(arg_row)(b++, at++, x, n);
 }
 
 static void FOLD(arg_columns)(void *best, int64_t *at, const void *from, int64_t stride, int64_t first, int64_t rows,

@@ -44,7 +44,8 @@
     {                                                                                                       \
         .row = fold##_row_##type, .short_rows = fold##_short_rows_##type, .columns = fold##_columns_##type, \
         .combine = fold##_combine_##type, .find = find_##type, .arg_row = fold##_arg_row_##type,            \
-        .beats = fold##_beats_##type, .arg_columns = fold##_arg_columns_##type                              \
+        .arg_short_rows = fold##_arg_short_rows_##type, .beats = fold##_beats_##type,                       \
+        .arg_columns = fold##_arg_columns_##type                                                            \
     }
 /* A bool is a byte of 0 or 1. */
 #define EACH_TYPE(ENTRY, fold)                                                                           \

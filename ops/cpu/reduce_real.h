@@ -11,6 +11,23 @@
 /* Lane by lane: where the comparison holds, x, else m. */
 AG_INLINE vec REAL(choose)(mask holds, vec x, vec m) { return (vec)(((mask)x & holds) | ((mask)m & ~holds)); }
 
+/* column[j] = element at + j of each of LANES rows of n, as far as there is one. What lies between rows is loaded, too.
+ */
+AG_INLINE void REAL(load_columns)(const real *x, int64_t stride, int64_t at, int64_t n, vec *column)
+{
+    for (int64_t k = 0; k < LANES; k++) {
+        const real *row = x + k * stride + at;
+        if (k * stride + at + LANES <= (LANES - 1) * stride + n) {
+            column[k] = load(row);
+        } else {
+            real some[LANES] = { 0 };
+            for (int64_t j = 0; j < LANES && at + j < n; j++) some[j] = row[j];
+            column[k] = load(some);
+        }
+    }
+    REAL(transpose)(column);
+}
+
 static int64_t REAL(find)(const void *from, const void *value, int64_t n)
 {
     const real *x = from, v = *(const real *)value;
@@ -44,27 +61,35 @@ static int64_t REAL(find)(const void *from, const void *value, int64_t n)
 #undef WITH_LANES
 
 /* A NaN is taken wherever it comes, and nothing is taken after it but another. */
-#define BEATS(x, m)      ((x) > (m) || ((x) != (x) && (m) == (m)))
-#define FOLD(name)       REAL(max_##name)
-#define START(first)     (first)
-#define WITH(m, x)       ((x) > (m) || (x) != (x) ? (x) : (m))
-#define WITH_LANES(m, x) REAL(choose)(((x) > (m)) | ((x) != (x)), x, m)
+#define BEATS(x, m)         ((x) > (m) || ((x) != (x) && (m) == (m)))
+#define BEATS_LANES(x, m)   (((x) > (m)) | (((x) != (x)) & ((m) == (m))))
+#define AMONG_NUMBERS(m, x) REAL(choose)((x) > (m), x, m)
+#define FOLD(name)          REAL(max_##name)
+#define START(first)        (first)
+#define WITH(m, x)          ((x) > (m) || (x) != (x) ? (x) : (m))
+#define WITH_LANES(m, x)    REAL(choose)(((x) > (m)) | ((x) != (x)), x, m)
 #include "ops/cpu/reduce_arg.h"
 #include "ops/cpu/reduce_real_fold.h"
 #undef BEATS
+#undef BEATS_LANES
+#undef AMONG_NUMBERS
 #undef FOLD
 #undef START
 #undef WITH
 #undef WITH_LANES
 
-#define BEATS(x, m)      ((x) < (m) || ((x) != (x) && (m) == (m)))
-#define FOLD(name)       REAL(min_##name)
-#define START(first)     (first)
-#define WITH(m, x)       ((x) < (m) || (x) != (x) ? (x) : (m))
-#define WITH_LANES(m, x) REAL(choose)(((x) < (m)) | ((x) != (x)), x, m)
+#define BEATS(x, m)         ((x) < (m) || ((x) != (x) && (m) == (m)))
+#define BEATS_LANES(x, m)   (((x) < (m)) | (((x) != (x)) & ((m) == (m))))
+#define AMONG_NUMBERS(m, x) REAL(choose)((x) < (m), x, m)
+#define FOLD(name)          REAL(min_##name)
+#define START(first)        (first)
+#define WITH(m, x)          ((x) < (m) || (x) != (x) ? (x) : (m))
+#define WITH_LANES(m, x)    REAL(choose)(((x) < (m)) | ((x) != (x)), x, m)
 #include "ops/cpu/reduce_arg.h"
 #include "ops/cpu/reduce_real_fold.h"
 #undef BEATS
+#undef BEATS_LANES
+#undef AMONG_NUMBERS
 #undef FOLD
 #undef START
 #undef WITH
