@@ -1,14 +1,18 @@
 /* gemm.c - how a matrix product is cut up.
  *
- * C is cut into tiles that stay in registers, A and B are packed once into panels that a tile reads from front to back:
+ * C is cut into tiles that stay in registers. A tile takes A with any strides and B with any distance between its rows,
+ * so an operand that lies well is used where it is; one that does not, or that is read often enough, is first packed
+ * into panels, which a tile reads from front to back:
  *
- *     for blocks of C and of k:   pack panels of A and B (in parallel)
- *                                 tiles of C, each a task or a few to a task (in parallel)
+ *     for blocks of C and of k:   pack panels of A and B, if need be (in parallel)
+ *                                 tasks, each some tiles of C (in parallel):
+ *                                     for slices of k:  a panel of B stays in the first-level cache,
+ *                                                       A and C of the task in the second-level cache
  *
- * All strides are dealt with by the packing and by a tile's store. An element is summed in slices (AG_GEMM_SLICE), so k
- * is cut where slices end, and the result does not depend on where. The cuts depend on the shape alone. Three shapes go
- * other ways: with a vector nothing is packed; many small products are shared out whole; and a small C with a long k is
- * cut along k, the partial results added in order.
+ * An element is summed in slices (AG_GEMM_SLICE), so k is cut where slices end, and the result does not depend on
+ * where. C = A B is also C' = B' A': which of the two is computed is a matter of what must be turned and of how well
+ * the tiles fit. The cuts depend on the shape alone. Three shapes go other ways: with a vector nothing is packed; many
+ * small products are shared out whole; and a small C with a long k is cut along k, the partial results added in order.
  */
 #include "ops/cpu/gemm.h"
 #include "ops/cpu/isa.h"
@@ -26,7 +30,10 @@ enum {
     BLOCK_N = 2048,
     BLOCK_K = 3 * AG_GEMM_SLICE, /* of floats */
     TASK = 1 << 20,              /* multiply-adds worth a task */
-    SLOTS = 32,                  /* work spaces for products that run side by side */
+    TASK_A = 20,                 /* most panels of a task */
+    TASK_B = 4,
+    WIDE = 8,   /* panels of B packed together */
+    SLOTS = 32, /* work spaces for products that run side by side */
 };
 
 static inline int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -41,11 +48,15 @@ typedef struct {
     size_t size; /* of an element */
 
     int64_t block_m, block_n, block_k; /* longest */
+    bool pack_a, pack_b;               /* or used where it lies */
+    bool lines;                        /* panels of A hold its rows, [ROWS][a_row], else its columns, [depth][ROWS] */
+    int64_t a_panel, b_panel;          /* elements of a packed panel */
     char *a_panels, *b_panels;
 
     /* the block at hand */
     ag__gemm_args now; /* the pointers at its corner; after the first block of k what is added is C */
     int64_t m, n, k, n_a, n_b;
+    int64_t packed_b;       /* the first panel of B that is packed: if B is used where it lies, a narrow last one is */
     int64_t task_a, task_b; /* panels a task takes */
 } plan;
 
@@ -56,13 +67,12 @@ static const void *at(const void *p, int64_t elements, size_t size)
 
 static bool is_matrix_vector(const ag__gemm_args *g) { return g->n == 1 && (g->a_row == 1 || g->a_col == 1); }
 
-/* A vector times a matrix is the transposed matrix times the vector. */
-static ag__gemm_args vector_last(const ag__gemm_args *args)
+/* C' = B' A' */
+static ag__gemm_args turned(const ag__gemm_args *args)
 {
     ag__gemm_args g = *args;
-    if (g.m != 1 || g.n == 1) return g;
     // clang-format off
-    g.m = args->n; g.n = 1;
+    g.m = args->n; g.n = args->m;
     g.a = args->b; g.a_row = args->b_col; g.a_col = args->b_row; g.a_batch = args->b_batch;
     g.b = args->a; g.b_row = args->a_col; g.b_col = args->a_row; g.b_batch = args->a_batch;
     g.d_row = args->d_col; g.d_col = args->d_row;
@@ -71,63 +81,172 @@ static ag__gemm_args vector_last(const ag__gemm_args *args)
     return g;
 }
 
+/* Half cycles that a product takes, roughly: two multiply-adds or two loads a cycle, and a sum meets its next term 4
+ * cycles later; an element of B to be turned, one of C that is not stored beside the last. */
+static double half_cycles(const ag__gemm_args *g, const ag__gemm_kernels *kernels)
+{
+    const int64_t rows = kernels->rows, columns = kernels->columns, last_m = g->m % rows, last_n = g->n % columns;
+    const int64_t vectors = !last_n ? 0 : last_n > columns / 2 ? 2 : 1;
+    double a_step = (double)(g->m / rows) * ((double)(g->n / columns) * 2 + (double)vectors) * (double)rows;
+    if (last_m)
+        a_step += (double)(g->n / columns) * (double)max(8, max(2 * last_m, last_m + 2)) +
+                  (vectors ? (double)max(8, max(vectors * last_m, last_m + vectors)) : 0);
+    return a_step * (double)g->k + (g->b_col == 1 ? 0 : (double)g->n * (double)g->k) +
+           (g->c_col == 1 ? 0 : 3 * (double)g->m * (double)g->n);
+}
+
+/* The product as it is computed. */
+static ag__gemm_args best_way(const ag__gemm_args *args, const ag__gemm_kernels *kernels)
+{
+    if (args->n == 1) return *args; /* a matrix times a vector; and a vector times a matrix: */
+    ag__gemm_args other = turned(args);
+    if (args->m == 1) return other;
+    return half_cycles(&other, kernels) < 0.97 * half_cycles(args, kernels) ? other : *args;
+}
+
+/* A distance at which few lines of a cache are in use. */
+static bool is_bad_stride(int64_t stride, size_t size) { return (size_t)stride * size % 2048 == 0; }
+
 static void cut(plan *p, const ag__gemm_args *g, const ag__gemm_kernels *kernels)
 {
     p->g = g;
     p->kernels = kernels;
     p->size = g->dtype == AG_FLOAT32 ? sizeof(float) : sizeof(double);
-    p->block_m = min(g->m, even_cut(g->m, BLOCK_M));
-    p->block_n = min(g->n, even_cut(g->n, BLOCK_N));
+    p->block_m = even_cut(g->m, BLOCK_M);
+    p->block_n = even_cut(g->n, BLOCK_N);
     bool small = (double)(p->block_m + p->block_n) * (double)g->k * (double)p->size <= PACK_AT_ONCE;
     p->block_k = small ? g->k : min(g->k, p->size == sizeof(float) ? BLOCK_K : BLOCK_K / 3 * 2);
     p->block_m = ceil_div(p->block_m, kernels->rows) * kernels->rows;
     p->block_n = ceil_div(p->block_n, kernels->columns) * kernels->columns;
+
+    const int64_t n_a = ceil_div(g->m, kernels->rows), n_b = ceil_div(g->n, kernels->columns);
+    p->lines = g->a_col == 1 && g->a_row != 1;
+    p->pack_a = n_b > 1 &&
+                (n_b > 16 || (g->a_row != 1 && g->a_col != 1) ||
+                 (g->m * g->k * (int64_t)p->size > 32768 && is_bad_stride(p->lines ? g->a_row : g->a_col, p->size)));
+    p->pack_b = g->b_col != 1 ||
+                (n_a > 1 && (n_a > 10 || (g->n * g->k * (int64_t)p->size > 32768 && is_bad_stride(g->b_row, p->size))));
+    /* Rows of a panel of A: an odd number of cache lines apart, then they do not displace one another. */
+    const int64_t line = 64 / (int64_t)p->size;
+    p->a_panel = (p->lines ? (ceil_div(p->block_k, line) | 1) * line : p->block_k) * kernels->rows;
+    p->b_panel = p->block_k * kernels->columns;
 }
 
-/* Bytes of work space for one product. */
-static size_t space_for(const ag__gemm_args *g, const ag__gemm_kernels *kernels)
+/* Bytes of work space: of packed panels of A; altogether. */
+static int64_t a_space(const plan *p)
 {
-    plan p;
-    cut(&p, g, kernels);
-    size_t elements = is_matrix_vector(g) ? (size_t)g->k : (size_t)((p.block_m + p.block_n) * p.block_k);
-    return (elements * p.size + 63) / 64 * 64;
+    return p->pack_a ? (p->block_m / p->kernels->rows * p->a_panel * (int64_t)p->size + 63) / 64 * 64 : 0;
+}
+static size_t space_for(const plan *p)
+{
+    if (is_matrix_vector(p->g)) return ((size_t)p->g->k * p->size + 63) / 64 * 64;
+    const bool narrow = p->g->n % (p->kernels->columns / 2) != 0;
+    int64_t b_panels = p->pack_b ? p->block_n / p->kernels->columns : narrow ? 1 : 0;
+    return (size_t)(a_space(p) + (b_panels * p->b_panel * (int64_t)p->size + 63) / 64 * 64);
 }
 
+static void pack_panel_of_a(const plan *p, int64_t i)
+{
+    const ag__gemm_args *g = &p->now;
+    const int64_t row = i * p->kernels->rows, valid = min(p->m - row, p->kernels->rows);
+    const char *from = at(g->a, row * g->a_row, p->size);
+    char *to = p->a_panels + i * p->a_panel * (int64_t)p->size;
+    if (!p->lines) {
+        p->kernels->pack_a(to, from, g->a_row, g->a_col, (int)valid, p->k);
+        return;
+    }
+    const int64_t apart = p->a_panel / p->kernels->rows * (int64_t)p->size;
+    for (int64_t r = 0; r < valid; r++)
+        memcpy(to + r * apart, from + r * g->a_row * (int64_t)p->size, (size_t)p->k * p->size);
+}
+
+/* Items: the panels of A, and then those of B, WIDE at a time. */
 static void pack_panels(void *user, int64_t begin, int64_t end)
 {
     const plan *p = user;
     const ag__gemm_args *g = &p->now;
+    const int64_t of_a = p->pack_a ? p->n_a : 0;
     for (int64_t i = begin; i < end; i++) {
-        if (i < p->n_a) {
-            int64_t row = i * p->kernels->rows;
-            p->kernels->pack_a(p->a_panels + row * p->k * (int64_t)p->size, at(g->a, row * g->a_row, p->size), g->a_row,
-                               g->a_col, (int)min(p->m - row, p->kernels->rows), p->k);
+        if (i < of_a) {
+            pack_panel_of_a(p, i);
         } else {
-            int64_t column = (i - p->n_a) * p->kernels->columns;
-            p->kernels->pack_b(p->b_panels + column * p->k * (int64_t)p->size, at(g->b, column * g->b_col, p->size),
-                               g->b_col, g->b_row, (int)min(p->n - column, p->kernels->columns), p->k);
+            const int64_t j = (i - of_a) * WIDE, column = (p->packed_b + j) * p->kernels->columns;
+            p->kernels->pack_b(p->b_panels + j * p->kernels->columns * p->k * (int64_t)p->size,
+                               at(g->b, column * g->b_col, p->size), g->b_col, g->b_row,
+                               min(p->n - column, WIDE * p->kernels->columns), p->k);
         }
     }
+}
+
+/* The tile where panel i of A meets panel j of B, `depth` terms from k0 on. */
+static void one_tile(const plan *p, const ag__gemm_args *g, int64_t i, int64_t j, int64_t k0, int64_t depth)
+{
+    const int64_t row = i * p->kernels->rows, column = j * p->kernels->columns;
+    ag__gemm_tile t = { .depth = depth };
+    if (p->pack_a) {
+        t.a_row = p->lines ? p->a_panel / p->kernels->rows : 1;
+        t.a_col = p->lines ? 1 : p->kernels->rows;
+        t.a = at(p->a_panels, i * p->a_panel + k0 * t.a_col, p->size);
+    } else {
+        t.a_row = g->a_row;
+        t.a_col = g->a_col;
+        t.a = at(g->a, row * g->a_row + k0 * g->a_col, p->size);
+    }
+    if (j >= p->packed_b) {
+        t.b_row = p->kernels->columns;
+        t.b = at(p->b_panels, ((j - p->packed_b) * p->k + k0) * p->kernels->columns, p->size);
+    } else {
+        t.b_row = g->b_row;
+        t.b = at(g->b, k0 * g->b_row + column, p->size);
+    }
+    p->kernels->tile(g, (int)min(p->m - row, p->kernels->rows), (int)min(p->n - column, p->kernels->columns), &t,
+                     g->beta != 0 ? at(g->d, row * g->d_row + column * g->d_col, p->size) : NULL,
+                     (void *)(uintptr_t)at(g->c, row * g->c_row + column * g->c_col, p->size));
+}
+
+/* From now on what is added to the product is C, which holds what came of the terms before. */
+static void add_to_c(ag__gemm_args *g)
+{
+    g->d = g->c;
+    g->d_row = g->c_row;
+    g->d_col = g->c_col;
+    g->beta = 1;
 }
 
 /* Task t: task_a panels of A by task_b panels of B; the tasks go down the columns of C. */
 static void tiles(void *user, int64_t begin, int64_t end)
 {
     const plan *p = user;
-    const ag__gemm_args *g = &p->now;
     const int64_t down = ceil_div(p->n_a, p->task_a);
+    /* Where rows of C lie apart in pieces, a tile of it is written once, at the end. */
+    const int64_t step = p->now.c_col == 1 ? AG_GEMM_SLICE : max(p->k, 1);
     for (int64_t t = begin; t < end; t++) {
         const int64_t a0 = t % down * p->task_a, b0 = t / down * p->task_b;
-        for (int64_t j = b0; j < min(b0 + p->task_b, p->n_b); j++) {
-            for (int64_t i = a0; i < min(a0 + p->task_a, p->n_a); i++) {
-                const int64_t row = i * p->kernels->rows, column = j * p->kernels->columns;
-                p->kernels->tile(
-                    g, (int)min(p->m - row, p->kernels->rows), (int)min(p->n - column, p->kernels->columns), p->k,
-                    p->a_panels + row * p->k * (int64_t)p->size, p->b_panels + column * p->k * (int64_t)p->size,
-                    g->beta != 0 ? at(g->d, row * g->d_row + column * g->d_col, p->size) : NULL,
-                    (void *)(uintptr_t)at(g->c, row * g->c_row + column * g->c_col, p->size));
-            }
-        }
+        const int64_t a1 = min(a0 + p->task_a, p->n_a), b1 = min(b0 + p->task_b, p->n_b);
+        ag__gemm_args g = p->now;
+        int64_t k0 = 0;
+        do {
+            for (int64_t j = b0; j < b1; j++)
+                for (int64_t i = a0; i < a1; i++) one_tile(p, &g, i, j, k0, min(step, p->k - k0));
+            if (k0 == 0) add_to_c(&g);
+            k0 += step;
+        } while (k0 < p->k);
+    }
+}
+
+/* How many panels a task takes: those that fit the second-level cache, fewer until there are tasks enough for many
+ * threads or each is small. */
+static void cut_tasks(plan *p)
+{
+    const int64_t tile = p->kernels->rows * p->kernels->columns * max(p->k, 1);
+    p->task_a = even_cut(p->n_a, TASK_A);
+    p->task_b = even_cut(p->n_b, TASK_B);
+    while (p->task_a * p->task_b > 1 && p->task_a * p->task_b * tile > TASK &&
+           ceil_div(p->n_a, p->task_a) * ceil_div(p->n_b, p->task_b) < 32) {
+        if (p->task_b > 1)
+            p->task_b = (p->task_b + 1) / 2;
+        else
+            p->task_a = (p->task_a + 1) / 2;
     }
 }
 
@@ -147,19 +266,15 @@ static void multiply_block(plan *p, int64_t m0, int64_t n0, int64_t k0)
     now->a = at(g->a, m0 * g->a_row + k0 * g->a_col, size);
     now->b = at(g->b, k0 * g->b_row + n0 * g->b_col, size);
     now->c = (void *)(uintptr_t)at(g->c, m0 * g->c_row + n0 * g->c_col, size);
-    if (k0 > 0) {
-        now->d = now->c;
-        now->d_row = now->c_row;
-        now->d_col = now->c_col;
-        now->beta = 1;
-    } else if (g->beta != 0) {
+    if (k0 > 0)
+        add_to_c(now);
+    else if (g->beta != 0)
         now->d = at(g->d, m0 * g->d_row + n0 * g->d_col, size);
-    }
 
-    const int64_t tile = p->kernels->rows * p->kernels->columns * max(p->k, 1);
-    p->task_b = min(p->n_b, min(4, max(1, TASK / tile)));
-    p->task_a = min(p->n_a, max(1, TASK / (tile * p->task_b)));
-    ag__parallel_for(p->n_a + p->n_b, max(1, TASK / 32 / (max(p->k, 1) * p->kernels->columns)), pack_panels, p);
+    p->packed_b = p->pack_b ? 0 : p->n % (p->kernels->columns / 2) != 0 ? p->n_b - 1 : p->n_b;
+    const int64_t items = (p->pack_a ? p->n_a : 0) + ceil_div(p->n_b - p->packed_b, WIDE);
+    if (items > 0) ag__parallel_for(items, max(1, TASK / 32 / (max(p->k, 1) * p->kernels->columns)), pack_panels, p);
+    cut_tasks(p);
     ag__parallel_for(ceil_div(p->n_a, p->task_a) * ceil_div(p->n_b, p->task_b), 1, tiles, p);
 }
 
@@ -194,16 +309,17 @@ static void multiply_vector(const ag__gemm_args *g, const ag__gemm_kernels *kern
 
 /* ---- one product ---- */
 
-static void multiply(const ag__gemm_args *g, const ag__gemm_kernels *kernels, char *space)
+/* `cuts` is made by cut() for another product of the same shape. */
+static void multiply(const ag__gemm_args *g, const plan *cuts, char *space)
 {
     if (is_matrix_vector(g)) {
-        multiply_vector(g, kernels, space);
+        multiply_vector(g, cuts->kernels, space);
         return;
     }
-    plan p;
-    cut(&p, g, kernels);
+    plan p = *cuts;
+    p.g = g;
     p.a_panels = space;
-    p.b_panels = space + p.block_m * p.block_k * (int64_t)p.size;
+    p.b_panels = space + a_space(&p);
     int64_t k0 = 0;
     do {
         for (int64_t n0 = 0; n0 < g->n; n0 += p.block_n)
@@ -217,6 +333,7 @@ static void multiply(const ag__gemm_args *g, const ag__gemm_kernels *kernels, ch
 typedef struct {
     ag__gemm_args g;
     const ag__gemm_kernels *kernels;
+    plan cuts;
     char *space;
     size_t slot; /* bytes of work space for a chunk */
     int64_t grain, piece;
@@ -233,7 +350,7 @@ static void batch_items(void *user, int64_t begin, int64_t end)
         g.b = at(s->g.b, i * s->g.b_batch, s->size);
         g.c = (void *)(uintptr_t)at(s->g.c, i * s->g.c_batch, s->size);
         if (g.beta != 0) g.d = at(s->g.d, i * s->g.d_batch, s->size);
-        multiply(&g, s->kernels, s->space + (size_t)(begin / s->grain) * s->slot);
+        multiply(&g, &s->cuts, s->space + (size_t)(begin / s->grain) * s->slot);
     }
 }
 
@@ -245,11 +362,11 @@ static bool multiply_batch(several *s)
         s->grain = g->batch; /* each is worth all threads */
     else
         s->grain = max(ceil_div(g->batch, SLOTS), min(g->batch, (int64_t)(TASK / 4 / (work + 1)) + 1));
-    s->slot = space_for(g, s->kernels);
-    s->space = ag__scratch((size_t)ceil_div(g->batch, s->grain) * s->slot);
-    if (!s->space) return false;
+    cut(&s->cuts, g, s->kernels);
+    s->slot = space_for(&s->cuts);
+    if (s->slot > 0 && !(s->space = ag__scratch((size_t)ceil_div(g->batch, s->grain) * s->slot))) return false;
     ag__parallel_for(g->batch, s->grain, batch_items, s);
-    ag__scratch_free(s->space);
+    if (s->space) ag__scratch_free(s->space);
     return true;
 }
 
@@ -266,7 +383,7 @@ static void k_pieces(void *user, int64_t begin, int64_t end)
         g.c_col = 1;
         g.alpha = 1;
         g.beta = 0;
-        multiply(&g, s->kernels, s->space + (size_t)i * s->slot);
+        multiply(&g, &s->cuts, s->space + (size_t)i * s->slot);
     }
 }
 
@@ -306,7 +423,9 @@ static bool multiply_long(several *s)
     int64_t pieces = ceil_div(s->g.k, s->piece);
     ag__gemm_args first = s->g;
     first.k = s->piece;
-    s->slot = space_for(&first, s->kernels);
+    first.c_row = s->g.n, first.c_col = 1;
+    cut(&s->cuts, &first, s->kernels);
+    s->slot = space_for(&s->cuts);
     size_t partials = ((size_t)(pieces * s->g.m * s->g.n) * s->size + 63) / 64 * 64;
     s->partial = ag__scratch(partials + (size_t)pieces * s->slot);
     if (!s->partial) return false;
@@ -324,16 +443,19 @@ bool ag__gemm(const ag__gemm_args *args)
         ag__gemm_integer(args);
         return true;
     }
-    several s = { .g = vector_last(args),
-                  .kernels = args->dtype == AG_FLOAT32 ? AG_ISA_PICK(ag__gemm_f32) : AG_ISA_PICK(ag__gemm_f64),
-                  .size = args->dtype == AG_FLOAT32 ? sizeof(float) : sizeof(double) };
+    several s;
+    s.kernels = args->dtype == AG_FLOAT32 ? AG_ISA_PICK(ag__gemm_f32) : AG_ISA_PICK(ag__gemm_f64);
+    s.size = args->dtype == AG_FLOAT32 ? sizeof(float) : sizeof(double);
+    s.space = NULL;
+    s.g = best_way(args, s.kernels);
     if (s.g.batch > 1) return multiply_batch(&s);
     if (is_long(&s.g, s.kernels)) return multiply_long(&s);
     _Alignas(64) char small[8192];
-    size_t bytes = space_for(&s.g, s.kernels);
+    cut(&s.cuts, &s.g, s.kernels);
+    size_t bytes = space_for(&s.cuts);
     char *space = bytes <= sizeof small ? small : ag__scratch(bytes);
     if (!space) return false;
-    multiply(&s.g, s.kernels, space);
+    multiply(&s.g, &s.cuts, space);
     if (space != small) ag__scratch_free(space);
     return true;
 }

@@ -26,22 +26,39 @@ typedef struct {
 /* False, with AG_ENOMEM standing, if there was no memory to pack the operands in. */
 bool ag__gemm(const ag__gemm_args *args);
 
-/* ---- the kernels, one table for each type and instruction set; A and B are packed into panels first ---- */
+/* ---- the kernels, one table for each type and instruction set ---- */
 
 /* The sum that is an element of C is made in slices of so many terms: each from 0 on in one register, then added to
  * what is there, beta * D at first. MKL does the same in float32: of most shapes the product has PyTorch's bits. */
 enum { AG_GEMM_SLICE = 192 };
 
+/* The operands of a tile of C. Strides count elements. */
 typedef struct {
-    int rows, columns; /* of a tile: A in panels of `rows` rows, B in panels of `columns` columns */
+    int64_t depth;
+    const void *a; /* (m, depth), where it lies or packed */
+    int64_t a_row, a_col;
+    const void *b; /* (depth, n), the elements of a row side by side; whole registers of it can be read */
+    int64_t b_row;
 
-    /* A panel of A (width = rows) or of B (width = columns):
-     *     to[p][i] = from[i * across + p * along]   p < depth, i < valid; 0 for i from valid to width */
+    double alpha; /* from here on for the kernel's own use */
+    const void *add;
+    int64_t add_row;
+    void *out;
+    int64_t out_row;
+} ag__gemm_tile;
+
+typedef struct {
+    int rows, columns; /* of a tile */
+
+    /* A panel of A, ROWS wide:
+     *     to[p][i] = from[i * across + p * along]   p < depth, i < valid; 0 for i from valid to ROWS */
     void (*pack_a)(void *to, const void *from, int64_t across, int64_t along, int valid, int64_t depth);
-    void (*pack_b)(void *to, const void *from, int64_t across, int64_t along, int valid, int64_t depth);
-    /* C[m, n] = alpha * (panel of A) (panel of B) + beta * D, m <= rows, n <= columns */
-    void (*tile)(const ag__gemm_args *g, int m, int n, int64_t depth, const void *a, const void *b, const void *d,
-                 void *c);
+    /* Panels of B, COLUMNS wide:
+     *     to[j][p][i] = from[(j * COLUMNS + i) * across + p * along]   of the last, only the registers that have valid
+     *                                                                  elements; in them 0 beyond those */
+    void (*pack_b)(void *to, const void *from, int64_t across, int64_t along, int64_t valid, int64_t depth);
+    /* C[m, n] = alpha A B + beta * D, m <= rows, n <= columns; alpha, beta and the strides of D and C from g */
+    void (*tile)(const ag__gemm_args *g, int m, int n, const ag__gemm_tile *operands, const void *d, void *c);
     /* c[i * c_row] = alpha * (row i of A) x + beta * d[i * d_row] for m rows; x is contiguous, and so are the rows of A
      * (a_col = 1) or its columns (a_row = 1) */
     void (*times_vector)(const ag__gemm_args *g, int64_t m, const void *a, const void *x, const void *d, void *c);

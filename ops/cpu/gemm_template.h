@@ -1,13 +1,15 @@
 /* gemm_template.h - read once for each type by gemm_kernel.c, with real and REAL(name).
  *
- * A tile of C, ROWS x COLUMNS, stays in registers while one column of A's panel after the other meets one row of B's
- * panel: an outer product each, ROWS broadcasts and two loads for 2 ROWS multiply-adds. */
+ * A tile of C, ROWS x COLUMNS, stays in registers while one column of A after the other meets one row of B: an outer
+ * product each, ROWS broadcasts and two loads for 2 ROWS multiply-adds.
+ */
 #define vec     REAL(vec)
 #define LANES   REAL(LANES)
 #define COLUMNS (2 * LANES)
 
 /* ---- packing ---- */
 
+/* to[p][i] = from[i * across + p * along], the matrix turned in registers where it lies along */
 AG_INLINE void REAL(pack)(int width, real *to, const real *from, int64_t across, int64_t along, int valid,
                           int64_t depth)
 {
@@ -20,7 +22,8 @@ AG_INLINE void REAL(pack)(int width, real *to, const real *from, int64_t across,
         int n = width - first < LANES ? width - first : LANES; /* a constant in each turn once unrolled */
         int filled = valid - first < 0 ? 0 : valid - first < n ? valid - first : n;
         int64_t p = 0;
-        if (along == 1 && filled > 0) { /* rows of LANES elements, turned */
+        if (filled == 0) break;
+        if (along == 1) { /* rows of LANES elements, turned */
             for (; p + LANES <= depth; p += LANES) {
                 vec r[LANES];
                 AG_UNROLL
@@ -41,16 +44,29 @@ static void REAL(pack_a)(void *to, const void *from, int64_t across, int64_t alo
 {
     REAL(pack)(ROWS, to, from, across, along, valid, depth);
 }
-static void REAL(pack_b)(void *to, const void *from, int64_t across, int64_t along, int valid, int64_t depth)
+static void REAL(pack_b)(void *to_, const void *from_, int64_t across, int64_t along, int64_t valid, int64_t depth)
 {
-    REAL(pack)(COLUMNS, to, from, across, along, valid, depth);
+    real *to = to_;
+    const real *from = from_;
+    const int64_t panels = valid / COLUMNS, rest = valid % COLUMNS;
+    if (across == 1) { /* row by row: memory likes that better than column by column */
+        for (int64_t p = 0; p < depth; p++)
+            for (int64_t j = 0; j < panels; j++)
+                memcpy(to + (j * depth + p) * COLUMNS, from + p * along + j * COLUMNS, COLUMNS * sizeof(real));
+    } else {
+        for (int64_t j = 0; j < panels; j++)
+            REAL(pack)(COLUMNS, to + j * depth * COLUMNS, from + j * COLUMNS * across, across, along, COLUMNS, depth);
+    }
+    if (rest > 0)
+        REAL(pack)
+        (COLUMNS, to + panels * depth * COLUMNS, from + panels * COLUMNS * across, across, along, (int)rest, depth);
 }
 
 /* ---- a tile ---- */
 
-/* out[rows][2 LANES] = product of the panels: `rows` rows of a, `vectors` registers of each row of b. Both are
- * constants where this is called, so that the accumulators are registers. */
-AG_INLINE void REAL(product)(int rows, int vectors, int64_t depth, const real *a, const real *b, real *out)
+/* out[rows][vectors * LANES] = alpha a b + add: `rows` rows of a, `vectors` registers of each row of b. Both are
+ * constants where this is called, so that the sums are registers. */
+AG_INLINE void REAL(product)(int rows, int vectors, const ag__gemm_tile *t)
 {
     vec sum[ROWS][2];
     AG_UNROLL
@@ -58,50 +74,64 @@ AG_INLINE void REAL(product)(int rows, int vectors, int64_t depth, const real *a
         AG_UNROLL
         for (int j = 0; j < vectors; j++) sum[i][j] = (vec){ 0 };
     }
-    for (int64_t p = 0; p < depth; p++, a += ROWS, b += COLUMNS) {
+    /* A pointer to every third row: an address can hold one distance, once or twice. */
+    const char *a[(ROWS + 2) / 3];
+    const real *b = t->b;
+    const int64_t a_row = t->a_row * (int64_t)sizeof(real), a_col = t->a_col * (int64_t)sizeof(real), b_row = t->b_row;
+    AG_UNROLL
+    for (int i = 0; i < rows; i += 3) a[i / 3] = (const char *)t->a + i * a_row;
+    for (int64_t p = t->depth; p > 0; p--) {
         vec row[2];
         AG_UNROLL
         for (int j = 0; j < vectors; j++) row[j] = REAL(load)(b + j * LANES);
+        b += b_row;
         AG_UNROLL
         for (int i = 0; i < rows; i++) {
-            vec x = REAL(splat)(a[i]);
+            vec x = REAL(splat)(*(const real *)(const void *)(a[i / 3] + i % 3 * a_row));
             AG_UNROLL
             for (int j = 0; j < vectors; j++) sum[i][j] += x * row[j];
         }
+        AG_UNROLL
+        for (int i = 0; i < rows; i += 3) a[i / 3] += a_col;
     }
+    const real *add = t->add;
+    real *out = t->out;
+    const vec alpha = REAL(splat)((real)t->alpha);
     AG_UNROLL
     for (int i = 0; i < rows; i++) {
         AG_UNROLL
-        for (int j = 0; j < vectors; j++) REAL(store)(out + i * COLUMNS + j * LANES, sum[i][j]);
+        for (int j = 0; j < vectors; j++) {
+            vec v = add ? REAL(load)(add + i * t->add_row + j * LANES) + alpha * sum[i][j] : alpha * sum[i][j];
+            REAL(store)(out + i * t->out_row + j * LANES, v);
+        }
     }
 }
 
 /* One function for each size, not inlined: the register allocator sees one loop at a time. */
-#define AG_PRODUCT(rows, vectors)                                                                        \
-    static __attribute__((noinline)) void REAL(product_##rows##_##vectors)(int64_t depth, const real *a, \
-                                                                           const real *b, real *out)     \
-    {                                                                                                    \
-        REAL(product)(rows, vectors, depth, a, b, out);                                                  \
+#define AG_PRODUCT(rows, vectors)                                                                  \
+    static __attribute__((noinline)) void REAL(product_##rows##_##vectors)(const ag__gemm_tile *t) \
+    {                                                                                              \
+        REAL(product)(rows, vectors, t);                                                           \
     }
 // clang-format off
 #define AG_PRODUCTS(rows) AG_PRODUCT(rows, 1) AG_PRODUCT(rows, 2)
 AG_PRODUCTS(1) AG_PRODUCTS(2) AG_PRODUCTS(3) AG_PRODUCTS(4)
 #if AG_VECTOR_BYTES >= 32
-AG_PRODUCTS(6)
+AG_PRODUCTS(5) AG_PRODUCTS(6)
 #endif
 #if AG_VECTOR_BYTES >= 64
-AG_PRODUCTS(8) AG_PRODUCTS(10) AG_PRODUCTS(12)
+AG_PRODUCTS(7) AG_PRODUCTS(8) AG_PRODUCTS(9) AG_PRODUCTS(10) AG_PRODUCTS(11) AG_PRODUCTS(12)
 #endif
 
-/* by the number of rows; the panel of A has zeros in the rows beyond */
-static void (*const REAL(products)[ROWS + 1][2])(int64_t depth, const real *a, const real *b, real *out) = {
-#define AG_ROW(rows) { REAL(product_##rows##_1), REAL(product_##rows##_2) }
-    [1] = AG_ROW(1), [2] = AG_ROW(2), [3] = AG_ROW(3), [4] = AG_ROW(4),
+/* by the number of rows */
+static void (*const REAL(products)[ROWS + 1][2])(const ag__gemm_tile *t) = {
+#define AG_ROW(rows) [rows] = { REAL(product_##rows##_1), REAL(product_##rows##_2) }
+    AG_ROW(1), AG_ROW(2), AG_ROW(3), AG_ROW(4),
 #if AG_VECTOR_BYTES >= 32
-    [5] = AG_ROW(6), [6] = AG_ROW(6),
+    AG_ROW(5), AG_ROW(6),
 #endif
 #if AG_VECTOR_BYTES >= 64
-    [7] = AG_ROW(8), [8] = AG_ROW(8), [9] = AG_ROW(10), [10] = AG_ROW(10), [11] = AG_ROW(12), [12] = AG_ROW(12),
+    AG_ROW(7), AG_ROW(8), AG_ROW(9), AG_ROW(10), AG_ROW(11), AG_ROW(12),
 #endif
 #undef AG_ROW
 };
@@ -109,27 +139,54 @@ static void (*const REAL(products)[ROWS + 1][2])(int64_t depth, const real *a, c
 #undef AG_PRODUCTS
 #undef AG_PRODUCT
 
-static void REAL(tile)(const ag__gemm_args *g, int m, int n, int64_t depth, const void *a, const void *b, const void *d,
-                       void *c)
+/* All of depth, slice by slice. What is in `t` for the first: out = alpha a b + add. */
+static void REAL(slices)(ag__gemm_tile t, int m, int vectors, int64_t depth)
 {
-    _Alignas(64) real sum[ROWS * COLUMNS], out[ROWS * COLUMNS];
-    const real alpha = (real)g->alpha, beta = (real)g->beta;
-    for (int i = 0; i < m; i++) {
-        real *row = sum + i * COLUMNS;
-        const real *d_row = beta != 0 ? (const real *)d + i * g->d_row : NULL;
-        if (!d_row)
-            memset(row, 0, (size_t)n * sizeof(real));
-        else if (g->d_col == 1)
-            for (int j = 0; j < n; j++) row[j] = beta * d_row[j];
-        else
-            for (int j = 0; j < n; j++) row[j] = beta * d_row[j * g->d_col];
+    for (;;) {
+        t.depth = depth < AG_GEMM_SLICE ? depth : AG_GEMM_SLICE;
+        REAL(products)[m][vectors - 1](&t);
+        depth -= t.depth;
+        if (depth <= 0) break;
+        t.a = (const real *)t.a + t.depth * t.a_col;
+        t.b = (const real *)t.b + t.depth * t.b_row;
+        t.add = t.out;
+        t.add_row = t.out_row;
     }
-    for (int64_t p = 0; p < depth; p += AG_GEMM_SLICE) {
-        const int64_t some = depth - p < AG_GEMM_SLICE ? depth - p : AG_GEMM_SLICE;
-        REAL(products)[m][n > LANES](some, (const real *)a + p * ROWS, (const real *)b + p * COLUMNS, out);
-        for (int i = 0; i < m; i++)
-            for (int j = 0; j < n; j++) sum[i * COLUMNS + j] += alpha * out[i * COLUMNS + j];
+}
+
+static void REAL(tile)(const ag__gemm_args *g, int m, int n, const ag__gemm_tile *operands, const void *d, void *c)
+{
+    const real beta = (real)g->beta;
+    const int vectors = n > LANES ? 2 : 1;
+    ag__gemm_tile t = *operands;
+    t.alpha = g->alpha;
+    if (n == vectors * LANES && g->c_col == 1 && (beta == 0 || (beta == 1 && g->d_col == 1))) {
+        t.add = beta != 0 ? d : NULL;
+        t.add_row = g->d_row;
+        t.out = c;
+        t.out_row = g->c_row;
+        REAL(slices)(t, m, vectors, t.depth);
+        return;
     }
+    _Alignas(64) real sum[ROWS * COLUMNS]; /* [m][COLUMNS] */
+    if (beta != 0) {
+        for (int i = 0; i < m; i++) {
+            real *row = sum + i * COLUMNS;
+            const real *d_row = (const real *)d + i * g->d_row;
+            if (g->d_col == 1) {
+                memcpy(row, d_row, (size_t)n * sizeof(real));
+                if (beta != 1)
+                    for (int j = 0; j < n; j++) row[j] *= beta;
+            } else {
+                for (int j = 0; j < n; j++) row[j] = beta * d_row[j * g->d_col];
+            }
+            for (int j = n; j < vectors * LANES; j++) row[j] = 0;
+        }
+    }
+    t.add = beta != 0 ? sum : NULL;
+    t.add_row = t.out_row = COLUMNS;
+    t.out = sum;
+    REAL(slices)(t, m, vectors, t.depth);
     for (int i = 0; i < m; i++) {
         const real *row = sum + i * COLUMNS;
         real *c_row = (real *)c + i * g->c_row;
