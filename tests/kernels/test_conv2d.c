@@ -1,5 +1,6 @@
 /* test_conv2d.c - convolution and its three gradients against loops over everything in double. */
 #include "kernels.h"
+#include "ops/cpu/conv2d_flat.h"
 #include "ops/cpu/conv2d_lanes.h"
 
 typedef ag__conv2d_shape shape;
@@ -85,16 +86,30 @@ static void compare(const shape *s, const char *what, const array *got, expectat
 #define IN(a)  ((ag__conv2d_in){ (a).data, { (a).stride[0], (a).stride[1], (a).stride[2], (a).stride[3] } })
 #define OUT(a) ((ag__conv2d_out){ (a).data, { (a).stride[0], (a).stride[1], (a).stride[2], (a).stride[3] } })
 
-/* One convolution with its gradients, all tensors laid out by chance; tensors to be written begin as NaN. */
-static void check_one(rng *r, const shape *s)
+enum layout { BY_CHANCE, CONTIGUOUS, BATCH_LAST };
+
+static array laid_out(rng *r, enum layout layout, ag_dtype dtype, const int64_t *size)
+{
+    if (layout == BY_CHANCE) return array_random(r, dtype, 4, size);
+    const int orders[][4] = { { 0, 1, 2, 3 }, { 1, 2, 3, 0 } };
+    /* now and then with room between planes and rows */
+    const int gap[][4] = { { 1, 1, 1, 1 }, { 1, 2, 3, 1 } };
+    array a = array_new(dtype, 4, size, orders[layout - CONTIGUOUS],
+                        gap[layout == CONTIGUOUS && rng_between(r, 0, 3) == 0]);
+    array_fill(&a, r, -1, 1);
+    return a;
+}
+
+/* One convolution with its gradients; tensors to be written begin as NaN. */
+static void check_laid_out(rng *r, const shape *s, enum layout layout)
 {
     const int64_t x_size[] = { s->batch, s->channels, s->size[0], s->size[1] };
     const int64_t y_size[] = { s->batch, s->out_channels, s->out_size[0], s->out_size[1] };
     const int64_t w_size[] = { s->out_channels, s->channels / s->groups, s->kernel[0], s->kernel[1] };
-    array x = array_random(r, s->dtype, 4, x_size), w = array_random(r, s->dtype, 4, w_size),
-          g = array_random(r, s->dtype, 4, y_size);
+    array x = laid_out(r, layout, s->dtype, x_size), w = array_random(r, s->dtype, 4, w_size),
+          g = laid_out(r, layout, s->dtype, y_size);
     array bias = array_random(r, s->dtype, 1, &s->out_channels);
-    array y = array_random(r, s->dtype, 4, y_size), dx = array_random(r, s->dtype, 4, x_size),
+    array y = laid_out(r, layout, s->dtype, y_size), dx = laid_out(r, layout, s->dtype, x_size),
           dw = array_random(r, s->dtype, 4, w_size);
     array db = array_random(r, s->dtype, 1, &s->out_channels);
     array *written[] = { &y, &dx, &dw, &db };
@@ -135,6 +150,8 @@ static void check_one(rng *r, const shape *s)
     for (int i = 0; i < 8; i++) array_free(all[i]);
 }
 
+static void check_one(rng *r, const shape *s) { check_laid_out(r, s, BY_CHANCE); }
+
 // clang-format off
 static const shape particular[] = {
     /* batch, channels, size,     out,  kernel,   stride,   padding,  dilation, groups */
@@ -171,6 +188,43 @@ START_TEST(convolution_and_its_gradients_agree_with_plain_loops)
             for (s.dtype = AG_FLOAT32; s.dtype <= AG_FLOAT64; s.dtype++) check_one(&r, &s);
         }
     }
+}
+END_TEST
+
+/* Shapes whose lanes go along rows (conv2d_flat.c), and some near them. */
+START_TEST(wide_convolutions_agree_with_plain_loops)
+{
+    rng r = { 6 };
+    const int64_t usual = ag__conv_strip_bytes;
+    int suited = 0;
+    EACH_ISA(isa)
+    {
+        for (int i = 0; i < rounds(24); i++) {
+            shape s;
+            do {
+                s = (shape){ .groups = rng_between(&r, 0, 3) ? 1 : 2, .batch = rng_between(&r, 1, 3) };
+                if (rng_between(&r, 0, 7) == 0) s.batch = rng_between(&r, 15, 18);
+                s.channels = s.groups * rng_between(&r, 4, s.batch < 4 ? 19 : 6);
+                s.out_channels = s.groups * rng_between(&r, 8, 18);
+                if (rng_between(&r, 0, 4) == 0) s.groups = s.out_channels = s.channels; /* depthwise */
+                for (int j = 0; j < 2; j++) {
+                    s.size[j] = rng_between(&r, 8, 20);
+                    s.kernel[j] = rng_between(&r, 1, 4);
+                    s.stride[j] = rng_between(&r, 0, 2) ? 1 : rng_between(&r, 2, 3);
+                    s.dilation[j] = rng_between(&r, 0, 2) ? 1 : 2;
+                    s.padding[j] = rng_between(&r, 0, 3) ? s.dilation[j] * (s.kernel[j] / 2) : rng_between(&r, 0, 9);
+                }
+            } while (!complete(&s));
+            s.dtype = i % 2 ? AG_FLOAT32 : AG_FLOAT64;
+            ag__conv_strip_bytes = i % 3 ? usual : 4096; /* now and then in many blocks */
+            const int64_t contiguous[] = { 2, 2, 2, 1 };
+            suited += ag__conv2d_flat_suits_forward(&s, contiguous, contiguous) +
+                      ag__conv2d_flat_suits_input_gradient(&s, contiguous, contiguous);
+            check_laid_out(&r, &s, i % 4 < 2 ? CONTIGUOUS : BATCH_LAST);
+        }
+    }
+    ck_assert_int_ge(suited, 10);
+    ag__conv_strip_bytes = usual;
 }
 END_TEST
 
@@ -274,6 +328,8 @@ static const shape in_order[] = {
     { 0, 16, 40, {  7,  6 }, 33, { 0 }, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, 1 },
     { 0,  2,  1, { 19, 17 },  6, { 0 }, { 5, 4 }, { 2, 1 }, { 2, 1 }, { 1, 1 }, 1 },
     { 0,  3, 20, {  9, 18 }, 20, { 0 }, { 3, 2 }, { 2, 3 }, { 0, 2 }, { 1, 2 }, 2 },
+    { 0,  2, 40, { 14, 13 }, 33, { 0 }, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, 1 },  /* lanes along rows */
+    { 0,  2,  5, { 40, 41 },  9, { 0 }, { 3, 3 }, { 2, 2 }, { 1, 1 }, { 1, 1 }, 1 },
 };
 // clang-format on
 
@@ -321,17 +377,19 @@ END_TEST
 START_TEST(a_convolution_has_the_same_bits_on_any_number_of_threads)
 {
     rng r = { 4 };
-    /* the second convolution of the MNIST network */
+    /* the second convolution of the MNIST network, or many channels */
     shape s = { AG_FLOAT32, 64, 10, { 24, 24 }, 20, { 0 }, { 5, 5 }, { 1, 1 }, { 0, 0 }, { 1, 1 }, 1 };
+    if (_i == 1) s = (shape){ AG_FLOAT32, 3, 40, { 28, 28 }, 36, { 0 }, { 5, 5 }, { 1, 1 }, { 2, 2 }, { 1, 1 }, 1 };
     ck_assert(complete(&s));
     const int64_t x_size[] = { s.batch, s.channels, s.size[0], s.size[1] },
                   w_size[] = { s.out_channels, s.channels, 5, 5 };
     const int64_t y_size[] = { s.batch, s.out_channels, s.out_size[0], s.out_size[1] };
     EACH_ISA(isa)
     {
-        array x = array_random(&r, s.dtype, 4, x_size), w = array_random(&r, s.dtype, 4, w_size),
-              g = array_random(&r, s.dtype, 4, y_size);
-        array y = array_random(&r, s.dtype, 4, y_size), dx = array_random(&r, s.dtype, 4, x_size);
+        const enum layout layout = _i == 1 ? CONTIGUOUS : BY_CHANCE;
+        array x = laid_out(&r, layout, s.dtype, x_size), w = array_random(&r, s.dtype, 4, w_size),
+              g = laid_out(&r, layout, s.dtype, y_size);
+        array y = laid_out(&r, layout, s.dtype, y_size), dx = laid_out(&r, layout, s.dtype, x_size);
         array dw = array_random(&r, s.dtype, 4, w_size), db = array_random(&r, s.dtype, 1, &s.out_channels);
         array *results[] = { &y, &dx, &dw, &db };
         void *first[4] = { NULL };
@@ -365,6 +423,7 @@ TCase *conv2d_tests(void)
     TCase *tests = tcase_create("convolution");
     tcase_add_test(tests, convolution_and_its_gradients_agree_with_plain_loops);
     tcase_add_test(tests, convolution_and_its_gradients_are_summed_in_the_order_of_pytorch);
-    tcase_add_test(tests, a_convolution_has_the_same_bits_on_any_number_of_threads);
+    tcase_add_test(tests, wide_convolutions_agree_with_plain_loops);
+    tcase_add_loop_test(tests, a_convolution_has_the_same_bits_on_any_number_of_threads, 0, 2);
     return tests;
 }

@@ -1,0 +1,120 @@
+/* conv2d_flat_template.h - read once for each type by conv2d_flat_kernel.c, with real and REAL(name). */
+#define vec   REAL(vec)
+#define LANES REAL(LANES)
+
+/* Positions [q, q + vectors * LANES). channels and vectors are constants where this is called, so that the sums are
+ * registers. */
+AG_INLINE void REAL(flat_tile)(const ag__conv_flat_run *u, int64_t q, const int channels, const int vectors)
+{
+    vec sum[CHANNELS][MOST_VECTORS];
+    AG_UNROLL
+    for (int o = 0; o < channels; o++) {
+        AG_UNROLL
+        for (int v = 0; v < vectors; v++) sum[o][v] = (vec){ 0 };
+    }
+    for (int64_t t = 0; t < u->taps; t++) {
+        const real *in = (const real *)u->in + u->offset[t] + q, *w = (const real *)u->weights + t * u->weights_tap;
+        for (int64_t c = u->in_channels; c > 0; c--, in += u->in_channel, w += channels) {
+            vec x[MOST_VECTORS];
+            AG_UNROLL
+            for (int v = 0; v < vectors; v++) x[v] = REAL(load)(in + v * LANES);
+            AG_UNROLL
+            for (int o = 0; o < channels; o++) {
+                const vec weight = REAL(splat)(w[o]);
+                AG_UNROLL
+                for (int v = 0; v < vectors; v++) sum[o][v] += weight * x[v];
+            }
+        }
+    }
+    const real *bias = u->bias;
+    AG_UNROLL
+    for (int o = 0; o < channels; o++) {
+        const vec added = REAL(splat)(bias ? bias[o] : 0);
+        AG_UNROLL
+        for (int v = 0; v < vectors; v++) {
+            real *to = (real *)u->out + o * u->out_channel + q + v * LANES;
+            const vec value = u->more ? REAL(load)(to) + sum[o][v] : sum[o][v];
+            REAL(store)(to, bias ? value + added : value);
+        }
+    }
+}
+
+/* One function for each number of channels, not inlined: the register allocator sees one loop at a time. */
+#define AG_FLAT(o, most)                                                                         \
+    static __attribute__((noinline)) void REAL(flat_run_##o)(const ag__conv_flat_run *u)         \
+    {                                                                                            \
+        int64_t q = 0;                                                                           \
+        for (; q + (most - 1) * LANES < u->n; q += most * LANES) REAL(flat_tile)(u, q, o, most); \
+        for (; q < u->n; q += LANES) REAL(flat_tile)(u, q, o, 1);                                \
+    }
+AG_FLAT(1, ONE_VECTORS)
+AG_FLAT(2, FEW_VECTORS)
+AG_FLAT(3, VECTORS)
+#if AG_VECTOR_BYTES >= 32
+AG_FLAT(4, VECTORS)
+#endif
+#if AG_VECTOR_BYTES >= 64
+AG_FLAT(5, VECTORS)
+AG_FLAT(6, VECTORS)
+AG_FLAT(7, VECTORS)
+AG_FLAT(8, VECTORS)
+#endif
+#undef AG_FLAT
+
+static void REAL(flat_run)(const ag__conv_flat_run *u)
+{
+    static void (*const functions[])(const ag__conv_flat_run *) = {
+        REAL(flat_run_1),
+        REAL(flat_run_2),
+        REAL(flat_run_3),
+#if AG_VECTOR_BYTES >= 32
+        REAL(flat_run_4),
+#endif
+#if AG_VECTOR_BYTES >= 64
+        REAL(flat_run_5),
+        REAL(flat_run_6),
+        REAL(flat_run_7),
+        REAL(flat_run_8),
+#endif
+    };
+    functions[u->channels - 1](u);
+}
+
+static void REAL(flat_gather)(void *to, const void *from, int64_t n, int64_t step)
+{
+    real *restrict out = to;
+    const real *in = from;
+    if (step == 1)
+        memcpy(out, in, (size_t)n * sizeof(real));
+    else if (step == 2)
+        for (int64_t i = 0; i < n; i++) out[i] = in[2 * i];
+    else
+        for (int64_t i = 0; i < n; i++) out[i] = in[i * step];
+}
+
+static void REAL(flat_gather_images)(void *to, const void *from, int64_t n, int64_t step, int64_t inner, int64_t valid,
+                                     int64_t image_step)
+{
+    enum { LINE = 64 / sizeof(real) };
+    real *restrict out = to;
+    const real *in = from;
+    if (inner == LINE && valid == LINE && image_step == 1) {
+        for (int64_t i = 0; i < n; i++, out += LINE, in += step) {
+            __builtin_prefetch((const void *)((uintptr_t)in + (uintptr_t)(16 * step) * sizeof(real)));
+            memcpy(out, in, LINE * sizeof(real));
+        }
+        return;
+    }
+    for (int64_t i = 0; i < n; i++, out += inner, in += step) {
+        for (int64_t image = 0; image < inner; image++) out[image] = image < valid ? in[image * image_step] : 0;
+    }
+}
+
+AG_ISA_TABLE(ag__conv2d_flat_kernels, REAL(ag__conv2d_flat)) = {
+    .channels = CHANNELS,
+    .run = REAL(flat_run),
+    .gather = REAL(flat_gather),
+    .gather_images = REAL(flat_gather_images),
+};
+#undef vec
+#undef LANES
