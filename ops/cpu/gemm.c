@@ -28,10 +28,10 @@ enum {
     PACK_AT_ONCE = 4 << 20, /* bytes of A and B up to which all of k is packed at once */
     BLOCK_M = 1536,
     BLOCK_N = 2048,
-    BLOCK_K = 3 * AG_GEMM_SLICE, /* of floats */
-    TASK = 1 << 20,              /* multiply-adds worth a task */
-    TASK_A = 20,                 /* most panels of a task */
-    TASK_B = 4,
+    BLOCK_K = 4,    /* slices of floats; of doubles one less */
+    TASK = 1 << 20, /* multiply-adds worth a task */
+    TASK_A = 20,    /* most panels of a task */
+    TASK_B = 8,
     WIDE = 8,   /* panels of B packed together */
     SLOTS = 32, /* work spaces for products that run side by side */
 };
@@ -115,7 +115,8 @@ static void cut(plan *p, const ag__gemm_args *g, const ag__gemm_kernels *kernels
     p->block_m = even_cut(g->m, BLOCK_M);
     p->block_n = even_cut(g->n, BLOCK_N);
     bool small = (double)(p->block_m + p->block_n) * (double)g->k * (double)p->size <= PACK_AT_ONCE;
-    p->block_k = small ? g->k : min(g->k, p->size == sizeof(float) ? BLOCK_K : BLOCK_K / 3 * 2);
+    const int64_t n_slices = ceil_div(g->k, AG_GEMM_SLICE), most = p->size == sizeof(float) ? BLOCK_K : BLOCK_K - 1;
+    p->block_k = small ? g->k : min(g->k, even_cut(n_slices, most) * AG_GEMM_SLICE);
     p->block_m = ceil_div(p->block_m, kernels->rows) * kernels->rows;
     p->block_n = ceil_div(p->block_n, kernels->columns) * kernels->columns;
 
@@ -165,7 +166,7 @@ static void pack_panels(void *user, int64_t begin, int64_t end)
 {
     const plan *p = user;
     const ag__gemm_args *g = &p->now;
-    const int64_t of_a = p->pack_a ? p->n_a : 0;
+    const int64_t of_a = p->pack_a ? p->n_a : 0; /* more items than that in the first block of rows only */
     for (int64_t i = begin; i < end; i++) {
         if (i < of_a) {
             pack_panel_of_a(p, i);
@@ -272,7 +273,8 @@ static void multiply_block(plan *p, int64_t m0, int64_t n0, int64_t k0)
         now->d = at(g->d, m0 * g->d_row + n0 * g->d_col, size);
 
     p->packed_b = p->pack_b ? 0 : p->n % (p->kernels->columns / 2) != 0 ? p->n_b - 1 : p->n_b;
-    const int64_t items = (p->pack_a ? p->n_a : 0) + ceil_div(p->n_b - p->packed_b, WIDE);
+    int64_t items = p->pack_a ? p->n_a : 0;
+    if (m0 == 0) items += ceil_div(p->n_b - p->packed_b, WIDE); /* after that they are packed */
     if (items > 0) ag__parallel_for(items, max(1, TASK / 32 / (max(p->k, 1) * p->kernels->columns)), pack_panels, p);
     cut_tasks(p);
     ag__parallel_for(ceil_div(p->n_a, p->task_a) * ceil_div(p->n_b, p->task_b), 1, tiles, p);

@@ -57,9 +57,8 @@ static void REAL(pack_b)(void *to_, const void *from_, int64_t across, int64_t a
         for (int64_t j = 0; j < panels; j++)
             REAL(pack)(COLUMNS, to + j * depth * COLUMNS, from + j * COLUMNS * across, across, along, COLUMNS, depth);
     }
-    if (rest > 0)
-        REAL(pack)
-        (COLUMNS, to + panels * depth * COLUMNS, from + panels * COLUMNS * across, across, along, (int)rest, depth);
+    if (rest > 0) REAL(pack)
+    (COLUMNS, to + panels * depth * COLUMNS, from + panels * COLUMNS * across, across, along, (int)rest, depth);
 }
 
 /* ---- a tile ---- */
@@ -80,6 +79,12 @@ AG_INLINE void REAL(product)(int rows, int vectors, const ag__gemm_tile *t)
     const int64_t a_row = t->a_row * (int64_t)sizeof(real), a_col = t->a_col * (int64_t)sizeof(real), b_row = t->b_row;
     AG_UNROLL
     for (int i = 0; i < rows; i += 3) a[i / 3] = (const char *)t->a + i * a_row;
+    real *out = t->out;
+    AG_UNROLL
+    for (int i = 0; i < rows; i++) {
+        AG_UNROLL
+        for (int j = 0; j < vectors; j++) __builtin_prefetch(out + i * t->out_row + j * LANES, 1);
+    }
     for (int64_t p = t->depth; p > 0; p--) {
         vec row[2];
         AG_UNROLL
@@ -95,7 +100,6 @@ AG_INLINE void REAL(product)(int rows, int vectors, const ag__gemm_tile *t)
         for (int i = 0; i < rows; i += 3) a[i / 3] += a_col;
     }
     const real *add = t->add;
-    real *out = t->out;
     const vec alpha = REAL(splat)((real)t->alpha);
     AG_UNROLL
     for (int i = 0; i < rows; i++) {
@@ -187,13 +191,11 @@ static void REAL(tile)(const ag__gemm_args *g, int m, int n, const ag__gemm_tile
     t.add_row = t.out_row = COLUMNS;
     t.out = sum;
     REAL(slices)(t, m, vectors, t.depth);
-    for (int i = 0; i < m; i++) {
-        const real *row = sum + i * COLUMNS;
-        real *c_row = (real *)c + i * g->c_row;
-        if (g->c_col == 1)
-            memcpy(c_row, row, (size_t)n * sizeof(real));
-        else
-            for (int j = 0; j < n; j++) c_row[j * g->c_col] = row[j];
+    if (g->c_col == 1) {
+        for (int i = 0; i < m; i++) memcpy((real *)c + i * g->c_row, sum + i * COLUMNS, (size_t)n * sizeof(real));
+    } else {
+        for (int j = 0; j < n; j++)
+            for (int i = 0; i < m; i++) ((real *)c)[i * g->c_row + j * g->c_col] = sum[i * COLUMNS + j];
     }
 }
 
