@@ -12,6 +12,7 @@
  * too), in one register from 0 on. Beyond 16 channels there are several such sums, which are added up; the bias is
  * added to the first. oneDNN does the same, so where there is FMA the results have PyTorch's bits.
  */
+#include "ops/cpu/conv2d_depthwise.h"
 #include "ops/cpu/conv2d_flat.h"
 #include "ops/cpu/conv2d_lanes.h"
 #include "ops/cpu/isa.h"
@@ -379,6 +380,10 @@ bool ag__conv2d_forward(const ag__conv2d_shape *s, ag__conv2d_in input, ag__conv
                         int64_t bias_stride, ag__conv2d_out output)
 {
     if (s->batch * s->out_channels * s->out_size[0] * s->out_size[1] == 0) return true;
+    if (ag__conv2d_depthwise_suits(s, input.stride, output.stride)) {
+        ag__conv2d_depthwise_forward(s, input, weight, bias, bias_stride, output);
+        return true;
+    }
     if (ag__conv2d_flat_suits_forward(s, input.stride, output.stride))
         return ag__conv2d_flat_forward(s, input, weight, bias, bias_stride, output);
     convolution c = {
@@ -411,6 +416,10 @@ bool ag__conv2d_input_gradient(const ag__conv2d_shape *s, ag__conv2d_in output_g
                                ag__conv2d_out input_gradient)
 {
     if (s->batch * s->channels * s->size[0] * s->size[1] == 0) return true;
+    if (ag__conv2d_depthwise_suits(s, output_gradient.stride, input_gradient.stride)) {
+        ag__conv2d_depthwise_input_gradient(s, output_gradient, weight, input_gradient);
+        return true;
+    }
     if (ag__conv2d_flat_suits_input_gradient(s, output_gradient.stride, input_gradient.stride))
         return ag__conv2d_flat_input_gradient(s, output_gradient, weight, input_gradient);
     convolution c = {

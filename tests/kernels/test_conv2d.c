@@ -191,7 +191,7 @@ START_TEST(convolution_and_its_gradients_agree_with_plain_loops)
 }
 END_TEST
 
-/* Shapes whose lanes go along rows (conv2d_flat.c), and some near them. */
+/* Shapes whose lanes go along rows (conv2d_flat.c, conv2d_depthwise.c), and some near them. */
 START_TEST(wide_convolutions_agree_with_plain_loops)
 {
     rng r = { 6 };

@@ -1,0 +1,16 @@
+/* conv2d_depthwise_kernel.c - the inner loops of conv2d_depthwise.c, for float and double. */
+#include "ops/cpu/conv2d_depthwise.h"
+#include "ops/cpu/isa.h"
+#include "ops/cpu/vector.h"
+
+enum { VECTORS = 4 }; /* at once */
+
+#define real       float
+#define REAL(name) AG_PASTE(name, _f32)
+#include "ops/cpu/conv2d_depthwise_template.h"
+#undef real
+#undef REAL
+
+#define real       double
+#define REAL(name) AG_PASTE(name, _f64)
+#include "ops/cpu/conv2d_depthwise_template.h"
