@@ -1,7 +1,7 @@
 /* conv2d_depthwise.h - convolution of each channel for itself, without a stride, and its input gradient.
  *
  * Rows of the input are read where they are: neighbouring pixels (batch-last: images of neighbouring pixels) are the
- * lanes, and the columns at either edge, which meet padding, are made on their own.
+ * lanes, and the columns at either edge, which meet padding, are made on their own, or rows are copied between zeros.
  */
 #ifndef AG_CONV2D_DEPTHWISE_H
 #define AG_CONV2D_DEPTHWISE_H

@@ -49,7 +49,7 @@ AG_INLINE void REAL(depthwise_met)(const ag__conv_depthwise_run *u, int which, i
     while (range[0] < range[1] && first + (range[1] - 1) * d >= u->in_size[which]) range[1]--;
 }
 
-static void REAL(depthwise_run)(const ag__conv_depthwise_run *u)
+static void REAL(depthwise_rows)(const ag__conv_depthwise_run *u)
 {
     const int64_t wide = u->out_columns;
     int64_t left = u->padding[1] < 0 ? 0 : u->padding[1], /* columns [left, right) meet all of the kernel */
@@ -71,6 +71,47 @@ static void REAL(depthwise_run)(const ag__conv_depthwise_run *u)
             REAL(depthwise_some)(u, in + x * u->inner, a, b, u->inner, out + x * u->inner);
         }
         REAL(depthwise_some)(u, in + left * u->inner, a, all, (right - left) * u->inner, out + left * u->inner);
+    }
+}
+
+/* Where few elements are an edge, single ones would take longer than the rest of the row: rows are copied between zeros
+ * first, as many as stay in the first-level cache. */
+static void REAL(depthwise_run)(const ag__conv_depthwise_run *u)
+{
+    enum { ROOM = 24576 / sizeof(real) };
+    const int64_t columns = u->out_columns + (u->kernel[1] - 1) * u->dilation[1], pitch = columns * u->inner,
+                  reach = (u->kernel[0] - 1) * u->dilation[0], most = ROOM / pitch - reach;
+    if (u->inner >= LANES || most < 1 || most * 4 < reach) {
+        REAL(depthwise_rows)(u);
+        return;
+    }
+    real strip[ROOM]; /* [row][column][inner] */
+    int64_t first = u->padding[1] < 0 ? 0 : u->padding[1], end = u->in_size[1] + u->padding[1];
+    if (end > columns) end = columns;
+    if (end < first) first = end = 0;
+    const size_t middle = (size_t)((end - first) * u->inner) * sizeof(real);
+    for (int64_t y0 = u->rows[0]; y0 < u->rows[1]; y0 += most) {
+        const int64_t rows = u->rows[1] - y0 < most ? u->rows[1] - y0 : most;
+        for (int64_t i = 0; i < rows + reach; i++) {
+            const int64_t row = y0 + i - u->padding[0];
+            real *to = strip + i * pitch;
+            const bool inside = row >= 0 && row < u->in_size[0] && end > first;
+            for (int64_t x = 0; x < (inside ? first * u->inner : pitch); x++) to[x] = 0;
+            if (!inside) continue;
+            memcpy(to + first * u->inner, (const real *)u->in + row * u->in_row + (first - u->padding[1]) * u->inner,
+                   middle);
+            for (int64_t x = end * u->inner; x < pitch; x++) to[x] = 0;
+        }
+        ag__conv_depthwise_run some = *u;
+        some.rows[0] = 0;
+        some.rows[1] = rows;
+        some.in_size[0] = rows + reach;
+        some.in_size[1] = columns;
+        some.padding[0] = some.padding[1] = 0;
+        some.in = strip;
+        some.in_row = pitch;
+        some.out = (real *)u->out + y0 * u->out_row;
+        REAL(depthwise_rows)(&some);
     }
 }
 
