@@ -14,7 +14,7 @@
  */
 #include "ops/cpu/conv2d_depthwise.h"
 #include "ops/cpu/conv2d_flat.h"
-#include "ops/cpu/conv2d_lanes.h"
+#include "ops/cpu/conv2d_pixels.h"
 #include "ops/cpu/isa.h"
 #include "tensor/allocator.h"
 #include "tensor/parallel.h"
@@ -25,40 +25,12 @@ AG_ISA_TABLES(ag__conv2d_kernels, ag__conv2d_f32)
 AG_ISA_TABLES(ag__conv2d_kernels, ag__conv2d_f64)
 
 enum {
-    SEGMENT = 32, /* most pixels of a row at once */
-    MOST_CHANNELS = 6,
-    REGISTER_BYTES = 64,
     ENOUGH_TASKS = 48,
     STAYS = 192 << 10,
-    BLOCK = 16, /* in channels whose sum begins at 0 */
+    STRIPS_NEAR = 1 << 20, /* bytes of strips of several groups of lanes: the second-level cache */
 };
 
-typedef struct {
-    ag__conv_lanes lanes;
-    const ag__conv2d_kernels *kernels;
-    size_t size; /* of an element */
-    ag__conv2d_in in;
-    ag__conv2d_out out;
-    bool direct_in, direct_out;
-    int64_t groups, in_channels, out_channels; /* of the convolution; channels of one */
-
-    /* weight of (group, out channel, in channel, kernel row, kernel column) */
-    const void *weight, *bias;
-    bool turned; /* the kernel is turned round: the weight's strides are negative */
-    int64_t weight_group, weight_out, weight_in, weight_row, weight_column, bias_stride;
-
-    /* The output channels of a group come in pieces. For each, packed: [channel] bias, [row][column][in
-     * channel][channel] weight. */
-    int64_t pieces;
-    char *packed, *strips;
-
-    /* the block at hand */
-    int64_t first_group, n_groups, rows[2]; /* groups of lanes; rows of the output */
-    int64_t in_rows[2], in_columns[2], plane;
-    ag__conv_packing packing;
-    int64_t packing_items;
-    int64_t rows_a_task, pieces_a_task, segment, grain; /* a segment: pixels of a row made at once */
-} convolution;
+typedef ag__convolution convolution;
 
 static const char *at(const void *p, int64_t elements, size_t size)
 {
@@ -67,11 +39,6 @@ static const char *at(const void *p, int64_t elements, size_t size)
 
 static int64_t taps(const convolution *c) { return c->in_channels * c->lanes.axis[0].kernel * c->lanes.axis[1].kernel; }
 
-static char *packed_piece(const convolution *c, int64_t group, int64_t first)
-{
-    return c->packed + (group * c->out_channels + first) * (taps(c) + 1) * (int64_t)c->size;
-}
-
 /* The weights of pieces [begin, end) of a group and input channels [first, last). */
 static void pack_weights(const convolution *c, int64_t group, int64_t begin, int64_t end, int64_t first, int64_t last)
 {
@@ -79,7 +46,7 @@ static void pack_weights(const convolution *c, int64_t group, int64_t begin, int
     for (int64_t piece = begin; piece < end; piece++) {
         const int64_t o0 = ag__piece(c->out_channels, c->pieces, piece),
                       channels = ag__piece(c->out_channels, c->pieces, piece + 1) - o0;
-        char *packed = packed_piece(c, group, o0);
+        char *packed = ag__conv_packed_piece(c, group, o0);
         for (int64_t o = 0; o < channels && first == 0 && c->bias; o++)
             memcpy(packed + o * size, at(c->bias, (group * c->out_channels + o0 + o) * c->bias_stride, c->size),
                    c->size);
@@ -129,160 +96,6 @@ static void pack(void *user, int64_t begin, int64_t end)
     }
 }
 
-/* What is made at a time: some output channels, for one group of lanes. */
-typedef struct {
-    int64_t lane_group, first_channel; /* the channel among all of the output */
-    const char *in;                    /* input channel 0 of the convolution's group, at row 0 and column 0, lane 0 */
-    int64_t in_channel, in_row, in_column;
-    const char *packed;
-    int channels;
-    const ag__conv_lane *out; /* the planes of output channel 0 */
-} task;
-
-/* Output pixels [x0, x1) of row y into `out`. */
-static void make_pixels(const convolution *c, const task *t, int64_t y, int64_t x0, int64_t x1, char *out,
-                        int64_t out_channel, int64_t out_pixel)
-{
-    const ag__conv_axis *rows = &c->lanes.axis[0], *columns = &c->lanes.axis[1];
-    ag__conv_taps down = ag__conv_taps_of(rows, y);
-    while (down.n > 0 && down.in < c->in_rows[0]) {
-        down.in += down.in_every;
-        down.first += down.every;
-        down.n--;
-    }
-    while (down.n > 0 && down.in + (down.n - 1) * down.in_every >= c->in_rows[1]) down.n--;
-
-    for (int64_t x = x0; x < x1 && x < x0 + columns->up; x++) {
-        const ag__conv_taps across = ag__conv_taps_of(columns, x);
-        ag__conv_run run = {
-            .channels = t->channels,
-            .n = ag__ceil_div(x1 - x, columns->up),
-            .in = t->in,
-            .bias = c->bias ? t->packed : NULL,
-            .weights = t->packed,
-            .out_pixel = columns->up * out_pixel,
-            .out_channel = out_channel,
-            .out = out + (x - x0) * out_pixel * (int64_t)c->size,
-        };
-        if (down.n == 0 || across.n == 0) { /* the bias alone; the pointers would lead nowhere */
-            c->kernels->run(&run);
-            continue;
-        }
-        const int64_t a_tap = c->in_channels * t->channels;
-        run.loops[0] = (ag__conv_loop){ down.n, down.in_every * t->in_row, down.every * columns->kernel * a_tap };
-        run.loops[1] = (ag__conv_loop){ across.n, across.in_every * t->in_column, across.every * a_tap };
-        run.in_pixel = columns->step * t->in_column;
-        run.clip = c->lanes.bands[1] == 1;
-        run.along = 1;
-        run.column = across.in;
-        run.column_pixel = columns->step;
-        run.column_turn = across.in_every;
-        run.width = columns->in;
-        int64_t in = down.in * t->in_row + across.in * t->in_column,
-                weights = t->channels + (down.first * columns->kernel + across.first) * a_tap;
-        for (int i = 0; i < 2 && c->turned; i++) { /* the weight's own order: from the last turn to the first */
-            ag__conv_loop *loop = &run.loops[i];
-            in += (loop->n - 1) * loop->in;
-            weights += (loop->n - 1) * loop->weights;
-            *loop = (ag__conv_loop){ loop->n, -loop->in, -loop->weights };
-        }
-        if (c->turned) {
-            run.column += (across.n - 1) * across.in_every;
-            run.column_turn = -across.in_every;
-        }
-        const int64_t block = rows->kernel * columns->kernel == 1 ? c->in_channels : BLOCK;
-        for (int64_t first = 0; first < c->in_channels; first += block) {
-            const int64_t n = ag__min(block, c->in_channels - first);
-            ag__conv_run some = run;
-            some.in = at(t->in, in + first * t->in_channel, c->size);
-            some.weights = at(t->packed, weights + first * t->channels, c->size);
-            some.loops[2] = (ag__conv_loop){ n, t->in_channel, t->channels };
-            if (n == 1) { /* the innermost loop should be a long one */
-                some.loops[2] = some.loops[1];
-                some.loops[1] = (ag__conv_loop){ .n = 1 };
-                some.along = 2;
-            }
-            some.more = first > 0;
-            some.bias = first == 0 ? run.bias : NULL;
-            c->kernels->run(&some);
-        }
-    }
-}
-
-/* Pixels [x0, x1) of row y. */
-static void make_segment(const convolution *c, const task *t, int64_t y, int64_t x0, int64_t x1)
-{
-    const int64_t lanes = c->lanes.lanes, *stride = c->out.stride;
-    const int64_t place = t->first_channel * stride[1] + y * stride[2] + x0 * stride[3];
-    if (c->direct_out) {
-        make_pixels(c, t, y, x0, x1, (char *)c->out.data + (t->lane_group * lanes + place) * (int64_t)c->size,
-                    stride[1], stride[3]);
-        return;
-    }
-    _Alignas(64) char buffer[MOST_CHANNELS * SEGMENT * REGISTER_BYTES]; /* [channel][pixel][lane] */
-    make_pixels(c, t, y, x0, x1, buffer, (x1 - x0) * lanes, lanes);
-    ag__conv_lane out[AG_CONV_LANES];
-    for (int i = 0; i < lanes; i++) {
-        const ag__conv_lane *lane = &t->out[i];
-        out[i] = (ag__conv_lane){ .at = lane->at };
-        out[i].columns[1] = y < lane->rows[1] ? lane->columns[1] - x0 : 0;
-        if (out[i].columns[1] > 0) out[i].at = at(lane->at, place, c->size);
-    }
-    const bool side_by_side = ag__conv_side_by_side(&c->lanes, t->lane_group, stride);
-    c->kernels->unpack(buffer, t->channels, x1 - x0, out, side_by_side, stride[1], stride[3]);
-}
-
-/* Tasks: for each group of lanes, a few rows, a few pieces of the output channels of one group of the convolution.
- * Within a task all pieces use a piece of the input before the next one. */
-static void make_rows(void *user, int64_t begin, int64_t end)
-{
-    const convolution *c = user;
-    const int64_t piece_tasks = ag__ceil_div(c->pieces, c->pieces_a_task),
-                  row_tasks = ag__ceil_div(c->rows[1] - c->rows[0], c->rows_a_task);
-    const int64_t wide = c->lanes.band[1], segments = ag__ceil_div(wide, c->segment);
-    const ag__conv2d_in out = { c->out.data,
-                                { c->out.stride[0], c->out.stride[1], c->out.stride[2], c->out.stride[3] } };
-    for (int64_t i = begin; i < end; i++) {
-        const int64_t piece0 = i % piece_tasks * c->pieces_a_task, group = i / piece_tasks % c->groups;
-        const int64_t rest = i / piece_tasks / c->groups;
-        /* neighbouring groups of lanes lie in the same pages if the batch is last, neighbouring rows if it is not */
-        const int64_t block_group = c->out.stride[0] == 1 ? rest % c->n_groups : rest / row_tasks;
-        const int64_t y0 = c->rows[0] +
-                           (c->out.stride[0] == 1 ? rest / c->n_groups : rest % row_tasks) * c->rows_a_task;
-        task t = { .lane_group = c->first_group + block_group };
-        if (c->direct_in) {
-            t.in = at(c->in.data, t.lane_group * c->lanes.lanes + group * c->in_channels * c->in.stride[1], c->size);
-            t.in_channel = c->in.stride[1];
-            t.in_row = c->in.stride[2];
-            t.in_column = c->in.stride[3];
-        } else {
-            t.in_channel = c->plane;
-            t.in_column = c->lanes.lanes;
-            t.in_row = (c->in_columns[1] - c->in_columns[0]) * t.in_column;
-            t.in = at(c->strips,
-                      (block_group * c->groups + group) * c->in_channels * c->plane - c->in_rows[0] * t.in_row -
-                          c->in_columns[0] * t.in_column,
-                      c->size);
-        }
-        ag__conv_lane lanes[AG_CONV_LANES];
-        t.out = lanes;
-        if (!c->direct_out)
-            ag__conv_out_lanes(&c->lanes, t.lane_group, &out, c->size, (int64_t[]){ 0, c->lanes.band[0] },
-                               (int64_t[]){ 0, wide }, lanes);
-        for (int64_t y = y0; y < ag__min(y0 + c->rows_a_task, c->rows[1]); y++) {
-            for (int64_t s = 0; s < segments; s++) {
-                for (int64_t piece = piece0; piece < ag__min(piece0 + c->pieces_a_task, c->pieces); piece++) {
-                    const int64_t first = ag__piece(c->out_channels, c->pieces, piece);
-                    t.first_channel = group * c->out_channels + first;
-                    t.packed = packed_piece(c, group, first);
-                    t.channels = (int)(ag__piece(c->out_channels, c->pieces, piece + 1) - first);
-                    make_segment(c, &t, y, ag__piece(wide, segments, s), ag__piece(wide, segments, s + 1));
-                }
-            }
-        }
-    }
-}
-
 static void choose_block(convolution *c, int64_t *groups, int64_t *rows)
 {
     const ag__conv_axis *a = &c->lanes.axis[0];
@@ -295,8 +108,8 @@ static void choose_block(convolution *c, int64_t *groups, int64_t *rows)
         c->plane = ag__conv_plane(in_rows, c->in_columns[1] - c->in_columns[0], c->lanes.lanes, c->size);
         const double bytes = (double)c->plane * (double)(c->groups * c->in_channels) * (double)c->size;
         if (bytes <= (double)ag__conv_strip_bytes || *rows <= a->up) {
-            *groups = ag__min(
-                *groups, bytes < (double)ag__conv_strip_bytes ? (int64_t)((double)ag__conv_strip_bytes / bytes) : 1);
+            const double together = (double)ag__min(ag__conv_strip_bytes, STRIPS_NEAR);
+            *groups = ag__min(*groups, bytes < together ? (int64_t)(together / bytes) : 1);
             return;
         }
         *rows = ag__ceil_div(*rows / 2, a->up) * a->up;
@@ -314,10 +127,14 @@ static void choose_tasks(convolution *c)
     const int64_t rows = l->n_groups * l->band[0] * c->groups;
     c->pieces_a_task = ag__max(1, ag__min(c->pieces, rows * c->pieces / ENOUGH_TASKS));
     c->rows_a_task = ag__max(1, ag__min(l->band[0], AG_CONV_TASK / a_row / c->pieces_a_task));
+    if (c->tall > 1) {
+        c->rows_a_task = ag__ceil_div(c->rows_a_task, c->tall) * c->tall;
+        c->pieces_a_task = 1;
+    }
     c->grain = 1 + AG_CONV_TASK / 2 / (a_row * c->rows_a_task * c->pieces_a_task);
     const int64_t a_column = c->in_channels * l->axis[0].kernel * l->axis[1].step * l->lanes * (int64_t)c->size /
                              l->axis[1].up;
-    c->segment = ag__max(8, ag__min(SEGMENT, STAYS / ag__max(1, a_column)));
+    c->segment = ag__max(8, ag__min(AG_CONV_SEGMENT, STAYS / ag__max(1, a_column)));
 }
 
 static bool convolve(convolution *c)
@@ -336,6 +153,7 @@ static bool convolve(convolution *c)
     if (!c->packed) return false;
     c->strips = c->packed + weights * (int64_t)c->size;
 
+    ag__conv_choose_edges(c);
     choose_tasks(c);
     for (c->first_group = 0; c->first_group < l->n_groups; c->first_group += groups_a_block) {
         c->n_groups = ag__min(groups_a_block, l->n_groups - c->first_group);
@@ -364,7 +182,7 @@ static bool convolve(convolution *c)
                              c);
             const int64_t tasks = ag__ceil_div(c->rows[1] - c->rows[0], c->rows_a_task) *
                                   ag__ceil_div(c->pieces, c->pieces_a_task);
-            ag__parallel_for(c->n_groups * c->groups * tasks, c->grain, make_rows, c);
+            ag__parallel_for(c->n_groups * c->groups * tasks, c->grain, ag__conv_make_rows, c);
         }
     }
     ag__scratch_free(c->packed);

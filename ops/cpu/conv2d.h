@@ -102,6 +102,7 @@ typedef struct {
 
 typedef struct {
     int lanes;
+    int pixels;                       /* at once in run, */
     int channels;                     /* most output channels at once: in run, */
     int weight_channels, weight_taps; /* in weight_run; and registers in window_run */
     void (*run)(const ag__conv_run *run);
