@@ -18,7 +18,7 @@ enum { NEWEST = 64 };
 static ag_variable *take(ag_pass *w, ag_variable *g)
 {
     if (ag__unhold(w->t, g, NEWEST))
-        ag__ref(g, AG_REFERENCE - AG_OWNER);
+        ag__ref_convert(g, AG_OWNER, AG_REFERENCE);
     else
         ag__ref(g, AG_REFERENCE);
     return g;
@@ -74,7 +74,8 @@ static bool add_to_leaf(ag_pass *w, ag_variable *leaf, ag_variable *g)
         leaf->grad = mine;
         ok = mine != NULL;
     } else if (!w->create_graph) {
-        ok = (!ag__overlaps_itself(&old->tensor) || ag__fail_overlap("backward")) && ag__add_into(t, old, g);
+        bool repeats = !old->tensor.contiguous && ag__overlaps_itself(&old->tensor);
+        ok = (!repeats || ag__fail_overlap("backward")) && ag__add_into(t, old, g);
     } else {
         ag_variable *sum = ag_add(old, g);
         ok = sum != NULL;

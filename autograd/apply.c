@@ -212,7 +212,7 @@ static bool run(ag_run *r, const void *caller)
     if (n_in > FEW && !(r->in = ag__scratch((size_t)n_in * sizeof *r->in))) return false;
     for (int k = 0; k < r->n_out; k++) r->out[k] = NULL;
     const int64_t event = ag__profiling(r->t) ? ag__event_begin_op(r->t, op, r->args, r->inplace) : 0;
-    ag_scope scope = ag_scope_begin();
+    ag_scope scope = ag__scope_open(r->t);
     bool ok = gather_inputs(op, r->args, r->in);
     bool (*compose)(const void *, ag_variable **) = r->inplace ? op->compose_inplace : op->compose;
     r->n_in = (int)n_in;
@@ -229,7 +229,7 @@ static bool run(ag_run *r, const void *caller)
         if (!ok) r->out[k] = NULL;
     }
     if (ok && r->array) hand_out(r->t, op, r->array, caller);
-    ag_scope_end(&scope);
+    ag__scope_close(r->t, &scope);
     if (event) ag__event_end(r->t, event);
     if (r->in != few) ag__scratch_free(r->in);
     return ok;
@@ -237,7 +237,15 @@ static bool run(ag_run *r, const void *caller)
 static bool run_few(const ag_op *op, const void *args, bool inplace, ag_variable **out, const void *caller)
 {
     ag_variable *made[AG_MAX_OUTPUTS]; /* hidden ones, too */
-    ag_run r = { .t = ag__thread(), .op = op, .args = args, .inplace = inplace, .n_out = op->n_out, .out = made };
+    ag_run r;                          /* set field by field: clearing all of it takes longer */
+    r.t = ag__thread();
+    r.op = op;
+    r.args = args;
+    r.n_out = op->n_out;
+    r.out = made;
+    r.array = NULL;
+    r.wants_grad = r.is_view = false;
+    r.inplace = inplace;
     bool ok = run(&r, caller);
     for (int k = 0; k < op->n_out; k++) out[k] = made[k];
     return ok;

@@ -97,7 +97,9 @@ static inline ag_result *ag__node_results(ag_node *n) { return (ag_result *)(voi
 
 /* A fresh contiguous Variable, elements not set, held by the innermost scope; NULL with an error. */
 ag_variable *ag__new(Thread *t, int ndim, const int64_t *size, ag_dtype dtype, ag_device device);
-/* The same with these strides (dense). */
+/* The same in the sizes of x, which another Variable has, on the CPU. */
+ag_variable *ag__new_like(Thread *t, const ag_tensor *x, ag_dtype dtype);
+/* With these strides (dense). */
 ag_variable *ag__new_strided(Thread *t, int ndim, const int64_t *size, const int64_t *stride, ag_dtype dtype,
                              ag_device device);
 /* Another Variable on x's storage, the same geometry, no history; held by the innermost scope. */
@@ -107,19 +109,47 @@ ag_variable *ag__alias(Thread *t, const ag_variable *x);
 ag_variable *ag__view_of(Thread *t, const ag_variable *x, int ndim, const int64_t *size, const int64_t *stride,
                          int64_t offset);
 /* The innermost scope takes over an owner's hold on x; NULL (x let go) if memory is out. */
-ag_variable *ag__hold(Thread *t, ag_variable *x);
+ag_variable *ag__hold_growing(Thread *t, ag_variable *x);
+static inline ag_variable *ag__hold(Thread *t, ag_variable *x)
+{
+    if (__builtin_expect(t->n_held == t->max_held, 0)) return ag__hold_growing(t, x);
+    return t->held[t->n_held++] = x;
+}
 /* x's entry in the innermost scope, if it has one there, goes; the caller then owns it. `newest`: among how many of the
  * scope's entries to look for it, the newest first. */
 bool ag__unhold(Thread *t, ag_variable *x, int64_t newest);
 #define AG_ALL_HELD INT64_MAX
 
+/* ag_scope_begin and ag_scope_end of a thread that is known. */
+static inline ag_scope ag__scope_open(Thread *t)
+{
+    if (__builtin_expect(t->stateless, 0)) return (ag_scope){ .depth = INT32_MAX }; /* nothing will be made in it */
+    ag_scope scope = { t->n_held,    t->scope_start, t->scope_depth++, t->grad_off,
+                       t->inference, t->walk,        t->saved_hooks,   t->caller };
+    t->scope_start = t->n_held;
+    return scope;
+}
+void ag__scope_close(Thread *t, const ag_scope *scope);
+
 /* An alias that no scope holds, with these references. */
 ag_variable *ag__alias_owned(Thread *t, const ag_variable *x, int64_t refs);
 
-/* ---- letting go ---- */
-void ag__variable_free_later(Thread *t, ag_variable *x);
-void ag__node_free_later(Thread *t, ag_node *n);
-void ag__bury(Thread *t);
+/* ---- letting go: the dead queue up and one loop buries them, however long the chain ---- */
+void ag__bury_dead(Thread *t);
+static inline void ag__bury(Thread *t)
+{
+    if ((t->dead_variables || t->dead_nodes) && !t->burying) ag__bury_dead(t);
+}
+static inline void ag__variable_free_later(Thread *t, ag_variable *x)
+{
+    x->link = t->dead_variables;
+    t->dead_variables = x;
+}
+static inline void ag__node_free_later(Thread *t, ag_node *n)
+{
+    n->link = t->dead_nodes;
+    t->dead_nodes = n;
+}
 void ag__abandoned(Thread *t, ag_variable *x);
 
 static inline void ag__ref(ag_variable *x, int64_t by)
@@ -129,10 +159,26 @@ static inline void ag__ref(ag_variable *x, int64_t by)
     else
         __atomic_add_fetch(&x->refs, by, __ATOMIC_RELAXED);
 }
+/* The caller's reference of one kind becomes one of the other. Nobody else counts where there is only this one. */
+static inline void ag__ref_convert(ag_variable *x, int64_t from, int64_t to)
+{
+    if (__atomic_load_n(&x->refs, __ATOMIC_RELAXED) == from)
+        __atomic_store_n(&x->refs, to, __ATOMIC_RELAXED);
+    else
+        ag__ref(x, to - from);
+}
+/* What is left; the only holder need not pay for an atomic subtraction. */
+static inline int64_t ag__ref_down(ag_variable *x, int64_t by)
+{
+    if (__libc_single_threaded) return x->refs -= by;
+    if (__atomic_load_n(&x->refs, __ATOMIC_ACQUIRE) != by) return __atomic_sub_fetch(&x->refs, by, __ATOMIC_ACQ_REL);
+    __atomic_store_n(&x->refs, 0, __ATOMIC_RELAXED);
+    return 0;
+}
 /* Lets go without burying; ag__bury(t) follows when convenient. */
 static inline void ag__unref(Thread *t, ag_variable *x, int64_t by)
 {
-    int64_t left = __libc_single_threaded ? (x->refs -= by) : __atomic_sub_fetch(&x->refs, by, __ATOMIC_ACQ_REL);
+    int64_t left = ag__ref_down(x, by);
     if (left == 0)
         ag__variable_free_later(t, x);
     else if (by == AG_OWNER && left >> 32 == 0 && (x->grad || x->rehistoried || x->base))
@@ -164,15 +210,24 @@ void ag__node_unsave(Thread *t, ag_node *n); /* what was saved has been used */
 const char *ag__forward_name(const ag_node *node, char *text, size_t room);
 void ag__retain_forget(ag_variable *x); /* x's node no longer gives its gradient to x.grad */
 /* Round every change of .grad. What the first says, the second is told: a thread may have come up in between. */
-bool ag__leaf_lock(ag_variable *leaf);
-void ag__leaf_unlock(ag_variable *leaf, bool locked);
+bool ag__leaf_lock_always(ag_variable *leaf);
+void ag__leaf_unlock_always(ag_variable *leaf);
+static inline bool ag__leaf_lock(ag_variable *leaf) { return !__libc_single_threaded && ag__leaf_lock_always(leaf); }
+static inline void ag__leaf_unlock(ag_variable *leaf, bool locked)
+{
+    if (locked) ag__leaf_unlock_always(leaf);
+}
 ag_variable *ag__take_grad(ag_variable *x); /* x.grad, which x no longer has; the caller owns it */
 
 /* ---- views (views.c) ---- */
 void ag__view_made(ag_variable *view, ag_variable *of, ag_made_in made_in); /* view becomes a view to autograd */
 /* A view whose base has been changed in place since has its history from there. false with an error, of a view that
  * was not made plainly even where the change was not recorded. */
-bool ag__view_refresh(Thread *t, ag_variable *x);
+bool ag__view_refresh_stale(Thread *t, ag_variable *x);
+static inline bool ag__view_refresh(Thread *t, ag_variable *x)
+{
+    return !x || !x->base || ag__view_refresh_stale(t, x);
+}
 
 /* PyTorch's sentence on a change in place of a Variable that repeats elements: false. */
 bool ag__fail_overlap(const char *op);

@@ -126,6 +126,7 @@ struct ag_op {
     bool repeats;               /* in place, elements of input 0 may share memory (fill_, or none changes: t_) */
     bool inplace_only;          /* the name ends in _: changes input 0 and returns it; shape() only checks */
     bool moves;                 /* inputs may be on several devices (copy_) */
+    bool borrows;               /* among the arguments are lists or texts that are the caller's: a node copies them */
     const char *const *out_names;
     bool (*shape)(ag_run *r);
     bool (*kernel[AG_N_DEVICES])(ag_run *r);
@@ -238,6 +239,8 @@ bool ag__add_into(Thread *t, ag_variable *sum, const ag_variable *x);
 #define AG_SET_MUST(type, name_)      .name_ = name_,
 #define AG_SET_MAY(type, name_, ...)  .name_ = name_,
 
+#define AG_BORROWS(type, ...) || AG_KIND_##type == AG_KIND_Shape || AG_KIND_##type == AG_KIND_Str
+
 /* clang-format off */
 /* The record ag__op_<op>. Its args and defaults stand in a function, where a typedef gives the struct one name for
  * every op. */
@@ -249,7 +252,8 @@ bool ag__add_into(Thread *t, ag_variable *sum, const ag_variable *x);
         static const ag_arg args[] = { LIST(AG_ARG_MUST, AG_ARG_MAY) };                                              \
         __extension__ static const Args defaults = { LIST(AG_NOTHING, AG_DEFAULT) .begin_ = {} };                    \
         static const ag_op op = { .name = #op_, .args = args, .n_args = sizeof args / sizeof *args,                  \
-                                  .args_size = sizeof(Args), .defaults = &defaults, .n_out = 1, __VA_ARGS__ };       \
+                                  .args_size = sizeof(Args), .defaults = &defaults, .n_out = 1,                      \
+                                  .borrows = false LIST(AG_BORROWS, AG_BORROWS), __VA_ARGS__ };                      \
         return &op;                                                                                                  \
     }
 /* An op with options: its public form is the macro ag_<op>(...), which calls this. */

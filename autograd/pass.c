@@ -14,12 +14,16 @@
 #include <string.h>
 
 /* ---- the heap ---- */
-static bool heap_push(ag_pass *w, ag_node *n)
+static __attribute__((noinline)) bool heap_grow(ag_pass *w)
 {
     void *table = w->heap;
     bool ok = ag__grow(&table, &w->max_heap, w->n_heap + 1, sizeof *w->heap);
     w->heap = table;
-    if (!ok) return false;
+    return ok;
+}
+static bool heap_push(ag_pass *w, ag_node *n)
+{
+    if (w->n_heap == w->max_heap && !heap_grow(w)) return false;
     int64_t i = w->n_heap++;
     for (int64_t up; i > 0 && w->heap[up = (i - 1) / 2]->seq < n->seq; i = up) w->heap[i] = w->heap[up];
     w->heap[i] = n;

@@ -15,11 +15,10 @@
 #include <string.h>
 
 /* g in the shape and type that the input had. */
-static ag_variable *fit(const ag_node *n, const ag_edge *e, ag_variable *g)
+static __attribute__((noinline)) ag_variable *fit_other(const ag_edge *e, ag_shape_list shape, ag_variable *g)
 {
-    ag_shape_list shape = e->size ? ag_sizes_of(e->ndim, e->size) : ag_sizes_of(n->out_ndim, n->out_size);
-    bool same = g->tensor.ndim == shape.n;
     int64_t numel = 1;
+    bool same = g->tensor.ndim == shape.n;
     for (int d = 0; d < shape.n; d++) {
         same = same && g->tensor.size[d] == shape.at[d];
         numel *= shape.at[d];
@@ -28,9 +27,19 @@ static ag_variable *fit(const ag_node *n, const ag_edge *e, ag_variable *g)
     if (g && g->tensor.dtype != e->dtype) g = ag_to(g, .dtype = (ag_dtype)e->dtype);
     return g;
 }
+static inline ag_variable *fit(const ag_node *n, const ag_edge *e, ag_variable *g)
+{
+    const ag_tensor *x = &g->tensor;
+    const int64_t *size = e->size ? e->size : n->out_size;
+    const int ndim = e->size ? e->ndim : n->out_ndim;
+    bool fits = x->dtype == e->dtype && x->ndim == ndim;
+    for (int d = 0; fits && d < ndim; d++) fits = x->size[d] == size[d];
+    return fits ? g : fit_other(e, ag_sizes_of(ndim, size), g);
+}
 
 /* The arguments as backward sees them: the saved Variables in their places. lists: room for n_in pointers. */
-static void fill_args(const ag_node *n, ag_variable *const *in, void *args, ag_variable **lists)
+static __attribute__((noinline)) void fill_args(const ag_node *n, ag_variable *const *in, void *args,
+                                                ag_variable **lists)
 {
     int at = 0;
     memcpy(args, n->args, n->op->args_size);
@@ -58,25 +67,30 @@ typedef struct room {
     bool took; /* what the node had saved is this run's */
 } room;
 
-static bool room_make(room *r, const ag_node *n)
+static void room_lay_out(room *r, ag_variable **at, size_t n_in, size_t n_out)
 {
-    size_t n_in = n->n_in, n_out = n->n_out, each = sizeof(ag_variable *);
-    ag_variable **at = r->few;
-    r->wanted = r->few_wanted;
-    r->many = NULL;
-    r->took = false;
-    if (n_in + n_out > FEW || n_in > FEW) {
-        r->many = ag__scratch(each * (4 * n_in + 3 * n_out) + n_in);
-        if (!r->many) return false;
-        at = (ag_variable **)(void *)r->many;
-        r->wanted = (bool *)(at + 4 * n_in + 3 * n_out);
-    }
     r->in = at;
-    r->grad = r->in + n_in;
+    r->grad = at + n_in;
     r->list = r->grad + n_in;
     r->held = r->list + n_in;
     r->out = r->held + n_in + n_out;
     r->g = r->out + n_out;
+}
+static __attribute__((noinline)) bool room_make_large(room *r, size_t n_in, size_t n_out)
+{
+    r->many = ag__scratch(sizeof(ag_variable *) * (4 * n_in + 3 * n_out) + n_in);
+    if (!r->many) return false;
+    room_lay_out(r, (ag_variable **)(void *)r->many, n_in, n_out);
+    r->wanted = (bool *)(r->g + n_out);
+    return true;
+}
+static inline bool room_make(room *r, const ag_node *n)
+{
+    r->wanted = r->few_wanted;
+    r->many = NULL;
+    r->took = false;
+    if (n->n_in + n->n_out > FEW) return room_make_large(r, n->n_in, n->n_out);
+    room_lay_out(r, r->few, n->n_in, n->n_out);
     return true;
 }
 static void room_free(room *r)
@@ -115,19 +129,31 @@ static bool call_backward(ag_pass *w, ag_node *n, room *r)
     return ok && (!w->checks_nan || ag__anomaly_check(n, r->grad));
 }
 
+/* One Variable is the gradient of several inputs; of many inputs it may be. */
+static bool is_shared(const ag_node *n, const room *r)
+{
+    enum { LOOKED_THROUGH = 4 };
+    if (n->n_in > LOOKED_THROUGH) return true;
+    for (uint32_t i = 1; i < n->n_in; i++)
+        for (uint32_t k = 0; k < i; k++)
+            if (r->grad[i] && r->grad[i] == r->grad[k]) return true;
+    return false;
+}
 /* What the node gives goes to its inputs. */
 static bool pass_on(ag_pass *w, ag_node *n, room *r, bool ok)
 {
-    /* One Variable may be the gradient of several inputs. Until its turn each of them holds it, so that nobody takes it
-     * for his own and adds to it. */
-    int n_in = ok ? (int)n->n_in : 0;
-    for (int i = 0; i < n_in; i++)
+    if (!ok) return false;
+    /* Until its turn each input holds its gradient where another has the same, so that nobody takes it for his own and
+     * adds to it. */
+    const uint32_t n_in = n->n_in;
+    const bool held = is_shared(n, r);
+    for (uint32_t i = 0; held && i < n_in; i++)
         if (r->wanted[i] && r->grad[i]) ag__ref(r->grad[i], AG_REFERENCE);
-    for (int i = 0; i < n_in; i++) {
+    for (uint32_t i = 0; i < n_in; i++) {
         if (!r->wanted[i]) continue;
         ag_variable *g = r->grad[i];
         if (g) {
-            ag__unref(w->t, g, AG_REFERENCE);
+            if (held) ag__unref(w->t, g, AG_REFERENCE);
             if (ok) ok = (g = fit(n, &n->edge[i], g)) != NULL;
         }
         ok = ok && ag__pass_give(w, n->edge[i].to, n->edge[i].output_nr, g);
@@ -138,10 +164,13 @@ static bool pass_on(ag_pass *w, ag_node *n, room *r, bool ok)
 static bool node_backward(ag_pass *w, ag_node *n, room *r)
 {
     bool any = false, ok = true; /* none: its only inputs are views from no_grad mode */
-    for (uint32_t i = 0; i < n->n_in; i++) {
-        r->wanted[i] = n->edge[i].to && ag__is_needed(w, n->edge[i].to);
+    const bool mapped = w->is_mapped;
+    for (uint32_t i = 0, n_in = n->n_in; i < n_in; i++) {
+        const uintptr_t to = n->edge[i].to;
+        const bool wanted = to && (!mapped || ag__is_needed(w, to));
+        r->wanted[i] = wanted;
         r->grad[i] = NULL;
-        any = any || r->wanted[i];
+        any |= wanted;
     }
     if (any)
         ok = call_backward(w, n, r);
@@ -152,25 +181,18 @@ static bool node_backward(ag_pass *w, ag_node *n, room *r)
 }
 
 /* x.grad of a Variable that is no leaf. */
-static bool retain(ag_variable *x, ag_variable *g)
+static __attribute__((noinline)) bool retain(ag_variable *x, ag_variable *g)
 {
     ag_variable *sum = x->grad ? ag_add(x->grad, g) : ag_clone(g, .memory_format = AG_CONTIGUOUS_FORMAT);
     return sum && ag_set_grad(x, sum);
 }
 
-/* The gradients that have come, in a scope: hooks, what is kept of them, and the node's backward. */
-static bool run(ag_pass *w, ag_node *n, room *r)
+/* What hooks, retain_grad and autograd.grad make of the gradients that have come. */
+static __attribute__((noinline)) bool attend(ag_pass *w, ag_node *n, room *r, bool runs)
 {
-    Thread *t = w->t;
-    ag_result *results = ag__node_results(n);
-    bool ok = true, runs = ag__runs(w, n);
-    ag__pass_collect(w, n, r->g);
-    for (uint32_t k = 0; k < n->n_out; k++) { /* from now on the scope's */
-        if (!r->g[k]) continue;
-        ag__ref(r->g[k], AG_OWNER - AG_REFERENCE);
-        ok = ag__hold(t, r->g[k]) && ok;
-    }
-    if (ok && runs && w->grads) /* as in PyTorch: an input on the way to others has its gradient as it came in */
+    const ag_result *results = ag__node_results(n);
+    bool ok = true;
+    if (runs && w->grads) /* as in PyTorch: an input on the way to others has its gradient as it came in */
         for (uint32_t k = 0; k < n->n_out && ok; k++)
             if (r->g[k]) ok = ag__capture(w, (uintptr_t)n, k, r->g[k]);
     if (ok && n->hooks) ok = ag__call_grad_hooks(w, &n->hooks, (int)n->n_out, r->g);
@@ -179,9 +201,27 @@ static bool run(ag_pass *w, ag_node *n, room *r)
         if (results[k].retained) ok = retain(results[k].retained, r->g[k]);
         if (ok && !runs && w->grads) ok = ag__capture(w, (uintptr_t)n, k, r->g[k]);
     }
-    if (!ok || !runs || !n->op->backward) return ok;
-    if (n->hooks) ok = ag__call_node_prehooks(n, r->g);
-    return ok && node_backward(w, n, r);
+    if (ok && runs && n->op->backward && n->hooks) ok = ag__call_node_prehooks(n, r->g);
+    return ok;
+}
+
+/* The gradients that have come, in a scope, and the node's backward. */
+static inline bool run(ag_pass *w, ag_node *n, room *r)
+{
+    Thread *t = w->t;
+    const uint32_t n_out = n->n_out;
+    const ag_result *results = ag__node_results(n);
+    bool ok = true, runs = ag__runs(w, n), special = n->hooks || w->grads;
+    ag__pass_collect(w, n, r->g);
+    for (uint32_t k = 0; k < n_out; k++) { /* from now on the scope's */
+        ag_variable *g = r->g[k];
+        if (!g) continue;
+        ag__ref_convert(g, AG_REFERENCE, AG_OWNER);
+        ok = ag__hold(t, g) && ok;
+        special |= results[k].retained != NULL;
+    }
+    if (ok && special) ok = attend(w, n, r, runs);
+    return ok && (!runs || !n->op->backward || node_backward(w, n, r));
 }
 
 bool ag__node_run(ag_pass *w, ag_node *n)
@@ -190,14 +230,14 @@ bool ag__node_run(ag_pass *w, ag_node *n)
     room r;
     if (!room_make(&r, n)) return false;
     const int64_t event = ag__profiling(t) ? ag__event_begin_node(t, n) : 0;
-    ag_scope scope = ag_scope_begin();
+    ag_scope scope = ag__scope_open(t);
     if (w->detects_anomaly) ag__handler_hold();
     bool ok = run(w, n, &r);
     if (w->detects_anomaly) {
         if (!ok) ag__anomaly_explain(t, n);
         ag__handler_release();
     }
-    ag_scope_end(&scope);
+    ag__scope_close(t, &scope);
     room_free(&r);
     if (ok && !w->retain_graph && ag__runs(w, n) && (!r.took || n->op->unsave)) {
         bool locked = ag__node_lock(n);

@@ -57,23 +57,14 @@ static inline bool check_input(Thread *t, const ag_node *n, const ag_edge *e)
                  (x->grad_fn || !e->to || e->to & 1);
     return sound || fail_input(t, n, e);
 }
-static inline bool check_output(const ag_node *n, const ag_result *r, uint32_t k)
+static __attribute__((noinline)) bool fail_output(const ag_node *n, const ag_result *r)
 {
-    if (ag__is_packed(r->saved) || r->saved->tensor.storage->version == r->version) return true;
+    const uint32_t k = (uint32_t)(r - ag__node_results((ag_node *)(uintptr_t)n));
     return ag__fail_modified(n, r->saved, r->version, has_history(n, k) ? n : NULL, k);
 }
-
-/* One saved Variable becomes this run's: *slot's hold on it, or another. */
-static inline ag_variable *take(const ag_pass *w, ag_node *n, ag_variable **slot)
+static inline bool check_output(const ag_node *n, const ag_result *r)
 {
-    ag_variable *x = *slot;
-    if (w->retain_graph) {
-        ag__saved_ref(x);
-    } else {
-        *slot = NULL;
-        n->freed = true;
-    }
-    return x;
+    return ag__is_packed(r->saved) || r->saved->tensor.storage->version == r->version || fail_output(n, r);
 }
 
 ag_variable *ag__with_history(Thread *t, ag_variable *x, ag_node *n, uint32_t output_nr)
@@ -114,13 +105,13 @@ bool ag__saved_check(ag_node *n)
     for (uint32_t i = 0; i < n->n_in && ok; i++)
         if (n->edge[i].saved) ok = check_input(ag__thread(), n, &n->edge[i]);
     for (uint32_t k = 0; k < n->n_out && ok; k++)
-        if (results[k].saved) ok = check_output(n, &results[k], k);
+        if (results[k].saved) ok = check_output(n, &results[k]);
     ag__node_unlock(n, locked);
     return ok;
 }
 
 /* With their histories, and unpacked. */
-static bool see(ag_pass *w, ag_node *n, ag_taken *s)
+static __attribute__((noinline)) bool see(ag_pass *w, ag_node *n, ag_taken *s)
 {
     bool ok = true;
     for (uint32_t i = 0; i < n->n_in && ok; i++)
@@ -130,30 +121,49 @@ static bool see(ag_pass *w, ag_node *n, ag_taken *s)
     return ok;
 }
 
+/* retain_graph: the node keeps what this run holds, too. */
+static __attribute__((noinline)) void share(ag_variable *const *held, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (held[i]) ag__saved_ref(held[i]);
+}
 bool ag__saved_take(ag_pass *w, ag_node *n, ag_taken *s)
 {
+    const uint32_t n_in = n->n_in, n_out = n->n_out;
+    const bool retain_graph = w->retain_graph;
     ag_result *results = ag__node_results(n);
-    uintptr_t all = 0; /* bit 0: something is packed */
+    ag_variable **held = s->held;
+    uintptr_t all = 0; /* bit 0: something is packed; 0: there is nothing */
     bool locked = ag__node_lock(n);
     bool ok = !n->freed || ag__fail_freed();
-    for (uint32_t i = 0; i < n->n_in; i++) {
+    for (uint32_t i = 0; i < n_in; i++) {
         ag_edge *e = &n->edge[i];
-        ok = ok && (!e->saved || check_input(w->t, n, e));
-        s->held[i] = s->in[i] = ok && e->saved ? take(w, n, &e->saved) : NULL;
-        all |= (uintptr_t)s->in[i];
+        ag_variable *x = e->saved;
+        if (x && ok) ok = check_input(w->t, n, e);
+        if (!ok) x = NULL;
+        if (x && !retain_graph) e->saved = NULL;
+        *held++ = s->in[i] = x;
+        all |= (uintptr_t)x;
     }
-    for (uint32_t k = 0; k < n->n_out; k++) {
+    for (uint32_t k = 0; k < n_out; k++) {
         ag_result *r = &results[k];
-        ok = ok && (!r->saved || check_output(n, r, k));
-        s->held[n->n_in + k] = s->out[k] = ok && r->saved ? take(w, n, &r->saved) : NULL;
-        all |= (uintptr_t)s->out[k];
+        ag_variable *y = r->saved;
+        if (y && ok) ok = check_output(n, r);
+        if (!ok) y = NULL;
+        if (y && !retain_graph) r->saved = NULL;
+        *held++ = s->out[k] = y;
+        all |= (uintptr_t)y;
     }
+    if (retain_graph)
+        share(s->held, n_in + n_out);
+    else if (all)
+        n->freed = true;
     ag__node_unlock(n, locked);
     return ok && ((!w->create_graph && !(all & 1)) || see(w, n, s));
 }
 
 /* After a failure the node has again what it had. */
-static void give_back(ag_node *n, ag_variable *const *held)
+static __attribute__((noinline)) void give_back(ag_node *n, ag_variable *const *held)
 {
     ag_result *results = ag__node_results(n);
     bool locked = ag__node_lock(n);
@@ -169,6 +179,7 @@ void ag__saved_return(ag_pass *w, ag_node *n, ag_taken *s, bool ok)
         give_back(n, s->held);
         return;
     }
-    for (uint32_t i = 0; i < n->n_in + n->n_out; i++)
-        if (s->held[i]) ag__saved_unref(w->t, s->held[i]);
+    ag_variable **held = s->held;
+    for (uint32_t i = 0, end = n->n_in + n->n_out; i < end; i++)
+        if (held[i]) ag__saved_unref(w->t, held[i]);
 }

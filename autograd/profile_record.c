@@ -66,7 +66,7 @@ static void recorder_unref(ag_recorder *r)
  * handler has jumped out of. */
 static void end_events(ag_recorder *r, int64_t number)
 {
-    const int64_t end = now(), allocated = r->thread ? __atomic_load_n(&r->thread->allocated, __ATOMIC_RELAXED) : 0;
+    const int64_t end = now(), allocated = r->thread ? ag__thread_allocated(r->thread) : 0;
     while (r->open >= 0) {
         const int64_t inner = r->open;
         r->events[inner].end = end;
@@ -182,9 +182,12 @@ int64_t ag__event_begin(Thread *t, ag_event_kind kind, const char *name, const c
     const char *kept = closed ? NULL : keep_text(r, name), *kept_shapes = kept && shapes ? keep_text(r, shapes) : NULL;
     if (kept && (kept_shapes || !shapes) && grow_events(r)) {
         number = r->n++;
-        r->events[number] = (ag_event){
-            .name = kept, .shapes = kept_shapes, .parent = r->open, .kind = kind, .bytes = -t->allocated, .begin = now()
-        };
+        r->events[number] = (ag_event){ .name = kept,
+                                        .shapes = kept_shapes,
+                                        .parent = r->open,
+                                        .kind = kind,
+                                        .bytes = -ag__thread_allocated(t),
+                                        .begin = now() };
         r->open = number;
     }
     pthread_mutex_unlock(&r->lock);

@@ -37,16 +37,10 @@ static void unlock(pthread_mutex_t *mutex)
     pthread_mutex_unlock(mutex);
     ag__handler_release();
 }
-bool ag__node_lock(ag_node *n) { return !__libc_single_threaded && lock(node_lock(n)); }
-void ag__node_unlock(ag_node *n, bool locked)
-{
-    if (locked) unlock(node_lock(n));
-}
-bool ag__leaf_lock(ag_variable *leaf) { return !__libc_single_threaded && lock(leaf_lock(leaf)); }
-void ag__leaf_unlock(ag_variable *leaf, bool locked)
-{
-    if (locked) unlock(leaf_lock(leaf));
-}
+bool ag__node_lock_always(ag_node *n) { return lock(node_lock(n)); }
+void ag__node_unlock_always(ag_node *n) { unlock(node_lock(n)); }
+bool ag__leaf_lock_always(ag_variable *leaf) { return lock(leaf_lock(leaf)); }
+void ag__leaf_unlock_always(ag_variable *leaf) { unlock(leaf_lock(leaf)); }
 ag_variable *ag__take_grad(ag_variable *x)
 {
     bool locked = ag__leaf_lock(x);
@@ -59,9 +53,10 @@ ag_variable *ag__take_grad(ag_variable *x)
 /* ---- a node's memory ---- */
 
 /* What follows the edges and results: the arguments with what they point to, then the inputs' sizes. */
-static size_t args_bytes(const ag_op *op, const void *args)
+static inline size_t struct_bytes(const ag_op *op) { return (op->args_size + 7u) & ~(size_t)7; }
+static __attribute__((noinline)) size_t borrowed_bytes(const ag_op *op, const void *args)
 {
-    size_t bytes = (op->args_size + 7u) & ~(size_t)7;
+    size_t bytes = 0;
     for (int i = 0; i < op->n_args; i++) {
         const char *field = (const char *)args + op->args[i].offset;
         if (op->args[i].kind == AG_KIND_Shape)
@@ -72,14 +67,12 @@ static size_t args_bytes(const ag_op *op, const void *args)
     return bytes;
 }
 
-/* The call's arguments, its borrowed lists copied; its Variables are put in when backward runs. Returns what comes
- * after. */
-static char *copy_args(const ag_op *op, const void *args, char *to)
+/* The arguments' borrowed lists and texts move to what follows them. Returns what comes after. */
+static __attribute__((noinline)) char *copy_borrowed(const ag_op *op, char *args)
 {
-    char *tail = to + ((op->args_size + 7u) & ~(size_t)7);
-    memcpy(to, args, op->args_size);
+    char *tail = args + struct_bytes(op);
     for (int i = 0; i < op->n_args; i++) {
-        void *field = to + op->args[i].offset;
+        void *field = args + op->args[i].offset;
         if (op->args[i].kind == AG_KIND_Shape) {
             ag_shape_list *shape = field;
             size_t bytes = (size_t)shape->n * sizeof(int64_t);
@@ -111,14 +104,14 @@ ag_node *ag__record_begin(Thread *t, const ag_op *op, int n_in, ag_variable *con
 {
     const ag_tensor *y = &out[0]->tensor;
     size_t bytes = sizeof(ag_node) + (size_t)n_in * sizeof(ag_edge) + (size_t)n_out * sizeof(ag_result);
-    size_t sizes = 0;
     for (int i = 0; i < n_in; i++) {
-        if (!in[i]) continue;
-        if (!ag__view_refresh(t, in[i])) return NULL;
-        if (in[i]->inference && keeps & AG_KEEP_IN(i < 7 ? i : 7) && !fail_inference()) return NULL;
-        if (!ag__same_sizes(&in[i]->tensor, y)) sizes += in[i]->tensor.ndim;
+        ag_variable *x = in[i];
+        if (!x) continue;
+        if (!ag__view_refresh(t, x)) return NULL;
+        if (x->inference && keeps & AG_KEEP_IN(i < 7 ? i : 7) && !fail_inference()) return NULL;
+        if (!ag__same_sizes(&x->tensor, y)) bytes += x->tensor.ndim * sizeof(int64_t);
     }
-    bytes += sizes * sizeof(int64_t) + (args ? args_bytes(op, args) : 0);
+    if (args) bytes += struct_bytes(op) + (op->borrows ? borrowed_bytes(op, args) : 0);
     int size_class = ag__size_class(bytes);
     ag_node *node = ag__block_get(t, size_class);
     if (!node) return NULL;
@@ -136,43 +129,43 @@ ag_node *ag__record_begin(Thread *t, const ag_op *op, int n_in, ag_variable *con
     node->args = NULL;
     node->out_ndim = y->ndim;
     node->out_dtype = y->dtype;
-    for (int d = 0; d < y->ndim; d++) node->out_size[d] = y->size[d];
+    memcpy(node->out_size, y->size, sizeof y->size);
     ag_result *results = ag__node_results(node);
     char *tail = (char *)(results + n_out);
-    if (args) {
-        node->args = tail;
-        tail = copy_args(op, args, tail);
+    if (args) { /* its Variables are put in when backward runs */
+        node->args = memcpy(tail, args, op->args_size);
+        tail = op->borrows ? copy_borrowed(op, tail) : tail + struct_bytes(op);
     }
 
     for (int i = 0; i < n_in; i++) {
-        ag_edge *e = &node->edge[i];
         ag_variable *x = in[i];
-        *e = (ag_edge){ 0 };
-        if (!x) continue;
-        e->dtype = x->tensor.dtype;
-        e->ndim = x->tensor.ndim;
-        e->device = ag__device(x);
-        if (!ag__same_sizes(&x->tensor, y)) {
-            e->size = (const int64_t *)(void *)tail;
-            for (int d = 0; d < x->tensor.ndim; d++, tail += sizeof(int64_t))
-                *(int64_t *)(void *)tail = x->tensor.size[d];
+        if (!x) {
+            node->edge[i] = (ag_edge){ 0 };
+            continue;
         }
-        if (x->requires_grad) {
-            if (x->grad_fn) {
-                ag__count_up(&x->grad_fn->refs);
-                e->to = (uintptr_t)x->grad_fn;
-                e->output_nr = x->output_nr;
-                if (x->grad_fn->seq >= seq) seq = x->grad_fn->seq + 1; /* made by another thread, ahead of this one */
-            } else {
-                ag__ref(x, AG_REFERENCE);
-                e->to = (uintptr_t)x | 1;
-            }
+        ag_edge e = { .dtype = x->tensor.dtype, .ndim = x->tensor.ndim, .device = ag__device(x) };
+        if (!ag__same_sizes(&x->tensor, y)) {
+            e.size = (const int64_t *)(void *)tail;
+            for (int d = 0; d < e.ndim; d++, tail += sizeof(int64_t)) *(int64_t *)(void *)tail = x->tensor.size[d];
+        }
+        int64_t refs = 0;
+        ag_node *before = x->requires_grad ? x->grad_fn : NULL;
+        if (before) {
+            ag__count_up(&before->refs);
+            e.to = (uintptr_t)before;
+            e.output_nr = x->output_nr;
+            if (before->seq >= seq) seq = before->seq + 1; /* made by another thread, ahead of this one */
+        } else if (x->requires_grad) {
+            refs = AG_REFERENCE;
+            e.to = (uintptr_t)x | 1;
         }
         if (keeps & AG_KEEP_IN(i < 7 ? i : 7)) {
-            ag__ref(x, AG_REFERENCE);
-            e->saved = x;
-            e->version = x->tensor.storage->version;
+            refs += AG_REFERENCE;
+            e.saved = x;
+            e.version = x->tensor.storage->version;
         }
+        node->edge[i] = e;
+        if (refs) ag__ref(x, refs);
     }
     bool ok = true;
     for (int k = 0; k < n_out; k++) {
@@ -199,11 +192,10 @@ bool ag__record_end(Thread *t, ag_node *node, ag_variable *const *out)
     const ag_op *op = node->op;
     uint32_t shown = node->n_out - op->n_hidden;
     ag_result *results = ag__node_results(node);
-    for (uint32_t k = 0; k < node->n_out; k++)
-        if (results[k].saved) results[k].version = results[k].saved->tensor.storage->version;
     int held = 0;
-    for (uint32_t k = 0; k < shown; k++) {
-        ag_variable *v = out[k];
+    for (uint32_t k = 0; k < node->n_out; k++) {
+        if (results[k].saved) results[k].version = results[k].saved->tensor.storage->version;
+        ag_variable *v = k < shown ? out[k] : NULL;
         if (!v || !ag__is_differentiable(op, k)) continue;
         ag_node *before = v->grad_fn;
         if (v->retains_grad) { /* an in-place op: the gradient that is kept is that of the new value */
@@ -269,7 +261,7 @@ void ag__node_unsave(Thread *t, ag_node *n)
 void ag__node_bury(Thread *t, ag_node *n)
 {
     ag_result *results = ag__node_results(n);
-    ag__node_unsave(t, n);
+    if (!n->freed || n->op->unsave) ag__node_unsave(t, n);
     if (n->hooks) ag__hooks_drop(&n->hooks);
     if (n->op->bury) n->op->bury(t, n);
     for (uint32_t k = 0; k < n->n_out; k++)

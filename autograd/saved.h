@@ -55,7 +55,12 @@ bool ag__fail_modified(const ag_node *n, const ag_variable *x, uint32_t version,
                        uint32_t output_nr);
 
 /* Round what a node has saved, which several walks may take. */
-bool ag__node_lock(ag_node *n);
-void ag__node_unlock(ag_node *n, bool locked);
+bool ag__node_lock_always(ag_node *n);
+void ag__node_unlock_always(ag_node *n);
+static inline bool ag__node_lock(ag_node *n) { return !__libc_single_threaded && ag__node_lock_always(n); }
+static inline void ag__node_unlock(ag_node *n, bool locked)
+{
+    if (locked) ag__node_unlock_always(n);
+}
 
 #endif

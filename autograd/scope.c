@@ -3,12 +3,10 @@
 
 #include "tensor/fail.h"
 
-#include <limits.h>
-
 static inline ag_variable *entry_of(uintptr_t entry) { return (ag_variable *)(entry & ~(uintptr_t)1); }
 
 /* The stack is full. */
-static __attribute__((noinline)) bool held_grow(Thread *t)
+static bool held_grow(Thread *t)
 {
     if (t->stateless) return false;
     void *table = t->held;
@@ -17,14 +15,12 @@ static __attribute__((noinline)) bool held_grow(Thread *t)
     return ok;
 }
 
-ag_variable *ag__hold(Thread *t, ag_variable *x)
+ag_variable *ag__hold_growing(Thread *t, ag_variable *x)
 {
-    if (__builtin_expect(t->n_held == t->max_held, 0) && !held_grow(t)) {
-        ag__unref(t, entry_of((uintptr_t)x), AG_OWNER);
-        ag__bury(t);
-        return NULL;
-    }
-    return t->held[t->n_held++] = x;
+    if (held_grow(t)) return t->held[t->n_held++] = x;
+    ag__unref(t, entry_of((uintptr_t)x), AG_OWNER);
+    ag__bury(t);
+    return NULL;
 }
 
 bool ag__unhold(Thread *t, ag_variable *x, int64_t newest)
@@ -38,15 +34,7 @@ bool ag__unhold(Thread *t, ag_variable *x, int64_t newest)
     return false;
 }
 
-ag_scope ag_scope_begin(void)
-{
-    Thread *t = ag__thread();
-    if (t->stateless) return (ag_scope){ .depth = INT_MAX }; /* nothing will be made in it */
-    ag_scope scope = { t->n_held,    t->scope_start, t->scope_depth++, t->grad_off,
-                       t->inference, t->walk,        t->saved_hooks,   t->caller };
-    t->scope_start = t->n_held;
-    return scope;
-}
+ag_scope ag_scope_begin(void) { return ag__scope_open(ag__thread()); }
 
 /* A jump skipped the ends of inner scopes and modes. */
 static void restore(Thread *t, const ag_scope *scope)
@@ -58,13 +46,8 @@ static void restore(Thread *t, const ag_scope *scope)
     t->caller = scope->caller;
 }
 
-void ag_scope_end(ag_scope *scope)
+void ag__scope_close(Thread *t, const ag_scope *scope)
 {
-    Thread *t = ag__thread();
-    if (!scope) {
-        ag__fail(AG_EINVAL, "scope_end: the scope is NULL");
-        return;
-    }
     if (t->scope_depth <= scope->depth) return; /* closed already, with one round it */
     if (t->scope_depth > scope->depth + 1) restore(t, scope);
     int64_t kept = scope->start, top = t->n_held;
@@ -79,6 +62,13 @@ void ag_scope_end(ag_scope *scope)
     t->scope_start = scope->outer;
     t->scope_depth = scope->depth;
     ag__bury(t);
+}
+void ag_scope_end(ag_scope *scope)
+{
+    if (scope)
+        ag__scope_close(ag__thread(), scope);
+    else
+        ag__fail(AG_EINVAL, "scope_end: the scope is NULL");
 }
 
 ag_variable *ag_keep(ag_variable *x)

@@ -27,31 +27,46 @@ static void without_history(ag_variable *v)
     v->base_version = 0;
 }
 
-/* Geometry first, then storage: nothing is held if either fails. */
+/* An object, and room for the elements; the geometry is yet to be set. NULL with an error, and nothing is held. */
+static inline ag_variable *with_storage(Thread *t, int64_t numel, ag_dtype dtype, ag_device device)
+{
+    static const uint8_t item[AG_N_DTYPES] = { 4, 8, 8, 4, 1, 1 };
+    ag_variable *v = ag__object_get(t);
+    if (!v) return NULL;
+    const int64_t bytes = numel * item[dtype];
+    ag_storage *s = device.type == AG_DEVICE_CPU ? ag__storage_new_host(t, bytes) : ag__storage_new(t, bytes, device);
+    if (!s) {
+        v->refs = 0;
+        ag__object_put(t, v);
+        return NULL;
+    }
+    v->tensor.storage = s;
+    v->tensor.data = s->data;
+    v->tensor.numel = numel;
+    v->tensor.dtype = (uint8_t)dtype;
+    v->tensor.wrapped = false;
+    without_history(v);
+    v->inference = t->inference;
+    v->refs = AG_OWNER;
+    v->made_by = NULL;
+    v->caller = NULL;
+    return v;
+}
+
 static ag_variable *variable_new(Thread *t, int ndim, const int64_t *size, const int64_t *stride, ag_dtype dtype,
                                  ag_device device)
 {
-    int64_t numel = ag__numel_of(ndim, size), bytes;
-    if (numel < 0 || __builtin_mul_overflow(numel, (int64_t)ag_dtype_size(dtype), &bytes)) {
+    int64_t numel = ag__numel_of(ndim, size);
+    if (numel < 0) {
         char text[AG_TEXT];
         return ag__fail(
             AG_EINVAL,
             "a Variable of shape %s is not possible: sizes must not be negative, and their product must fit in memory",
             ag__shape_text(ndim, size, text, sizeof text));
     }
-    ag_variable *v = ag__object_get(t);
+    ag_variable *v = with_storage(t, numel, dtype, device);
     if (!v) return NULL;
-    v->tensor.storage = ag__storage_new(t, bytes, device);
-    if (!v->tensor.storage) {
-        v->refs = 0;
-        ag__object_put(t, v);
-        return NULL;
-    }
-    v->tensor.data = v->tensor.storage->data;
-    v->tensor.numel = numel;
-    v->tensor.dtype = (uint8_t)dtype;
     v->tensor.ndim = (uint8_t)ndim;
-    v->tensor.wrapped = false;
     for (int d = 0; d < ndim; d++) v->tensor.size[d] = size[d];
     if (stride) {
         for (int d = 0; d < ndim; d++) v->tensor.stride[d] = stride[d];
@@ -60,11 +75,21 @@ static ag_variable *variable_new(Thread *t, int ndim, const int64_t *size, const
         ag__contiguous_strides(ndim, size, v->tensor.stride);
         v->tensor.contiguous = true;
     }
-    without_history(v);
-    v->inference = t->inference;
-    v->refs = AG_OWNER;
-    v->made_by = NULL;
-    v->caller = NULL;
+    return ag__hold(t, v);
+}
+
+ag_variable *ag__new_like(Thread *t, const ag_tensor *x, ag_dtype dtype)
+{
+    ag_variable *v = with_storage(t, x->numel, dtype, AG_CPU);
+    if (!v) return NULL;
+    int64_t step = 1;
+    v->tensor.ndim = x->ndim;
+    v->tensor.contiguous = true;
+    memcpy(v->tensor.size, x->size, sizeof x->size);
+    for (int d = x->ndim - 1; d >= 0; d--) {
+        v->tensor.stride[d] = step;
+        step *= x->size[d] ? x->size[d] : 1;
+    }
     return ag__hold(t, v);
 }
 
@@ -116,17 +141,6 @@ ag_variable *ag__view_of(Thread *t, const ag_variable *x, int ndim, const int64_
 
 /* ---- letting go: the dead queue up and one loop buries them, however long the chain ---- */
 
-void ag__variable_free_later(Thread *t, ag_variable *x)
-{
-    x->link = t->dead_variables;
-    t->dead_variables = x;
-}
-void ag__node_free_later(Thread *t, ag_node *n)
-{
-    n->link = t->dead_nodes;
-    t->dead_nodes = n;
-}
-
 /* The last owner of x is gone and a graph still holds it: nobody can read x.grad or x.grad_fn any more, and they may be
  * what holds that graph. A node that keeps x knows its history as it was. */
 void ag__abandoned(Thread *t, ag_variable *x)
@@ -147,21 +161,25 @@ void ag__abandoned(Thread *t, ag_variable *x)
     ag__node_unref(t, n);
 }
 
-static void variable_bury(Thread *t, ag_variable *v)
+/* What few Variables have. */
+static __attribute__((noinline)) void let_go_of_the_rest(Thread *t, ag_variable *v)
 {
     if (v->hooks) ag__hooks_drop(&v->hooks);
     if (v->retains_grad && v->grad_fn) ag__retain_forget(v);
-    ag__storage_drop(t, v->tensor.storage);
-    if (v->grad_fn) ag__node_unref(t, v->grad_fn);
     if (v->grad) ag__unref(t, v->grad, AG_OWNER);
     if (v->base) ag__unref(t, v->base, v->owns_base ? AG_OWNER : AG_REFERENCE);
+}
+static inline void variable_bury(Thread *t, ag_variable *v)
+{
+    if (v->hooks || v->retains_grad || v->grad || v->base) let_go_of_the_rest(t, v);
+    ag__storage_drop(t, v->tensor.storage);
+    if (v->grad_fn) ag__node_unref(t, v->grad_fn);
     v->refs = 0; /* what ag_leaks goes by */
     ag__object_put(t, v);
 }
 
-void ag__bury(Thread *t)
+void ag__bury_dead(Thread *t)
 {
-    if (t->burying) return;
     t->burying = true;
     while (t->dead_variables || t->dead_nodes) {
         ag_variable *v = t->dead_variables;

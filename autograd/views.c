@@ -87,9 +87,9 @@ static bool take_history_from_base(Thread *t, ag_variable *view)
     return now != NULL;
 }
 
-bool ag__view_refresh(Thread *t, ag_variable *x)
+bool ag__view_refresh_stale(Thread *t, ag_variable *x)
 {
-    if (!x || !is_stale(x)) return true;
+    if (!is_stale(x)) return true;
     if (x->made_in != AG_MADE_PLAINLY) return fail_forbidden_view(x, "its base or another view of its base has been");
     return take_history_from_base(t, x);
 }

@@ -21,7 +21,19 @@ typedef struct call {
     double options[AG_ROW_MAX_OPTIONS];
     ag_dtype dtype; /* computed in */
     unsigned wants; /* bit i: input i's gradient is wanted */
+    unsigned goes;  /* bit i: and it goes somewhere: input i is no view from no_grad mode */
 } call;
+
+/* The numbers after the Variables among the arguments; without numbers args may be NULL. */
+static inline void take_options(const ag_pointwise *row, const void *args, double options[AG_ROW_MAX_OPTIONS])
+{
+    const double *given = args ? (const double *)(const void *)((ag_variable *const *)args + row->n_in) : NULL;
+    const int n = row->n_options;
+    options[0] = n > 0 ? given[0] : 0;
+    options[1] = n > 1 ? given[1] : 0;
+    options[2] = n > 2 ? given[2] : 0;
+}
+_Static_assert(AG_ROW_MAX_OPTIONS == 3, "take_options takes them all");
 
 /* The operand of the expressions that input i is. */
 static int operand_of(const ag_pointwise *row, int i) { return !row->has_mask ? i : i == 0 ? IN_M : i - 1; }
@@ -104,23 +116,29 @@ ag_variable *ag__pointwise_result(Thread *t, const char *op, int n, const ag_ten
 /* What backward will read, as ag__record wants to know it.
  * What several derivatives read is kept whoever wants one, as in PyTorch: a view from no_grad mode is recorded, though
  * its gradient goes nowhere. */
-static uint32_t keeps(const call *c)
+static uint32_t keeps_of(const ag_pointwise *row, unsigned wants)
 {
-    const ag_pointwise *row = c->row;
-    unsigned reads = 0, met = 0, wants = 0;
-    for (int i = 0; i < row->n_in; i++) {
-        if (!(c->wants >> i & 1)) continue;
-        wants |= (unsigned)(c->in[i]->requires_grad || row->n_derivatives == 1) << i;
-    }
-    unsigned derivatives = wants >> (row->n_in - row->n_derivatives);
+    const int first = row->n_in - row->n_derivatives;
+    unsigned reads = 0, met = 0;
     for (int d = 0; d < row->n_derivatives; d++) {
-        unsigned read = ag__formula_reads(row->value + 1 + d);
-        reads |= derivatives >> d & 1 ? read : read & met;
+        unsigned read = ag__formula_of(row->value + 1 + d).reads;
+        reads |= wants >> (first + d) & 1 ? read : read & met;
         met |= read;
     }
-    uint32_t kept = reads >> IN_Y & 1 ? AG_KEEP_OUT(0) : 0;
-    for (int i = 0; i < row->n_in; i++)
-        if (reads >> operand_of(row, i) & 1) kept |= AG_KEEP_IN(i);
+    /* operands a, b, c are inputs 0, 1, 2; where there is a mask it comes before them */
+    const unsigned in = row->has_mask ? (reads & 7) << 1 | (reads >> IN_M & 1) : reads & 7;
+    return (reads >> IN_Y & 1 ? AG_KEEP_OUT(0) : 0) | in * AG_KEEP_IN(0);
+}
+static uint32_t keeps(const call *c)
+{
+    enum { KNOWN = 1 << 15 };
+    static uint16_t known[AG_N_EXPRESSIONS][8]; /* of the row with that value, for each choice of inputs */
+    const unsigned wants = c->row->n_derivatives == 1 ? c->wants : c->goes;
+    uint16_t *slot = &known[c->row->value][wants];
+    uint32_t kept = __atomic_load_n(slot, __ATOMIC_RELAXED);
+    if (__builtin_expect(kept & KNOWN, 1)) return kept & ~(uint32_t)KNOWN;
+    kept = keeps_of(c->row, wants);
+    __atomic_store_n(slot, (uint16_t)(kept | KNOWN), __ATOMIC_RELAXED);
     return kept;
 }
 
@@ -139,8 +157,9 @@ static bool finish(const call *c, ag_variable *y, bool evaluated, ag_variable **
 {
     y->made_by = c->op->name;
     y->caller = c->caller;
+    const void *args = c->row->n_options ? c->args : NULL; /* backward reads no others */
     if (!evaluated ||
-        (is_recorded(c) && !ag__record(c->t, c->op, c->row->n_in, c->in, 1, &y, keeps(c), c->args, c->caller))) {
+        (is_recorded(c) && !ag__record(c->t, c->op, c->row->n_in, c->in, 1, &y, keeps(c), args, c->caller))) {
         drop(c->t, y);
         return false;
     }
@@ -151,11 +170,12 @@ static bool finish(const call *c, ag_variable *y, bool evaluated, ag_variable **
 /* The inputs are arrays of the same length on the CPU. */
 static bool apply_plain(const call *c, const ag_tensor *shape, ag_variable **out)
 {
-    ag_variable *y = ag__new(c->t, shape->ndim, shape->size, result_of(c), AG_CPU);
+    ag_variable *y = ag__new_like(c->t, shape, result_of(c));
     if (!y) return false;
-    const void *in[AG_N_OPERANDS];
-    for (int k = 0; k < AG_N_OPERANDS; k++) in[k] = shape->data;
-    for (int i = 0; i < c->row->n_in; i++) in[operand_of(c->row, i)] = c->in[i]->tensor.data;
+    const void *in[AG_N_OPERANDS] = { shape->data, shape->data, shape->data, shape->data, shape->data, shape->data };
+    const int first = c->row->has_mask;
+    if (first) in[IN_M] = c->in[0]->tensor.data;
+    for (int i = first; i < c->row->n_in; i++) in[i - first] = c->in[i]->tensor.data;
     ag__evaluate_arrays(c->row->value, c->dtype, c->row->is_test, y->tensor.numel, y->tensor.data, in, c->options);
     return finish(c, y, true, out);
 }
@@ -233,7 +253,7 @@ static __attribute__((noinline)) bool apply_inplace(call *c, ag_variable **out)
 
 /* With a plain number in place of a Variable some rows are others, with nodes of their own: x * x is no logarithm.
  * *number: which input it is. NULL: this one is none of them. */
-static const ag_op *number_form(const call *c, int *number)
+static __attribute__((noinline)) const ag_op *number_form(const call *c, int *number)
 {
     switch (c->row->value) {
     case AG_EXPRESSION_pow_value:
@@ -257,11 +277,12 @@ static __attribute__((noinline)) bool apply_number_form(call *c, const ag_op *op
     ag_variable **in = args.in + 2 - n;
     const ag_tensor *value = &c->in[number]->tensor;
     c->options[0] = args.number = ag__load(value->data, (ag_dtype)value->dtype);
-    c->wants = 0;
+    c->wants = c->goes = 0;
     for (int i = 0, k = 0; k < n; i++) {
         if (i == number) continue;
         in[k] = c->in[i];
         c->wants |= (unsigned)ag__wants(c->t, in[k]) << k;
+        c->goes |= (unsigned)(ag__wants(c->t, in[k]) && in[k]->requires_grad) << k;
         k++;
     }
     c->op = op;
@@ -287,28 +308,42 @@ static __attribute__((noinline, cold)) int apply_profiled(Thread *t, const ag_op
 
 bool ag__pointwise_apply(const ag_op *op, const void *args, bool inplace, ag_variable **out, const void *caller)
 {
-    call c = { .t = ag__thread(), .op = op, .row = op->row, .args = args, .in = args, .caller = caller };
-    const ag_pointwise *row = c.row;
+    call c; /* set field by field: clearing all of it, and copying by a count, take longer than the rest */
+    const ag_pointwise *row = c.row = op->row;
+    c.t = ag__thread();
+    c.op = op;
+    c.args = args;
+    c.in = args;
+    c.caller = caller;
     const int first = row->has_mask;
     if (ag__profiling(c.t)) {
         int ok = apply_profiled(c.t, op, args, inplace, out, caller);
         if (ok >= 0) return ok;
     }
     *out = NULL;
-    for (int i = 0; i < row->n_in; i++)
-        if (!c.in[i] || c.in[i] == AG_NONE) return ag__check_input(op, op->args[i].name, c.in[i]);
-    const ag_tensor *a = &c.in[first]->tensor;
-    c.dtype = (ag_dtype)a->dtype;
-    bool plain = ag__is_floating(c.dtype) && !(row->n_options && row->integers == AG_INTEGERS_ordered_long);
-    for (int i = 0; i < row->n_in; i++) {
-        const ag_tensor *x = &c.in[i]->tensor;
-        plain = plain && x->contiguous && !x->wrapped && x->dtype == (i < first ? AG_BOOL : a->dtype) &&
-                ag__same_sizes(x, a) && x->storage->device.type == AG_DEVICE_CPU;
-        if (!row->n_derivatives || !ag__wants(c.t, c.in[i])) continue;
-        if (c.in[i]->base && !ag__view_refresh(c.t, c.in[i])) return false; /* it may be a leaf no more */
-        c.wants |= 1u << i;
+    ag_variable *const *const in = args;
+    const int n_in = row->n_in;
+    for (int i = 0; i < n_in; i++)
+        if (!in[i] || in[i] == AG_NONE) return ag__check_input(op, op->args[i].name, in[i]);
+    const ag_tensor *a = &in[first]->tensor;
+    const ag_dtype dtype = (ag_dtype)a->dtype;
+    const bool records = row->n_derivatives && !c.t->grad_off && !c.t->inference;
+    bool plain = ag__is_floating(dtype) && !(row->n_options && row->integers == AG_INTEGERS_ordered_long);
+    unsigned wants = 0, goes = 0;
+    for (int i = 0; i < n_in; i++) {
+        ag_variable *v = in[i];
+        const ag_tensor *x = &v->tensor;
+        plain = plain && x->contiguous && !x->wrapped && x->dtype == (i < first ? AG_BOOL : dtype) &&
+                (x == a || ag__same_sizes(x, a)) && x->storage->device.type == AG_DEVICE_CPU;
+        if (!records) continue;
+        if (v->base && ag__requires_grad(v) && !ag__view_refresh(c.t, v)) return false; /* it may be a leaf no more */
+        wants |= (unsigned)ag__requires_grad(v) << i;
+        goes |= (unsigned)v->requires_grad << i;
     }
-    for (int k = 0; k < row->n_options; k++) c.options[k] = ((const double *)(const void *)(c.in + row->n_in))[k];
+    c.dtype = dtype;
+    c.wants = wants;
+    c.goes = goes;
+    take_options(row, args, c.options);
     if (!plain && !ag__row_type(op, args, c.in, c.options, &c.dtype)) return false;
     if (plain && !inplace) return apply_plain(&c, a, out);
     int number;
@@ -328,33 +363,45 @@ static ag_variable *constant_like(Thread *t, const ag_variable *g, double value)
     return d;
 }
 
-/* The expression computed at once, in g's type. */
-static ag_variable *fused(const ag_gradients *b, int expression, ag_variable *const operand[AG_N_OPERANDS],
-                          const double *options)
+/* All that there is lies as g does, without gaps, on the CPU: then in[] is the arrays, g's for what is not there. */
+static bool is_plain(ag_variable *const operand[AG_N_OPERANDS], const void *in[AG_N_OPERANDS])
 {
-    const ag_tensor *g = &operand[IN_G]->tensor, *in[AG_N_OPERANDS];
-    ag__evaluation e = { .expression = expression,
-                         .dtype = (ag_dtype)g->dtype,
-                         .options = options,
-                         .reads = ag__formula_reads(expression) };
-    bool plain = g->storage->device.type == AG_DEVICE_CPU;
-    int n = 0;
-    for (int k = AG_N_OPERANDS - 1; k >= 0; k--) { /* g first: its layout counts */
-        if (!(e.reads >> k & 1)) continue;
-        const ag_tensor *x = e.operand[k] = in[n++] = &operand[k]->tensor;
-        plain = plain && x->contiguous && x->dtype == (k == IN_M ? AG_BOOL : g->dtype) && ag__same_sizes(x, g);
+    const ag_tensor *g = &operand[IN_G]->tensor;
+    if (!g->contiguous || g->storage->device.type != AG_DEVICE_CPU) return false;
+    for (int k = 0; k < AG_N_OPERANDS; k++) {
+        const ag_tensor *x = operand[k] ? &operand[k]->tensor : g;
+        in[k] = x->data;
+        if (x == g) continue;
+        if (!x->contiguous || x->dtype != (k == IN_M ? AG_BOOL : g->dtype) || !ag__same_sizes(x, g)) return false;
     }
-    ag_variable *d = plain ? ag__new(b->t, g->ndim, g->size, e.dtype, AG_CPU)
-                           : ag__pointwise_result(b->t, b->op->name, n, in, e.dtype, ag__device(operand[IN_G]));
+    return true;
+}
+/* The expression computed at once, in g's type. */
+static ag_variable *fused_plain(const ag_gradients *b, int expression, const void *const in[AG_N_OPERANDS],
+                                const double *options)
+{
+    const ag_tensor *g = &b->g[0]->tensor;
+    ag_variable *d = ag__new_like(b->t, g, (ag_dtype)g->dtype);
+    if (!d) return NULL;
+    d->made_by = b->op->node;
+    ag__evaluate_arrays(expression, (ag_dtype)g->dtype, false, g->numel, d->tensor.data, in, options);
+    return d;
+}
+static __attribute__((noinline)) ag_variable *fused(const ag_gradients *b, int expression,
+                                                    ag_variable *const operand[AG_N_OPERANDS], const double *options)
+{
+    const ag_tensor *in[AG_N_OPERANDS];
+    ag__evaluation e = { .expression = expression,
+                         .dtype = (ag_dtype)operand[IN_G]->tensor.dtype,
+                         .options = options,
+                         .reads = ag__formula_of(expression).reads };
+    int n = 0;
+    for (int k = AG_N_OPERANDS - 1; k >= 0; k--) /* g first: its layout counts */
+        if (e.reads >> k & 1) e.operand[k] = in[n++] = &operand[k]->tensor;
+    ag_variable *d = ag__pointwise_result(b->t, b->op->name, n, in, e.dtype, ag__device(operand[IN_G]));
     if (!d) return NULL;
     d->made_by = b->op->node;
     e.out = &d->tensor;
-    if (plain) {
-        const void *array[AG_N_OPERANDS];
-        for (int k = 0; k < AG_N_OPERANDS; k++) array[k] = e.reads >> k & 1 ? e.operand[k]->data : g->data;
-        ag__evaluate_arrays(expression, e.dtype, false, g->numel, d->tensor.data, array, options);
-        return d;
-    }
     if (ag__evaluate(b->op->name, &e)) return d;
     drop(b->t, d);
     return NULL;
@@ -364,22 +411,26 @@ void ag__pointwise_backward(ag_gradients *b)
 {
     const ag_pointwise *row = b->op->row;
     const int first = row->n_in - row->n_derivatives;
-    const double *given = (const double *)(const void *)((ag_variable *const *)b->args + row->n_in);
-    double options[AG_ROW_MAX_OPTIONS] = { 0 };
+    double options[AG_ROW_MAX_OPTIONS];
     ag_variable *operand[AG_N_OPERANDS] = { [IN_Y] = b->out[0], [IN_G] = b->g[0] };
-    for (int k = 0; k < row->n_options; k++) options[k] = given[k];
+    take_options(row, b->args, options);
     for (int i = 0; i < row->n_in; i++) operand[operand_of(row, i)] = b->in[i];
+    const void *in[AG_N_OPERANDS];
+    const bool plain = !b->create_graph && is_plain(operand, in);
     for (int i = first; i < row->n_in; i++) {
         if (!b->wanted[i]) continue;
         int expression = row->value + 1 + i - first;
         double number;
-        ag__formula_kind kind = ag__formula_is(expression, options, &number);
+        ag__formula_kind kind = ag__formula_of(expression).kind;
+        if (kind >= AG_FORMULA_NUMBER) kind = ag__formula_is(expression, options, &number);
         if (kind == AG_FORMULA_GRADIENT)
             b->grad[i] = b->g[0];
         else if (kind == AG_FORMULA_NUMBER)
             b->grad[i] = constant_like(b->t, b->g[0], number);
         else if (b->create_graph)
             b->grad[i] = ag__formula_graph(expression, operand, options);
+        else if (plain)
+            b->grad[i] = fused_plain(b, expression, in, options);
         else
             b->grad[i] = fused(b, expression, operand, options);
         if (!b->grad[i]) return;
@@ -390,6 +441,13 @@ bool ag__add_into(Thread *t, ag_variable *sum, const ag_variable *x)
 {
     static const double options[AG_ROW_MAX_OPTIONS] = { 1 };
     (void)t;
+    ag_tensor *y = &sum->tensor;
+    if (y->contiguous && x->tensor.contiguous && y->storage->device.type == AG_DEVICE_CPU) {
+        const void *in[AG_N_OPERANDS] = { y->data, x->tensor.data, y->data, y->data, y->data, y->data };
+        ag__evaluate_arrays(AG_EXPRESSION_add_value, (ag_dtype)y->dtype, false, y->numel, y->data, in, options);
+        y->storage->version++;
+        return true;
+    }
     ag__evaluation e = { .out = &sum->tensor,
                          .operand = { [IN_A] = &sum->tensor, [IN_B] = &x->tensor },
                          .reads = 1u << IN_A | 1u << IN_B,

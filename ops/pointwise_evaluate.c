@@ -76,19 +76,22 @@ static void arrays_part(void *user, int64_t begin, int64_t end)
     a->loop(end - begin, a->out + begin * a->out_item, in, a->options);
 }
 
+static __attribute__((noinline)) void evaluate_many(arrays a, int64_t n, const void *const in[AG_N_OPERANDS])
+{
+    for (int k = 0; k < AG_N_OPERANDS; k++) a.in[k] = in[k];
+    ag__parallel_for(n, grain_of(n), arrays_part, &a);
+}
 void ag__evaluate_arrays(int expression, ag_dtype dtype, bool is_test, int64_t n, char *out,
                          const void *const in[AG_N_OPERANDS], const double *options)
 {
     ag__loop *loop = loop_of(expression, dtype);
-    if (n <= GRAIN) {
+    const int64_t item = item_of(dtype);
+    if (n <= GRAIN)
         loop(n, out, in, options);
-        return;
-    }
-    arrays a = {
-        .loop = loop, .options = options, .out = out, .out_item = is_test ? 1 : item_of(dtype), .item = item_of(dtype)
-    };
-    for (int k = 0; k < AG_N_OPERANDS; k++) a.in[k] = in[k];
-    ag__parallel_for(n, grain_of(n), arrays_part, &a);
+    else
+        evaluate_many(
+            (arrays){ .loop = loop, .options = options, .out = out, .out_item = is_test ? 1 : item, .item = item }, n,
+            in);
 }
 
 /* ---- by blocks ---- */

@@ -55,7 +55,8 @@ enum { MAX_NODES = 4096, BROKEN = 0 };
 static node nodes[MAX_NODES];
 static int n_nodes = 1; /* node 0 is a formula that cannot be read */
 static uint16_t roots[AG_N_EXPRESSIONS];
-static uint8_t reads[AG_N_EXPRESSIONS];
+ag__formula ag__formulas[AG_N_EXPRESSIONS];
+bool ag__formulas_are_read;
 
 /* ---- reading ---- */
 typedef struct reader {
@@ -208,31 +209,30 @@ static uint16_t comparison(reader *r)
     return a;
 }
 
+static uint8_t kind_of(const node *root)
+{
+    if (root->kind == OPERAND) return root->index == IN_G ? AG_FORMULA_GRADIENT : AG_FORMULA_OF_OPERANDS;
+    return root->kind == CALL     ? AG_FORMULA_OF_OPERANDS
+           : root->kind == NUMBER ? AG_FORMULA_NUMBER
+                                  : AG_FORMULA_BY_OPTIONS;
+}
 static void read_all(void)
 {
     for (int e = 0; e < AG_N_EXPRESSIONS; e++) {
         reader r = { .at = expressions[e].text, .e = &expressions[e] };
         uint16_t root = comparison(&r);
         roots[e] = *r.at || r.failed ? BROKEN : root;
-        reads[e] = (uint8_t)r.reads;
+        ag__formulas[e] = (ag__formula){ .reads = (uint8_t)r.reads, .kind = kind_of(&nodes[roots[e]]) };
     }
 }
-static inline void ready(void)
+void ag__formulas_read(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    static bool done;
-    if (__atomic_load_n(&done, __ATOMIC_ACQUIRE)) return;
     pthread_once(&once, read_all);
-    __atomic_store_n(&done, true, __ATOMIC_RELEASE);
+    __atomic_store_n(&ag__formulas_are_read, true, __ATOMIC_RELEASE);
 }
 
 /* ---- what has been read ---- */
-
-unsigned ag__formula_reads(int e)
-{
-    ready();
-    return reads[e];
-}
 
 /* A Variable, or the number n where v is NULL. */
 typedef struct value {
@@ -363,7 +363,7 @@ static bool compute(const graph *g, uint16_t at, value *result)
 
 ag__formula_kind ag__formula_is(int e, const double *options, double *result)
 {
-    ready();
+    if (ag__formula_of(e).kind < AG_FORMULA_NUMBER) return (ag__formula_kind)ag__formula_of(e).kind;
     uint16_t at = roots[e];
     graph g = { .options = options, .expression = e };
     value v = { NULL, 0 };
@@ -376,7 +376,7 @@ ag__formula_kind ag__formula_is(int e, const double *options, double *result)
 
 ag_variable *ag__formula_graph(int e, ag_variable *const operand[AG_N_OPERANDS], const double *options)
 {
-    ready();
+    ag__formula_of(e); /* they have been read */
     graph g = { .operand = operand, .options = options, .expression = e };
     value y;
     if (!compute(&g, roots[e], &y)) return NULL;

@@ -63,10 +63,26 @@ void ag__evaluate_arrays(int expression, ag_dtype dtype, bool is_test, int64_t n
 
 /* ---- expressions as text (pointwise_formula.c) ---- */
 
-typedef enum { AG_FORMULA_OF_OPERANDS, AG_FORMULA_GRADIENT, AG_FORMULA_NUMBER } ag__formula_kind;
-/* Which operands it mentions, whatever the options. */
-unsigned ag__formula_reads(int expression);
-/* With these options: is it g itself, or a plain number (then *number is set)? */
+typedef enum {
+    AG_FORMULA_OF_OPERANDS,
+    AG_FORMULA_GRADIENT, /* g itself */
+    AG_FORMULA_NUMBER,   /* a plain number */
+    AG_FORMULA_BY_OPTIONS
+} ag__formula_kind;
+typedef struct ag__formula {
+    uint8_t reads; /* bit k: it mentions operand k, whatever the options */
+    uint8_t kind;  /* ag__formula_kind */
+} ag__formula;
+extern ag__formula ag__formulas[AG_N_EXPRESSIONS];
+extern bool ag__formulas_are_read;
+void ag__formulas_read(void);
+/* What is known of it without the options. */
+static inline ag__formula ag__formula_of(int expression)
+{
+    if (__builtin_expect(!__atomic_load_n(&ag__formulas_are_read, __ATOMIC_ACQUIRE), 0)) ag__formulas_read();
+    return ag__formulas[expression];
+}
+/* What it is with these options: one of the first three kinds; *number is set where it is one. */
 ag__formula_kind ag__formula_is(int expression, const double *options, double *number);
 /* Computed by ops that are recorded where the mode says so. NULL with an error. */
 ag_variable *ag__formula_graph(int expression, ag_variable *const operand[AG_N_OPERANDS], const double *options);

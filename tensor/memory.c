@@ -31,7 +31,13 @@
 #define CACHING_BY_DEFAULT true
 #endif
 
-enum { SMALL_BYTES = 32 << 10, SLAB_BYTES = 256 << 10, KEPT_BYTES = SLAB_BYTES / 2, KEPT_BLOCKS = 4 };
+enum {
+    SMALL_BYTES = 32 << 10,
+    SLAB_BYTES = 256 << 10,
+    KEPT_BYTES = SLAB_BYTES / 2,
+    KEPT_BLOCKS = 4,
+    ASKED_EVERY = 256
+};
 
 /* A slab: 64 bytes of header, then blocks. */
 typedef struct slab {
@@ -89,11 +95,12 @@ static void thread_end(void *thread)
 {
     ag_thread *t = ag__thread_pointer = thread;
     if (ag__thread_end_hook) ag__thread_end_hook(t);
+    int64_t allocated = ag__thread_allocated(t);
     for (int c = 0; c < AG_N_SIZE_CLASSES; c++)
         if (t->spare[c].first) give_batch(&depot.batches[c], t->spare[c].first);
     if (t->spare_objects.first) give_batch(&depot.object_batches, t->spare_objects.first);
     pthread_mutex_lock(&depot.lock);
-    depot.allocated += t->allocated;
+    depot.allocated += allocated;
     if (t->next) t->next->previous = t->previous;
     *t->previous = t->next;
     pthread_mutex_unlock(&depot.lock);
@@ -167,10 +174,13 @@ __attribute__((destructor)) static void at_exit(void)
 
 /* ---- blocks ---- */
 
-/* By the thread itself; others may look. */
-static inline void count(ag_thread *t, int64_t bytes)
+/* What the thread owns of a size goes up or down; n: so many of those are spare. */
+static void own(ag_block_list *spare, int64_t by, int64_t n)
 {
-    __atomic_store_n(&t->allocated, t->allocated + bytes, __ATOMIC_RELAXED);
+    pthread_mutex_lock(&depot.lock);
+    __atomic_store_n(&spare->owned, spare->owned + by, __ATOMIC_RELAXED);
+    ag__spare_count(spare, n);
+    pthread_mutex_unlock(&depot.lock);
 }
 
 static void *system_block(size_t bytes)
@@ -221,15 +231,23 @@ static void *out_of_memory(size_t bytes)
     return ag__fail_memory("elements of a Variable, a node or a workspace", bytes);
 }
 
-/* The slow half of ag__block_get: nothing spare in this thread. */
-static __attribute__((noinline)) void *block_refill(ag_thread *t, int size_class)
+static int64_t length_of(void *first)
 {
+    int64_t n = 0;
+    for (void *b = first; b; b = next_block(b)) n++;
+    return n;
+}
+
+void *ag__block_refill(ag_thread *t, int size_class)
+{
+    if (size_class >= AG_N_SIZE_CLASSES) return out_of_memory(ag__class_bytes(size_class));
     size_t bytes = ag__class_bytes(size_class);
+    ag_block_list *spare = &t->spare[size_class];
     if (t->stateless) return NULL;
     if (!caching) {
         void *block = system_block(bytes);
         if (!block) return out_of_memory(bytes);
-        count(t, (int64_t)bytes);
+        own(spare, 1, 0);
         return block;
     }
     bool small = bytes <= SMALL_BYTES;
@@ -240,71 +258,60 @@ static __attribute__((noinline)) void *block_refill(ag_thread *t, int size_class
         if (first && !small) *(void **)first = NULL;
     }
     if (!first) return out_of_memory(bytes);
-    count(t, (int64_t)bytes);
-    int64_t n = 0;
-    for (void *b = next_block(first); b; b = next_block(b)) n++;
-    t->spare[size_class] = (ag_block_list){ next_block(first), n };
+    int64_t n = length_of(first);
+    spare->first = next_block(first);
+    own(spare, n, n - 1);
     return first;
 }
 
-void *ag__block_get(ag_thread *t, int size_class)
-{
-    if (__builtin_expect(size_class >= AG_N_SIZE_CLASSES, 0)) return out_of_memory(ag__class_bytes(size_class));
-    ag_block_list *spare = &t->spare[size_class];
-    void *block = spare->first;
-    if (__builtin_expect(!block, 0)) return block_refill(t, size_class);
-    spare->first = next_block(block);
-    spare->n--;
-    count(t, (int64_t)ag__class_bytes(size_class));
-    return block;
-}
-
-static inline bool too_many(const ag_block_list *spare, size_t block_bytes)
-{
-    return !__libc_single_threaded && (size_t)spare->n * block_bytes > KEPT_BYTES && spare->n > KEPT_BLOCKS;
-}
-
 /* Half of what the thread has spare goes to the depot. */
-static __attribute__((noinline)) void shed(ag_block_list *spare, void **list)
+static void shed(ag_block_list *spare, void **list)
 {
     int64_t half = spare->n / 2;
     void *first = spare->first, *last = first;
     for (int64_t i = 1; i < half; i++) last = next_block(last);
     spare->first = next_block(last);
-    spare->n -= half;
+    own(spare, -half, spare->n - half);
     *(void **)last = NULL;
     give_batch(list, first);
 }
 
+/* A small block is kept. Where there are other threads, no more than so many are; and as there may be some later, that
+ * is asked again and again. */
+static void keep(ag_block_list *spare, void *block, size_t bytes, void **list)
+{
+    int64_t limit = (int64_t)(KEPT_BYTES / bytes) > KEPT_BLOCKS ? (int64_t)(KEPT_BYTES / bytes) : KEPT_BLOCKS;
+    ag__spare_push(spare, block);
+    if (!__libc_single_threaded && spare->n > limit) shed(spare, list);
+    spare->most = __libc_single_threaded ? spare->n + ASKED_EVERY : limit;
+}
+
 /* A thread without a state of its own takes bytes back: the count is everybody's. */
-static __attribute__((noinline)) void take_back_stateless(int64_t bytes)
+static void take_back_stateless(int64_t bytes)
 {
     pthread_mutex_lock(&depot.lock);
     depot.allocated -= bytes;
     pthread_mutex_unlock(&depot.lock);
 }
 
-void ag__block_put(ag_thread *t, void *block, int size_class)
+void ag__block_return(ag_thread *t, void *block, int size_class)
 {
     size_t bytes = ag__class_bytes(size_class);
-    if (__builtin_expect(t->stateless, 0))
+    ag_block_list *spare = &t->spare[size_class];
+    if (caching && bytes <= SMALL_BYTES && !t->stateless) {
+        keep(spare, block, bytes, &depot.batches[size_class]);
+        return;
+    }
+    if (t->stateless)
         take_back_stateless((int64_t)bytes);
     else
-        count(t, -(int64_t)bytes);
-    if (__builtin_expect(!caching, 0)) {
+        own(spare, -1, 0);
+    if (!caching) {
         system_free(block, bytes);
         return;
     }
-    if (bytes > SMALL_BYTES || t->stateless) {
-        *(void **)block = NULL;
-        give_batch(&depot.batches[size_class], block);
-        return;
-    }
-    ag_block_list *spare = &t->spare[size_class];
-    *(void **)block = spare->first;
-    spare->first = block;
-    spare->n++;
-    if (__builtin_expect(too_many(spare, bytes), 0)) shed(spare, &depot.batches[size_class]);
+    *(void **)block = NULL;
+    give_batch(&depot.batches[size_class], block);
 }
 
 /* ---- objects ---- */
@@ -334,53 +341,44 @@ static void loose_put(void *object)
     system_free(o, sizeof *o + AG_OBJECT_BYTES);
 }
 
-void *ag__object_get(ag_thread *t)
+void *ag__object_refill(ag_thread *t)
 {
     ag_block_list *spare = &t->spare_objects;
-    if (__builtin_expect(!spare->first, 0)) {
-        if (t->stateless) return NULL;
-        if (!caching) {
-            void *object = loose_get();
-            if (object) count(t, AG_OBJECT_BYTES);
-            return object;
-        }
-        spare->first = take_batch(&depot.object_batches);
-        if (!spare->first) spare->first = cut_slab(&depot.object_slabs, AG_OBJECT_BYTES);
-        if (!spare->first) {
-            ag_empty_cache();
-            spare->first = cut_slab(&depot.object_slabs, AG_OBJECT_BYTES);
-        }
-        if (!spare->first) return out_of_memory(AG_OBJECT_BYTES);
-        spare->n = 0;
-        for (void *b = spare->first; b; b = next_block(b)) spare->n++;
+    if (t->stateless) return NULL;
+    if (!caching) {
+        void *object = loose_get();
+        if (object) own(spare, 1, 0);
+        return object;
     }
-    void *object = spare->first;
-    spare->first = next_block(object);
-    spare->n--;
-    count(t, AG_OBJECT_BYTES);
-    return object;
+    void *first = take_batch(&depot.object_batches);
+    if (!first) first = cut_slab(&depot.object_slabs, AG_OBJECT_BYTES);
+    if (!first) {
+        ag_empty_cache();
+        first = cut_slab(&depot.object_slabs, AG_OBJECT_BYTES);
+    }
+    if (!first) return out_of_memory(AG_OBJECT_BYTES);
+    int64_t n = length_of(first);
+    spare->first = next_block(first);
+    own(spare, n, n - 1);
+    return first;
 }
 
-void ag__object_put(ag_thread *t, void *object)
+void ag__object_return(ag_thread *t, void *object)
 {
-    if (__builtin_expect(t->stateless, 0))
+    if (caching && !t->stateless) {
+        keep(&t->spare_objects, object, AG_OBJECT_BYTES, &depot.object_batches);
+        return;
+    }
+    if (t->stateless)
         take_back_stateless(AG_OBJECT_BYTES);
     else
-        count(t, -AG_OBJECT_BYTES);
-    if (__builtin_expect(!caching, 0)) {
+        own(&t->spare_objects, -1, 0);
+    if (!caching) {
         loose_put(object);
         return;
     }
-    if (__builtin_expect(t->stateless, 0)) {
-        *(void **)object = NULL;
-        give_batch(&depot.object_batches, object);
-        return;
-    }
-    ag_block_list *spare = &t->spare_objects;
-    *(void **)object = spare->first;
-    spare->first = object;
-    spare->n++;
-    if (__builtin_expect(too_many(spare, AG_OBJECT_BYTES), 0)) shed(spare, &depot.object_batches);
+    *(void **)object = NULL;
+    give_batch(&depot.object_batches, object);
 }
 
 void ag__objects_each(void (*visit)(void *object, void *user), void *user)
@@ -422,12 +420,22 @@ bool ag__grow(void **table, int64_t *max, int64_t n, size_t item)
 }
 
 /* ---- what the public sees ---- */
+static int64_t out(const ag_block_list *spare)
+{
+    return __atomic_load_n(&spare->owned, __ATOMIC_RELAXED) - __atomic_load_n(&spare->n, __ATOMIC_RELAXED);
+}
+int64_t ag__thread_allocated(const ag_thread *t)
+{
+    int64_t bytes = AG_OBJECT_BYTES * out(&t->spare_objects);
+    for (int c = 0; c < AG_N_SIZE_CLASSES; c++) bytes += out(&t->spare[c]) * (int64_t)ag__class_bytes(c);
+    return bytes;
+}
 int64_t ag_memory_allocated(void)
 {
     ag__thread(); /* makes sure that the set-up has run */
     pthread_mutex_lock(&depot.lock);
     int64_t sum = depot.allocated;
-    for (ag_thread *t = depot.threads; t; t = t->next) sum += __atomic_load_n(&t->allocated, __ATOMIC_RELAXED);
+    for (ag_thread *t = depot.threads; t; t = t->next) sum += ag__thread_allocated(t);
     pthread_mutex_unlock(&depot.lock);
     return sum;
 }

@@ -15,9 +15,13 @@ enum { AG_N_SIZE_CLASSES = 160, AG_ERROR_BYTES = 2048 };
 struct ag_variable;
 struct ag_node;
 
+/* Spare blocks of one size. What is out, in the hands of Variables and nodes, is owned - n: less than none where this
+ * thread took back more than it gave. */
 typedef struct ag_block_list {
-    void *first; /* each block's first word names the next */
-    int64_t n;
+    void *first;   /* each block's first word names the next */
+    int64_t n;     /* how many */
+    int64_t most;  /* with so many, the next that comes back is looked at; 0: nothing is kept here */
+    int64_t owned; /* these, and what is out; changes together with n under the allocator's lock */
 } ag_block_list;
 
 typedef struct ag_thread {
@@ -57,7 +61,6 @@ typedef struct ag_thread {
     const void *caller; /* who called the composite op or the library's own Module under way; NULL: none is */
 
     /* memory (tensor/memory.c) */
-    int64_t allocated; /* bytes handed out by this thread less those it took back */
     ag_block_list spare[AG_N_SIZE_CLASSES], spare_objects;
     struct ag_thread *next, **previous; /* all threads */
 

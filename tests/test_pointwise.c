@@ -155,7 +155,7 @@ START_TEST(backward_keeps_what_pytorch_keeps)
         const pointwise_case *c = &pointwise_cases[i];
         const ag_pointwise *row = case_op(c)->row;
         for (int d = 0; d < row->n_derivatives; d++) {
-            unsigned reads = ag__formula_reads(row->value + 1 + d) & ~(1u << IN_G);
+            unsigned reads = ag__formula_of(row->value + 1 + d).reads & ~(1u << IN_G);
             ck_assert_msg(reads == operands_of(c->saves[d]), "the gradient of %s's input %d, %s, does not keep \"%s\"",
                           c->op, d, ag__formula_text(row->value + 1 + d), c->saves[d]);
         }

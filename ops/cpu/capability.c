@@ -37,28 +37,22 @@ static ag__isa best_isa(void)
 #endif
 }
 
-static int chosen = -1;
+int ag__cpu_chosen = -1;
 
-static ag__isa choose(void)
+ag__isa ag__cpu_choose(void)
 {
     ag__isa isa = best_isa();
     const char *wanted = getenv("AG_CPU_CAPABILITY");
     for (int i = 0; wanted && i < (int)isa; i++)
         if (strcmp(wanted, names[i]) == 0) isa = (ag__isa)i;
-    __atomic_store_n(&chosen, (int)isa, __ATOMIC_RELAXED);
+    __atomic_store_n(&ag__cpu_chosen, (int)isa, __ATOMIC_RELAXED);
     return isa;
-}
-
-ag__isa ag__cpu_capability(void)
-{
-    int isa = __atomic_load_n(&chosen, __ATOMIC_RELAXED);
-    return isa >= 0 ? (ag__isa)isa : choose();
 }
 
 bool ag__set_cpu_capability(ag__isa isa)
 {
     if ((int)isa < 0 || isa > best_isa()) return false;
-    __atomic_store_n(&chosen, (int)isa, __ATOMIC_RELAXED);
+    __atomic_store_n(&ag__cpu_chosen, (int)isa, __ATOMIC_RELAXED);
     return true;
 }
 

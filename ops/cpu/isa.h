@@ -30,7 +30,13 @@ typedef enum {
 
 /* The one in use, chosen once; for tests: use another one from now on. False, and nothing changes, if this machine
  * lacks it. */
-ag__isa ag__cpu_capability(void);
+extern int ag__cpu_chosen; /* -1: not yet */
+ag__isa ag__cpu_choose(void);
+static inline ag__isa ag__cpu_capability(void)
+{
+    int isa = __atomic_load_n(&ag__cpu_chosen, __ATOMIC_RELAXED);
+    return __builtin_expect(isa >= 0, 1) ? (ag__isa)isa : ag__cpu_choose();
+}
 bool ag__set_cpu_capability(ag__isa isa);
 const char *ag__isa_name(ag__isa isa);
 
