@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROUNDS = 5, MOST_THREADS = 64, STEPS = 400000, COPIED = 64 << 20 };
+enum { ROUNDS = 5, MOST_THREADS = 64, STEPS = 2000000, COPIED = 64 << 20 };
 
 static volatile double sink; /* what is computed must be wanted */
 
