@@ -17,11 +17,11 @@ static bench_case *cases;
 static int n_cases, room_for;
 
 static struct {
-    const char *filter, *json;
+    const char *filter, *json, *data;
     int rounds, threads;
     double round_seconds;
     bool list, serve;
-} options = { .rounds = 7, .round_seconds = 0.02 };
+} options = { .data = "data", .rounds = 7, .round_seconds = 0.02 };
 
 static struct {
     double f32, f64, copy; /* operations and bytes a second */
@@ -33,6 +33,8 @@ double bench_seconds(void)
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
+
+const char *bench_data(void) { return options.data; }
 
 static void fail(const char *format, ...)
 {
@@ -96,7 +98,8 @@ static void warm_up(warm_case *w, const bench_case *c)
     ag_manual_seed(1);
     AG_SCOPE;
     w->wrong = !c->set_up(&w->state);
-    if (!w->wrong) {
+    if (!w->wrong && c->whole && c->check) w->wrong = !c->check(&w->state, NULL);
+    if (!w->wrong && !c->whole) {
         Variable *result = NULL;
         double value = 0;
         if (c->timed)
@@ -109,7 +112,7 @@ static void warm_up(warm_case *w, const bench_case *c)
             w->wrong = !c->check(&w->state, result);
     }
     if (w->wrong && !w->state.why[0]) bench_wrong(&w->state, "%s", ag_error() ? ag_error() : "it cannot be set up");
-    if (w->wrong || c->unit) return;
+    if (w->wrong || c->unit || c->whole) return;
     for (;;) {
         double start = bench_seconds();
         one_round(w);
@@ -305,7 +308,7 @@ static int serve(void)
             right = false;
         } else {
             bench_state *s = &w->state;
-            if (!c->unit) { /* the caches are this process's own again, its threads awake */
+            if (!c->unit && !c->whole) { /* the caches are this process's own again, its threads awake */
                 AG_SCOPE;
                 if (c->timed)
                     c->timed(s);
@@ -328,6 +331,7 @@ static const char usage[] = "usage: %s [options]\n"
                             "  --threads N     1 unless given\n"
                             "  --rounds N      rounds a case, the median counts (7)\n"
                             "  --round-ms N    milliseconds a round takes at least (20)\n"
+                            "  --data DIR      where MNIST lies (data)\n"
                             "  --json FILE     records of what was measured\n"
                             "  --list          the cases and their parameters, a JSON object a line\n"
                             "  --serve         runs the case named by each line of standard input, one round each\n";
@@ -359,6 +363,8 @@ static void parse(int argc, char **argv)
                 options.filter = value;
             else if (!strcmp(option, "--json"))
                 options.json = value;
+            else if (!strcmp(option, "--data"))
+                options.data = value;
             else if (!strcmp(option, "--threads"))
                 options.threads = number(option, value, 64);
             else if (!strcmp(option, "--rounds"))

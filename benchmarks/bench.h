@@ -31,6 +31,7 @@ struct bench_case {
     ag_dtype dtype;
     double flops, bytes; /* of one run, as the problem needs them (not as it is computed); 0: not shown */
     double per;          /* divides the time; 0: 1. A chain of 1000 ops has 1000: its time is that of an op */
+    bool whole;          /* one run is a round, and none is wasted on warming up */
     const char *unit;    /* of what is shown; NULL: "ns" */
     bool (*set_up)(bench_state *s);
     /* One run; its scope is the caller's, who closes it. Or timed: one run, and what is to be shown of it: seconds, or
@@ -67,6 +68,7 @@ bool bench_wrong(bench_state *s, const char *format, ...) __attribute__((format(
 bool bench_near(bench_state *s, int64_t i, double got, double want, double magnitude, double tolerance);
 
 double bench_seconds(void);
+const char *bench_data(void);            /* the folder of --data */
 const char *bench_dtype(ag_dtype dtype); /* "f32", "f64" */
 
 #endif

@@ -82,6 +82,9 @@ enum { BATCH, TRAINS, BATCH_LAST }; /* what case.number holds; case.pointer is t
 typedef struct {
     Module *net, *loss;
     Optimizer *optimizer;
+    Dataset *dataset; /* of an epoch; otherwise NULL, like what follows */
+    Transform *transform;
+    DataLoader *loader;
 } training;
 
 /* in[0] images (N,...), in[1] labels (N) */
@@ -163,10 +166,38 @@ static void put_away(bench_state *s)
 {
     training *t = s->more;
     if (!t) return;
+    ag_data_loader_free(t->loader);
+    ag_dataset_free(t->dataset);
+    ag_transform_free(t->transform);
     ag_optim_free(t->optimizer);
     ag_module_free(t->loss);
     ag_module_free(t->net);
     free(t);
+}
+
+/* ---- an epoch over MNIST, as examples/mnist_cnn.c trains it ---- */
+
+static bool set_up_epoch(bench_state *s)
+{
+    if (!set_up(s)) return false;
+    training *t = s->more;
+    t->transform = ag_transforms_compose(ag_transforms_to_tensor(), ag_transforms_normalize(0.5, 0.5));
+    t->dataset = ag_datasets_mnist(.root = bench_data(), .train = true, .transform = t->transform);
+    if (!t->dataset) return false;
+    t->loader = ag_data_loader(t->dataset, .batch_size = s->c->number[BATCH], .shuffle = true);
+    return t->loader;
+}
+
+static Variable *run_epoch(bench_state *s)
+{
+    training *t = s->more;
+    for (ag_batch batch; ag_data_next(t->loader, &batch);) {
+        AG_SCOPE;
+        ag_optim_zero_grad(t->optimizer);
+        Variable *loss = ag_criterion(t->loss, ag_forward(t->net, batch.inputs), batch.targets);
+        if (!ag_backward(loss) || !ag_optim_step(t->optimizer)) return NULL;
+    }
+    return s->in[0];
 }
 
 static void add(const network *n, int batch, bool trains, bool batch_last)
@@ -187,6 +218,23 @@ static void add(const network *n, int batch, bool trains, bool batch_last)
     bench_add(&c);
 }
 
+static void add_epoch(void)
+{
+    const network *n = &networks[0];
+    bench_case c = { .name = "mnist epoch",
+                     .parameters = "\"op\": \"mnist_epoch\", \"family\": \"epoch\"",
+                     .number = { 64, true, false },
+                     .pointer = (void *)n,
+                     .dtype = AG_FLOAT32,
+                     .flops = 60000 * (3 * n->forward_flops - n->first_flops),
+                     .whole = true,
+                     .set_up = set_up_epoch,
+                     .run = run_epoch,
+                     .check = check,
+                     .put_away = put_away };
+    bench_add(&c);
+}
+
 static void add_cases(void)
 {
     for (int batch_last = 0; batch_last < 2; batch_last++) {
@@ -198,6 +246,7 @@ static void add_cases(void)
     }
     add(&networks[1], 64, true, false);
     add(&networks[1], 64, false, false);
+    add_epoch();
 }
 
 int main(int argc, char **argv) { return bench_main(argc, argv, add_cases); }
