@@ -203,6 +203,8 @@ compile_works = None
 def compiles():
     """Whether torch.compile makes something that runs: it needs a C++ compiler."""
     global compile_works
+    if options.no_compile:
+        return False
     if compile_works is None:
         try:
             torch.compile(lambda x: x * 2 + 1)(torch.ones(3))
@@ -307,6 +309,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--round-ms", type=float, default=20)
+    parser.add_argument("--no-compile", action="store_true")
     parser.add_argument("--data", default=os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "data"))
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
