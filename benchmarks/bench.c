@@ -154,7 +154,10 @@ static void print_case(FILE *file, const bench_case *c)
 
 /* ---- the modes ---- */
 
-static bool wanted(const bench_case *c) { return !options.filter || strstr(c->name, options.filter); }
+static bool wanted(const bench_case *c)
+{
+    return (!options.filter || strstr(c->name, options.filter)) && (!c->there || c->there());
+}
 
 static void measure_peaks(void)
 {

@@ -33,6 +33,7 @@ struct bench_case {
     double per;          /* divides the time; 0: 1. A chain of 1000 ops has 1000: its time is that of an op */
     bool whole;          /* one run is a round, and none is wasted on warming up */
     const char *unit;    /* of what is shown; NULL: "ns" */
+    bool (*there)(void); /* whether what it needs is there, a file say; NULL: nothing. Otherwise it is left out. */
     bool (*set_up)(bench_state *s);
     /* One run; its scope is the caller's, who closes it. Or timed: one run, and what is to be shown of it: seconds, or
      * the value itself where `unit` is not "ns". */

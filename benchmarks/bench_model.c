@@ -177,6 +177,14 @@ static void put_away(bench_state *s)
 
 /* ---- an epoch over MNIST, as examples/mnist_cnn.c trains it ---- */
 
+static bool has_mnist(void)
+{
+    char path[1024];
+    snprintf(path, sizeof path, "%s/MNIST/raw/train-images-idx3-ubyte", bench_data());
+    FILE *file = fopen(path, "rb");
+    return file && !fclose(file);
+}
+
 static bool set_up_epoch(bench_state *s)
 {
     if (!set_up(s)) return false;
@@ -228,6 +236,7 @@ static void add_epoch(void)
                      .dtype = AG_FLOAT32,
                      .flops = 60000 * (3 * n->forward_flops - n->first_flops),
                      .whole = true,
+                     .there = has_mnist,
                      .set_up = set_up_epoch,
                      .run = run_epoch,
                      .check = check,

@@ -57,15 +57,14 @@ class Settings:
 
 
 def list_cases(settings, program, text):
-    command = [os.path.join(settings.build, "benchmarks", program), "--list"] + (["--filter", text] if text else [])
+    command = [os.path.join(settings.build, "benchmarks", program), "--list", "--data", settings.data]
+    command += ["--filter", text] if text else []
     lines = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
     return [json.loads(line) for line in lines]
 
 
-def wanted(case, threads, settings):
-    """With more threads than one only what can use them; an epoch only where there is MNIST."""
-    if case.get("op") == "mnist_epoch" and not os.path.isdir(os.path.join(settings.data, "MNIST", "raw")):
-        return False
+def wanted(case, threads):
+    """With more threads than one only what can use them."""
     if threads == 1:
         return True
     small = case["flops"] < 2e7 and case["bytes"] < 1 << 20
@@ -88,7 +87,7 @@ def run(settings, options, cpus):
     for threads in options.threads:
         session = measure.Session(threads, cpus[:threads], settings)
         for program in PROGRAMS:
-            cases = [c for c in list_cases(settings, program, options.filter) if wanted(c, threads, settings)]
+            cases = [c for c in list_cases(settings, program, options.filter) if wanted(c, threads)]
             if not cases:
                 continue
             session.start(program)

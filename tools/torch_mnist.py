@@ -1,5 +1,5 @@
 """The notebook's network and loop in PyTorch: what the recordings of tools/record-mnist-cnn.py and the comparison of
-benchmarks/compare-mnist are made with."""
+benchmarks/torch_cases.py are made with."""
 
 import torch
 from torch import nn
