@@ -169,4 +169,5 @@ def main():
     return 1 if any("wrong" in record for record in everything["records"]) else 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())
