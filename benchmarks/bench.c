@@ -311,7 +311,7 @@ static int serve(void)
             right = false;
         } else {
             bench_state *s = &w->state;
-            if (!c->unit && !c->whole) { /* the caches are this process's own again, its threads awake */
+            if (!c->unit && w->runs > 1) { /* the caches are this process's own again, its threads awake */
                 AG_SCOPE;
                 if (c->timed)
                     c->timed(s);

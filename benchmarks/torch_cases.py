@@ -298,7 +298,7 @@ class Warm:
     def round(self):
         values = {}
         for name, function in self.variants.items():
-            if not self.long:
+            if self.runs[name] > 1:
                 function()
             values[name] = self.seconds(function, self.runs[name])[0] / self.runs[name] / self.per * 1e9
         return values
