@@ -192,7 +192,8 @@ static bool set_up_epoch(bench_state *s)
     t->transform = ag_transforms_compose(ag_transforms_to_tensor(), ag_transforms_normalize(0.5, 0.5));
     t->dataset = ag_datasets_mnist(.root = bench_data(), .train = true, .transform = t->transform);
     if (!t->dataset) return false;
-    t->loader = ag_data_loader(t->dataset, .batch_size = s->c->number[BATCH], .shuffle = true);
+    t->loader = ag_data_loader(t->dataset, .batch_size = s->c->number[BATCH], .shuffle = true,
+                               .memory_format = AG_BATCH_LAST);
     return t->loader;
 }
 
