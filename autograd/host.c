@@ -24,24 +24,24 @@ static bool on_host(const char *op, const ag_variable *x)
 
 /* ---- one number ---- */
 
-static const char *only_element(const ag_variable *x)
+static bool only_element(const ag_variable *x, char element[8])
 {
-    if (is_missing("item", x)) return NULL;
+    if (is_missing("item", x)) return false;
     if (x->tensor.numel != 1)
         return ag__fail(AG_EINVAL, "item: a Tensor with %" PRId64 " elements cannot be converted to Scalar",
                         x->tensor.numel);
-    return on_host("item", x) ? x->tensor.data : NULL;
+    return ag__read_element(&x->tensor, element);
 }
 
 double ag_item(const ag_variable *x)
 {
-    const char *at = only_element(x);
-    return at ? ag__load(at, ag_dtype_of(x)) : NAN;
+    char element[8];
+    return only_element(x, element) ? ag__load(element, ag_dtype_of(x)) : NAN;
 }
 int64_t ag_item_int64(const ag_variable *x)
 {
-    const char *at = only_element(x);
-    return at ? ag__load_int64(at, ag_dtype_of(x)) : 0;
+    char element[8];
+    return only_element(x, element) ? ag__load_int64(element, ag_dtype_of(x)) : 0;
 }
 
 /* ---- all of them ---- */
@@ -67,7 +67,6 @@ bool ag_copy_to(const ag_variable *x, void *out, ag_dtype dtype)
     if (is_missing("copy_to", x)) return false;
     if (dtype == AG_DTYPE_DEFAULT) dtype = ag_dtype_of(x);
     if ((int)dtype < 0 || dtype >= AG_N_DTYPES) return ag__fail(AG_EINVAL, "copy_to: there is no dtype %d", (int)dtype);
-    if (!on_host("copy_to", x)) return false;
     if (!x->tensor.numel) return true;
     if (!out) return ag__fail(AG_EINVAL, "copy_to: out is NULL");
     ag_tensor to = x->tensor; /* row-major in the caller's memory */
@@ -75,8 +74,9 @@ bool ag_copy_to(const ag_variable *x, void *out, ag_dtype dtype)
     to.dtype = (uint8_t)dtype;
     to.contiguous = true;
     ag__contiguous_strides(to.ndim, to.size, to.stride);
-    ag__copy_elements(&to, &x->tensor);
-    return true;
+    ag_storage host = { .device = AG_CPU };
+    to.storage = &host;
+    return ag__copy_tensor(&to, &x->tensor);
 }
 
 /* ---- from the program's memory ---- */

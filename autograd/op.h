@@ -150,6 +150,9 @@ static inline bool ag__is_differentiable(const ag_op *op, uint32_t k)
 /* Runs the op: out[0..n_out) are its results, held by the scope. false with an error; then nothing was made or
  * changed. */
 bool ag__apply(const ag_op *op, const void *args, ag_variable **out, const void *caller);
+/* The kernel that a device's plug-in has for the op, which has none in its record; NULL: there is none
+ * (device_kernel.c). */
+bool (*ag__device_kernel(const ag_op *op, ag_device device))(ag_run *r);
 /* The same for its in-place form: input 0 is changed and is the result. */
 bool ag__apply_inplace(const ag_op *op, const void *args, ag_variable **out, const void *caller);
 /* Of an op with AG_MANY outputs: they and the list's array are the scope's. On failure an empty list. */

@@ -37,13 +37,10 @@ static bool clone_shape(ag_run *r)
     return ag__fresh_strides(r->op, a, x, a->memory_format, stride) &&
            ag__output_strided(r, 0, x->ndim, x->size, stride, (ag_dtype)x->dtype) != NULL;
 }
-static bool copy_cpu(ag_run *r)
-{
-    ag__copy_elements(&r->out[0]->tensor, &r->in[0]->tensor);
-    return true;
-}
+static bool copy_anywhere(ag_run *r) { return ag__copy_tensor(&r->out[0]->tensor, &r->in[0]->tensor); }
 static void pass_backward(ag_gradients *b) { b->grad[0] = b->g[0]; }
-AG_OP(clone, .node = "CloneBackward0", .shape = clone_shape, .kernel = { copy_cpu }, .backward = pass_backward)
+AG_OP(clone, .node = "CloneBackward0", .shape = clone_shape, .kernel = { copy_anywhere, copy_anywhere },
+      .backward = pass_backward)
 
 static bool contiguous_compose(const void *args, ag_variable **out);
 AG_OP(contiguous, .compose = contiguous_compose)
@@ -78,7 +75,7 @@ static void to_copy_backward(ag_gradients *b)
     b->grad[0] = ag_to(b->g[0], .device = b->edge[0].device, .dtype = (ag_dtype)b->edge[0].dtype);
 }
 AG_RECORD(_to_copy, AG_ARGS__to_copy, .of = "to", .node = "ToCopyBackward0", .shape = to_copy_shape,
-          .kernel = { copy_cpu }, .backward = to_copy_backward)
+          .kernel = { copy_anywhere, copy_anywhere }, .backward = to_copy_backward)
 
 static bool to_compose(const void *args, ag_variable **out);
 AG_OP(to, .compose = to_compose)
@@ -174,15 +171,13 @@ static bool copy__shape(ag_run *r)
 static bool copy_element(const ag_tensor *y, const ag_tensor *x, void *user)
 {
     (void)user;
-    ag__copy_elements(y, x);
-    return true;
+    return ag__copy_tensor(y, x);
 }
-static bool copy__cpu(ag_run *r)
+static bool copy__anywhere(ag_run *r)
 {
     const ag_tensor *y = &r->in[0]->tensor, *x = &r->in[1]->tensor;
     if (ag__needs_order(y, x)) return ag__in_order(y, 1, &x, copy_element, NULL);
-    ag__copy_elements(y, x);
-    return true;
+    return ag__copy_tensor(y, x);
 }
 static void copy__backward(ag_gradients *b)
 {
@@ -190,33 +185,32 @@ static void copy__backward(ag_gradients *b)
     if (b->wanted[1]) b->grad[1] = ag_to(b->g[0], .device = b->edge[1].device);
 }
 AG_OP_PLAIN(copy_, .node = "CopyBackwards", .numbers = 2, .inplace_only = true, .repeats = true, .moves = true,
-            .shape = copy__shape, .kernel = { copy__cpu }, .backward = copy__backward)
+            .shape = copy__shape, .kernel = { copy__anywhere, copy__anywhere }, .backward = copy__backward)
 
 static void zeros_backward(ag_gradients *b) { b->grad[0] = ag_zeros_like(b->g[0]); }
 
 #define AG_ARGS_fill_(must, may) must(Tensor, input) must(Number, value)
 static bool fill__shape(ag_run *r);
-static bool fill__cpu(ag_run *r);
+static bool fill__anywhere(ag_run *r);
 AG_OP_PLAIN(fill_, .node = "FillBackward2", .inplace_only = true, .repeats = true, .shape = fill__shape,
-            .kernel = { fill__cpu }, .backward = zeros_backward)
+            .kernel = { fill__anywhere, fill__anywhere }, .backward = zeros_backward)
 static bool fill__shape(ag_run *r)
 {
     const struct ag_fill__args *a = r->args;
     return ag__check_number(r->op, a, a->value, ag_dtype_of(a->input));
 }
-static bool fill__cpu(ag_run *r)
+static bool fill__anywhere(ag_run *r)
 {
     const struct ag_fill__args *a = r->args;
-    ag__fill_elements(&a->input->tensor, a->value);
-    return true;
+    return ag__fill_tensor(&a->input->tensor, a->value);
 }
 
 #define AG_ARGS_fill_tensor_(must, may) must(Tensor, input) must(Tensor, value)
 static bool fill_tensor_shape(ag_run *r);
-static bool fill_tensor_cpu(ag_run *r);
+static bool fill_tensor_anywhere(ag_run *r);
 static void fill_tensor_backward(ag_gradients *b);
 AG_OP_PLAIN(fill_tensor_, .torch = "fill_.Tensor", .of = "fill_", .node = "FillBackward3", .inplace_only = true,
-            .repeats = true, .shape = fill_tensor_shape, .kernel = { fill_tensor_cpu },
+            .repeats = true, .shape = fill_tensor_shape, .kernel = { fill_tensor_anywhere, fill_tensor_anywhere },
             .backward = fill_tensor_backward)
 static bool fill_tensor_shape(ag_run *r)
 {
@@ -225,13 +219,12 @@ static bool fill_tensor_shape(ag_run *r)
     return ag__fail_call(r->op, a, "fill_ only supports 0-dimension value tensor but got tensor with %d dimensions.",
                          a->value->tensor.ndim);
 }
-static bool fill_tensor_cpu(ag_run *r)
+static bool fill_tensor_anywhere(ag_run *r)
 {
     const struct ag_fill_tensor__args *a = r->args;
     bool fractional = ag__is_floating((ag_dtype)a->value->tensor.dtype);
-    ag__fill_elements(&a->input->tensor,
-                      fractional ? (ag_number)ag_item(a->value) : (ag_number)ag_item_int64(a->value));
-    return true;
+    return ag__fill_tensor(&a->input->tensor,
+                           fractional ? (ag_number)ag_item(a->value) : (ag_number)ag_item_int64(a->value));
 }
 static void fill_tensor_backward(ag_gradients *b)
 {
@@ -240,13 +233,9 @@ static void fill_tensor_backward(ag_gradients *b)
 }
 #define AG_ARGS_zero_(must, may) must(Tensor, input)
 static bool zero__shape(ag_run *r) { return r->in[0] != NULL; }
-static bool zero__cpu(ag_run *r)
-{
-    ag__fill_elements(&r->in[0]->tensor, 0);
-    return true;
-}
+static bool zero__anywhere(ag_run *r) { return ag__fill_tensor(&r->in[0]->tensor, 0); }
 AG_OP_PLAIN(zero_, .node = "ZeroBackward0", .inplace_only = true, .repeats = true, .shape = zero__shape,
-            .kernel = { zero__cpu }, .backward = zeros_backward)
+            .kernel = { zero__anywhere, zero__anywhere }, .backward = zeros_backward)
 
 /* ---- where a mask says so ---- */
 
@@ -321,7 +310,7 @@ static bool masked_fill_tensor_shape(ag_run *r)
     r->out[0] = same.out[0];
     return true;
 }
-static bool masked_fill_tensor_cpu(ag_run *r)
+static bool masked_fill_tensor_anywhere(ag_run *r)
 {
     struct ag_masked_fill_args number = with_number(r->args);
     ag_run same = *r;
@@ -336,5 +325,5 @@ static void masked_fill_tensor_backward(ag_gradients *b)
 }
 AG_RECORD(_masked_fill_tensor, AG_ARGS__masked_fill_tensor, .of = "masked_fill", .torch = "masked_fill.Tensor",
           .node = "MaskedFillBackward1", .inplace = true, .shape = masked_fill_tensor_shape,
-          .kernel = { masked_fill_tensor_cpu }, .backward = masked_fill_tensor_backward,
+          .kernel = { masked_fill_tensor_anywhere }, .backward = masked_fill_tensor_backward,
           .keeps = { AG_KEEP_IN(1), 0, AG_KEEP_IN(1) })

@@ -113,35 +113,31 @@ static bool make_like(ag_run *r, const ag_variable *input, options o, ag_memory_
 
 /* ---- one number everywhere ---- */
 
-static bool fill(ag_run *r, ag_number value)
-{
-    ag__fill_elements(&r->out[0]->tensor, value);
-    return true;
-}
+static bool fill(ag_run *r, ag_number value) { return ag__fill_tensor(&r->out[0]->tensor, value); }
 
 static bool empty_shape(ag_run *r)
 {
     const struct ag_empty_args *a = r->args;
     return make_shape(r, a->size, OPTIONS(a), a->memory_format);
 }
-static bool empty_cpu(ag_run *r) { return r->out[0] != NULL; }
-AG_OP(empty, .shape = empty_shape, .kernel = { empty_cpu })
+static bool empty_anywhere(ag_run *r) { return r->out[0] != NULL; }
+AG_OP(empty, .shape = empty_shape, .kernel = { empty_anywhere, empty_anywhere })
 
 static bool zeros_shape(ag_run *r)
 {
     const struct ag_zeros_args *a = r->args;
     return make_shape(r, a->size, OPTIONS(a), a->memory_format);
 }
-static bool zeros_cpu(ag_run *r) { return fill(r, 0); }
-AG_OP(zeros, .shape = zeros_shape, .kernel = { zeros_cpu })
+static bool zeros_anywhere(ag_run *r) { return fill(r, 0); }
+AG_OP(zeros, .shape = zeros_shape, .kernel = { zeros_anywhere, zeros_anywhere })
 
 static bool ones_shape(ag_run *r)
 {
     const struct ag_ones_args *a = r->args;
     return make_shape(r, a->size, OPTIONS(a), a->memory_format);
 }
-static bool ones_cpu(ag_run *r) { return fill(r, 1); }
-AG_OP(ones, .shape = ones_shape, .kernel = { ones_cpu })
+static bool ones_anywhere(ag_run *r) { return fill(r, 1); }
+AG_OP(ones, .shape = ones_shape, .kernel = { ones_anywhere, ones_anywhere })
 
 static bool full_shape(ag_run *r)
 {
@@ -149,8 +145,8 @@ static bool full_shape(ag_run *r)
     ag_dtype dtype = a->dtype == AG_DTYPE_DEFAULT ? ag_get_default_dtype() : a->dtype;
     return ag__check_number(r->op, a, a->fill_value, dtype) && make_shape(r, a->size, OPTIONS(a), a->memory_format);
 }
-static bool full_cpu(ag_run *r) { return fill(r, ((const struct ag_full_args *)r->args)->fill_value); }
-AG_OP(full, .shape = full_shape, .kernel = { full_cpu })
+static bool full_anywhere(ag_run *r) { return fill(r, ((const struct ag_full_args *)r->args)->fill_value); }
+AG_OP(full, .shape = full_shape, .kernel = { full_anywhere, full_anywhere })
 
 /* ---- like another ---- */
 
@@ -159,21 +155,21 @@ static bool empty_like_shape(ag_run *r)
     const struct ag_empty_like_args *a = r->args;
     return make_like(r, a->input, OPTIONS(a), a->memory_format);
 }
-AG_OP(empty_like, .shape = empty_like_shape, .kernel = { empty_cpu }, .non_differentiable = 1)
+AG_OP(empty_like, .shape = empty_like_shape, .kernel = { empty_anywhere, empty_anywhere }, .non_differentiable = 1)
 
 static bool zeros_like_shape(ag_run *r)
 {
     const struct ag_zeros_like_args *a = r->args;
     return make_like(r, a->input, OPTIONS(a), a->memory_format);
 }
-AG_OP(zeros_like, .shape = zeros_like_shape, .kernel = { zeros_cpu }, .non_differentiable = 1)
+AG_OP(zeros_like, .shape = zeros_like_shape, .kernel = { zeros_anywhere, zeros_anywhere }, .non_differentiable = 1)
 
 static bool ones_like_shape(ag_run *r)
 {
     const struct ag_ones_like_args *a = r->args;
     return make_like(r, a->input, OPTIONS(a), a->memory_format);
 }
-AG_OP(ones_like, .shape = ones_like_shape, .kernel = { ones_cpu }, .non_differentiable = 1)
+AG_OP(ones_like, .shape = ones_like_shape, .kernel = { ones_anywhere, ones_anywhere }, .non_differentiable = 1)
 
 static bool full_like_shape(ag_run *r)
 {
@@ -181,8 +177,9 @@ static bool full_like_shape(ag_run *r)
     ag_dtype dtype = a->dtype == AG_DTYPE_DEFAULT ? ag_dtype_of(a->input) : a->dtype;
     return ag__check_number(r->op, a, a->fill_value, dtype) && make_like(r, a->input, OPTIONS(a), a->memory_format);
 }
-static bool full_like_cpu(ag_run *r) { return fill(r, ((const struct ag_full_like_args *)r->args)->fill_value); }
-AG_OP(full_like, .shape = full_like_shape, .kernel = { full_like_cpu }, .non_differentiable = 1)
+static bool full_like_anywhere(ag_run *r) { return fill(r, ((const struct ag_full_like_args *)r->args)->fill_value); }
+AG_OP(full_like, .shape = full_like_shape, .kernel = { full_like_anywhere, full_like_anywhere },
+      .non_differentiable = 1)
 
 /* ---- ranges ---- */
 
@@ -307,16 +304,15 @@ static bool eye_shape(ag_run *r)
     if (o.dtype == AG_DTYPE_DEFAULT) o.dtype = ag_get_default_dtype();
     return make(r, 2, (int64_t[]){ a->n, a->m < 0 ? a->n : a->m }, NULL, o);
 }
-static bool eye_cpu(ag_run *r)
+static bool eye_anywhere(ag_run *r)
 {
     ag_tensor diagonal = r->out[0]->tensor;
-    ag__fill_elements(&diagonal, 0);
+    if (!ag__fill_tensor(&diagonal, 0)) return false;
     diagonal.numel = diagonal.size[0] < diagonal.size[1] ? diagonal.size[0] : diagonal.size[1];
     diagonal.stride[0] = diagonal.size[1] + 1;
     diagonal.size[0] = diagonal.numel;
     diagonal.ndim = 1;
     diagonal.contiguous = diagonal.numel < 2 || diagonal.stride[0] == 1;
-    ag__fill_elements(&diagonal, 1);
-    return true;
+    return ag__fill_tensor(&diagonal, 1);
 }
-AG_OP(eye, .shape = eye_shape, .kernel = { eye_cpu })
+AG_OP(eye, .shape = eye_shape, .kernel = { eye_anywhere, eye_anywhere })

@@ -205,6 +205,12 @@ static bool check_fits(const call *c)
         if (!ag__check_overlap(c->op->name, x, in[i])) return false;
     }
     if (!find_device(c, &device) || !ag__broadcast(c->op->name, c->row->n_in, in, &ndim, size)) return false;
+    ag_device own = ag__tensor_device(x); /* a number on the CPU may go with others, but not receive them */
+    if (own.type != device.type || own.index != device.index)
+        return ag__fail(
+            AG_EDEVICE,
+            "%s_: Expected all tensors to be on the same device, but found at least two devices, %s and %s!",
+            c->op->name, ag_device_name(own), ag_device_name(device));
     if (ndim != x->ndim || memcmp(size, x->size, (size_t)ndim * sizeof *size) != 0)
         return ag__fail(AG_EINVAL, "%s_: output with shape %s doesn't match the broadcast shape %s", c->op->name,
                         ag__shape_text(x->ndim, x->size, is, sizeof is),
@@ -359,8 +365,9 @@ static ag_variable *constant_like(Thread *t, const ag_variable *g, double value)
 {
     const ag_tensor *in = &g->tensor;
     ag_variable *d = ag__pointwise_result(t, "backward", 1, &in, (ag_dtype)in->dtype, ag__device(g));
-    if (d) ag__fill_elements(&d->tensor, value);
-    return d;
+    if (!d || ag__fill_tensor(&d->tensor, value)) return d;
+    drop(t, d);
+    return NULL;
 }
 
 /* All that there is lies as g does, without gaps, on the CPU: then in[] is the arrays, g's for what is not there. */

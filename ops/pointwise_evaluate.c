@@ -9,6 +9,7 @@
 #include "ops/cpu/isa.h"
 #include "ops/pointwise_rows.h"
 #include "tensor/convert_rows.h"
+#include "tensor/device_table.h"
 #include "tensor/parallel.h"
 
 #include <string.h>
@@ -284,12 +285,10 @@ static bool evaluate_cpu(const ag__evaluation *e)
     return true;
 }
 
-/* What each device does with an expression; CUDA's comes with its plug-in. */
-static bool (*const evaluate_on[AG_N_DEVICES])(const ag__evaluation *e) = { evaluate_cpu };
-
 bool ag__evaluate(const char *op, const ag__evaluation *e)
 {
     ag_device device = ag__tensor_device(e->out);
-    if (evaluate_on[device.type]) return evaluate_on[device.type](e);
-    return ag__fail(AG_ENOTSUP, "%s: there is no kernel for %s", op, ag_device_name(device));
+    if (device.type == AG_DEVICE_CPU) return evaluate_cpu(e);
+    const ag_device_functions *functions = ag__device_functions(device);
+    return functions && functions->evaluate(op, e);
 }

@@ -1,7 +1,5 @@
-/* device.c - the names of devices, the table of what each can do, and the CPU's own entry. */
-#include "tensor/device_table.h"
-
-#include "tensor/allocator.h"
+/* device.c - the names of devices, what each can do, and the CPU's own functions. */
+#include "tensor/cuda_plugin.h"
 
 #include <string.h>
 
@@ -84,24 +82,16 @@ static const ag_device_functions cpu = {
 
 /* ---- the table ---- */
 
-/* A plug-in enters its functions here when it is loaded; an entry that is NULL is a kind of device that cannot be had.
- */
-static const ag_device_functions *const table[AG_N_DEVICES] = { [AG_DEVICE_CPU] = &cpu };
-
 const ag_device_functions *ag__device_functions(ag_device device)
 {
     if (device.type < 0 || device.type >= AG_N_DEVICES)
         return ag__fail(AG_EINVAL, "device: there is no device type %d", device.type);
-    const ag_device_functions *functions = table[device.type];
+    const ag_device_functions *functions = device.type == AG_DEVICE_CPU ? &cpu : ag__cuda_functions();
     if (!functions)
-        return ag__fail(AG_EDEVICE,
-                        "device: %s is not available: the CUDA plug-in is not loaded; use the CPU, or ask "
-                        "ag_cuda_is_available() first",
-                        ag_device_name(device));
+        return ag__fail(AG_EDEVICE, "device: %s is not available: %s; use the CPU, or ask ag_cuda_is_available() first",
+                        ag_device_name(device), ag__cuda_reason());
     int count = functions->count();
     if (device.index < 0 || device.index >= count)
         return ag__fail(AG_EDEVICE, "device: %s has no device %d: there are %d", functions->name, device.index, count);
     return functions;
 }
-
-bool ag_cuda_is_available(void) { return table[AG_DEVICE_CUDA] && table[AG_DEVICE_CUDA]->count() > 0; }

@@ -1,22 +1,56 @@
 /* device_table.h - what the tensor floor asks of a device: one table of functions each. The CPU's is built in; CUDA's
- * comes with its plug-in when that has been loaded. */
+ * comes with its plug-in, which is loaded when it is first asked for (cuda_plugin.h). */
 #ifndef AG_DEVICE_TABLE_H
 #define AG_DEVICE_TABLE_H
 #include <argent/device.h>
 
+#include <stddef.h>
+
+struct ag_tensor;
+struct ag__evaluation; /* ops/pointwise_rows.h */
+struct ag_run;         /* autograd/op.h */
+
 typedef enum { AG_COPY_TO_DEVICE, AG_COPY_TO_HOST, AG_COPY_ON_DEVICE } ag_copy_direction;
 
+/* Bytes of a device's memory: of living blocks, taken from the driver, and the most of either since the start or since
+ * it was reset. */
+typedef struct ag_device_memory {
+    int64_t allocated, reserved, max_allocated, max_reserved;
+} ag_device_memory;
+
+/* The kernel of an op that is more than its elements, by the op's name. */
+typedef struct ag_device_kernel {
+    const char *op;
+    bool (*run)(struct ag_run *r);
+} ag_device_kernel;
+
+/* The CPU has the first part only: elements are copied, filled and computed by functions of its own. */
 typedef struct ag_device_functions {
     const char *name;
     int (*count)(void);                              /* how many devices there are */
     void *(*alloc)(ag_device device, int64_t bytes); /* NULL with AG_ENOMEM or AG_EDEVICE standing */
     void (*free)(ag_device device, void *data, int64_t bytes);
-    /* Bytes between host and device, or on the device, in the order of its stream. */
+    /* Bytes between host and device, or on the device, in the order of its stream. On return the host's are free, or
+     * there. */
     bool (*copy)(ag_device device, void *to, const void *from, int64_t bytes, ag_copy_direction direction);
     bool (*synchronize)(ag_device device);
+
+    /* Between tensors of any strides and types on one device; `from` broadcasts. */
+    bool (*copy_elements)(const struct ag_tensor *to, const struct ag_tensor *from);
+    bool (*fill_elements)(const struct ag_tensor *to, const char value[8]); /* an element of to's type */
+    bool (*evaluate)(const char *op, const struct ag__evaluation *e);       /* an expression of a pointwise row */
+
+    bool (*memory)(ag_device device, ag_device_memory *memory);
+    void (*reset_peak)(ag_device device);
+    void (*empty_cache)(void);
+
+    const ag_device_kernel *kernel;
+    int n_kernels;
 } ag_device_functions;
 
 /* NULL with AG_EDEVICE and the reason where the device is not there. */
 const ag_device_functions *ag__device_functions(ag_device device);
+/* CUDA's functions without an error: NULL where there are none. Loads the plug-in when it is first called. */
+const ag_device_functions *ag__cuda_functions(void);
 
 #endif

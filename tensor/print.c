@@ -17,7 +17,8 @@ enum { PRECISION = 4, THRESHOLD = 1000, EDGE = 3, LINE = 80, INDENT = 7 /* "tens
 
 typedef struct printing {
     const ag_tensor *x;
-    bool summarize; /* leave out the middle of dimensions longer than 2 EDGE */
+    ag_device device; /* of the tensor that x may be a copy of */
+    bool summarize;   /* leave out the middle of dimensions longer than 2 EDGE */
 
     bool floating, whole, scientific; /* how elements look; `whole`: every one is an integer */
     double least, most;               /* the smallest and largest that is neither 0 nor infinite, by absolute value */
@@ -233,6 +234,10 @@ static void put_suffixes(printing *p, const char *suffix)
     bool empty = x->numel == 0, usual = dtype == ag_get_default_dtype();
     size_t line = p->line + 2; /* PyTorch counts two more */
     char text[AG_TEXT];
+    if (p->device.type != AG_DEVICE_CPU) {
+        snprintf(text, sizeof text, "device='%s'", ag_device_name(p->device));
+        put_suffix(p, text, &line);
+    }
     if (empty && x->ndim != 1) {
         char sizes[AG_TEXT];
         ag__shape_text(x->ndim, x->size, sizes, sizeof sizes);
@@ -264,8 +269,13 @@ static void put_tensor(printing *p, const char *suffix)
 
 size_t ag__tensor_print(char *text, size_t room, const ag_tensor *x, const char *suffix)
 {
-    printing p = { .x = x, .text = text, .room = room };
-    put_tensor(&p, suffix);
+    ag_tensor copy;
+    const ag_tensor *here = ag__on_host(x, &copy);
+    printing p = { .x = here, .device = ag__tensor_device(x), .text = text, .room = room };
+    if (here) {
+        put_tensor(&p, suffix);
+        ag__off_host(x, here);
+    }
     if (room > 0) text[p.length < room ? p.length : room - 1] = 0;
     return p.length;
 }
@@ -273,8 +283,12 @@ size_t ag__tensor_print(char *text, size_t room, const ag_tensor *x, const char 
 bool ag__tensor_print_file(FILE *file, const ag_tensor *x, const char *suffix)
 {
     char piece[PIECE];
-    printing p = { .x = x, .text = piece, .room = sizeof piece, .file = file };
+    ag_tensor copy;
+    const ag_tensor *here = ag__on_host(x, &copy);
+    if (!here) return false;
+    printing p = { .x = here, .device = ag__tensor_device(x), .text = piece, .room = sizeof piece, .file = file };
     put_tensor(&p, suffix);
     put_away(&p);
+    ag__off_host(x, here);
     return !p.failed;
 }

@@ -135,4 +135,16 @@ void ag__walk_rows(const ag_walk *w, int64_t grain, ag_row *row, void *user);
 void ag__copy_elements(const ag_tensor *to, const ag_tensor *from);
 void ag__fill_elements(const ag_tensor *to, ag_number value);
 
+/* ---- wherever they are (tensor/transfer.c) ---- */
+
+/* The same two for tensors on any device, or on two; false with an error. */
+bool ag__copy_tensor(const ag_tensor *to, const ag_tensor *from);
+bool ag__fill_tensor(const ag_tensor *to, ag_number value);
+/* x's first element in host memory; on a device that waits for all that came before. */
+bool ag__read_element(const ag_tensor *x, char element[8]);
+/* x itself if it is in host memory, else *copy, made a copy of it there; NULL with an error. The second lets go of what
+ * the first gave. */
+const ag_tensor *ag__on_host(const ag_tensor *x, ag_tensor *copy);
+void ag__off_host(const ag_tensor *x, const ag_tensor *here);
+
 #endif

@@ -3,13 +3,7 @@
  * bool, a + b is "or" and a * b is "and". */
 #include "ops/cpu/isa.h"
 #include "ops/cpu/pointwise_kernel.h"
-
-/* An option as an integer of so many bits, which the op has checked to fit; infinite is as far as it goes. */
-static inline int64_t whole(double p, size_t bits, bool is_signed)
-{
-    const int64_t most = (int64_t)((uint64_t)-1 >> (64 - bits + is_signed)), least = is_signed ? -most - 1 : 0;
-    return p == __builtin_inf() ? most : p == -__builtin_inf() ? least : p > -0x1p63 && p < 0x1p63 ? (int64_t)p : least;
-}
+#include "ops/cpu/whole.h"
 
 /* The rows ask whether x < 0 of unsigned types, too. */
 #pragma GCC diagnostic ignored "-Wtype-limits"

@@ -6,26 +6,9 @@
 #define NUM(p)          ((real)(p))
 #define SELECT(c, p, q) ((c) ? (p) : (q))
 #define UNUSED          __attribute__((unused))
-#define WORD            static inline __attribute__((unused))
-
+#define AG_WORD         static inline __attribute__((unused))
 #if ORDERED
-WORD real REAL(abs)(real a) { return a < 0 ? (real)(0 - (modular)a) : a; }
-WORD real REAL(sign)(real a) { return (real)((a > 0) - (a < 0)); }
-WORD real REAL(floor)(real a) { return a; }
-WORD real REAL(ceil)(real a) { return a; }
-WORD real REAL(round)(real a) { return a; }
-WORD real REAL(trunc)(real a) { return a; }
-WORD real REAL(maximum)(real a, real b) { return a > b ? a : b; }
-WORD real REAL(minimum)(real a, real b) { return a < b ? a : b; }
-/* 1 / a^-b rounded towards zero where b is negative */
-WORD real REAL(pow)(real a, real b)
-{
-    if (b < 0) return (real)(a == 1 ? 1 : a != (real)-1 ? 0 : b % 2 ? -1 : 1);
-    uint64_t power = 1, base = (uint64_t)a;
-    for (uint64_t n = (uint64_t)b; n; n >>= 1, base *= base)
-        if (n & 1) power *= base;
-    return (real)power;
-}
+#include "ops/cpu/pointwise_integer_words.h"
 #endif
 #include "ops/cpu/pointwise_words.h"
 
@@ -67,6 +50,6 @@ static inline __attribute__((always_inline, unused)) void REAL(ask)(int64_t n, b
 #undef INTEGER
 #undef INTEGER_IS
 #undef UNUSED
-#undef WORD
+#undef AG_WORD
 #undef element
 #undef FROM

@@ -1,0 +1,40 @@
+/* launch.h - the only header of CUDA's that a kernel source needs: the same .cu builds with nvcc and, where
+ * <cuda_runtime.h> is the stand-in of cuda/host/, as C++ for the CPU.
+ *
+ *     SHARED(float, tile, [32][33]);             a static __shared__ array
+ *     DYN_SHARED(float, buf);                    the dynamic shared memory, as float *buf
+ *     LAUNCH(kernel, grid, block, smem, stream, args...)
+ *     LAUNCH((kernel<float, 4>), grid, ...)      commas need the parentheses; a kernel that depends on template
+ *                                                arguments of the caller needs a name: constexpr auto k = kernel<T>;
+ *
+ *     OUT_OF_LINE                                a device function that is called, not copied
+ *
+ * LAUNCH is an expression: the cudaError_t of the launch. Kernels stand in anonymous namespaces. */
+#ifndef AG_CUDA_LAUNCH_H
+#define AG_CUDA_LAUNCH_H
+#include <cuda_runtime.h>
+
+#ifdef CUDA_HOST_SHIM
+#define OUT_OF_LINE __attribute__((noinline))
+#define SHARED(T, name, ...)                                                             \
+    typedef T hs_t_##name __VA_ARGS__;                                                   \
+    static hs_shkey hs_k_##name;                                                         \
+    if (hs_k_##name.serial != hs_serial)                                                 \
+        hs_shared_alloc(&hs_k_##name, sizeof(hs_t_##name), alignof(hs_t_##name), #name); \
+    hs_t_##name &name = *(hs_t_##name *)hs_k_##name.p
+#define DYN_SHARED(T, name) T *const name = (T *)hs_dyn_shared()
+#define LAUNCH(k, grid, block, smem, stream, ...) \
+    hs_launch_<k>(#k, __FILE__, __LINE__, grid, block, smem, stream, ##__VA_ARGS__)
+#else
+#define OUT_OF_LINE          __noinline__
+#define SHARED(T, name, ...) __shared__ T name __VA_ARGS__
+#define DYN_SHARED(T, name)                                          \
+    extern __shared__ __align__(16) unsigned char gpu_dyn_shared_[]; \
+    T *const name = reinterpret_cast<T *>(gpu_dyn_shared_)
+// clang-format off
+#define LAUNCH(k, grid, block, smem, stream, ...) \
+    ((k)<<<(grid), (block), (smem), (stream)>>>(__VA_ARGS__), cudaPeekAtLastError())
+// clang-format on
+#endif
+
+#endif

@@ -1,0 +1,151 @@
+/* plugin.c - the plug-in's entry, its devices and streams, and what is said when CUDA refuses. */
+#include "cuda/runtime.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_DEVICES = 64 };
+
+const ag_cuda_host *ag__cuda_host;
+
+static int n_devices;
+static bool launch_blocking;
+static pthread_mutex_t starting = PTHREAD_MUTEX_INITIALIZER;
+static cudaStream_t streams[MOST_DEVICES]; /* made when the device is first used */
+static const char *last_op;                /* whose kernel was launched last, for the sentence of a fault */
+
+/* ---- errors ---- */
+
+bool ag__cuda_ok(const char *op, cudaError_t e)
+{
+    if (e == cudaSuccess) return true;
+    cudaGetLastError(); /* it has been heard of */
+    return ag__cuda_host->fail(AG_EDEVICE, "%s: CUDA error: %s (%s)", op, cudaGetErrorString(e), cudaGetErrorName(e));
+}
+
+/* The outcome of a call that waited: what it says may be a kernel's doing. */
+static bool waited(const char *op, cudaError_t e)
+{
+    if (e == cudaSuccess) return true;
+    cudaGetLastError();
+    const char *last = __atomic_load_n(&last_op, __ATOMIC_RELAXED);
+    return ag__cuda_host->fail(
+        AG_EDEVICE,
+        "%s: CUDA error: %s (%s), found when waiting for the device; the last kernel launched was "
+        "%s's. Kernels run later than they are launched: AG_CUDA_LAUNCH_BLOCKING=1 in the "
+        "environment shows which one it is",
+        op, cudaGetErrorString(e), cudaGetErrorName(e), last ? last : "nobody");
+}
+
+bool ag__cuda_wait(const char *op, cudaStream_t stream) { return waited(op, cudaStreamSynchronize(stream)); }
+
+bool ag__cuda_launched(const char *op, cudaError_t e, cudaStream_t stream)
+{
+    __atomic_store_n(&last_op, op, __ATOMIC_RELAXED);
+    if (!ag__cuda_ok(op, e)) return false;
+    return !launch_blocking || ag__cuda_ok(op, cudaStreamSynchronize(stream));
+}
+
+/* ---- devices and streams ---- */
+
+static bool start_stream(const char *op, int device)
+{
+    pthread_mutex_lock(&starting);
+    cudaError_t e = cudaSuccess;
+    if (!streams[device]) {
+        cudaStream_t stream;
+        e = cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+        if (e == cudaSuccess) __atomic_store_n(&streams[device], stream, __ATOMIC_RELEASE);
+    }
+    pthread_mutex_unlock(&starting);
+    return ag__cuda_ok(op, e);
+}
+
+bool ag__cuda_use(const char *op, ag_device device, cudaStream_t *stream)
+{
+    int now = -1;
+    if (cudaGetDevice(&now) != cudaSuccess || now != device.index)
+        if (!ag__cuda_ok(op, cudaSetDevice(device.index))) return false;
+    *stream = __atomic_load_n(&streams[device.index], __ATOMIC_ACQUIRE);
+    if (!*stream) {
+        if (!start_stream(op, device.index)) return false;
+        *stream = streams[device.index];
+    }
+    return true;
+}
+
+static int count(void) { return n_devices; }
+
+static bool synchronize(ag_device device)
+{
+    cudaStream_t stream;
+    return ag__cuda_use("synchronize", device, &stream) && ag__cuda_wait("synchronize", stream);
+}
+
+static bool copy(ag_device device, void *to, const void *from, int64_t bytes, ag_copy_direction direction)
+{
+    static const enum cudaMemcpyKind kind[] = { [AG_COPY_TO_DEVICE] = cudaMemcpyHostToDevice,
+                                                [AG_COPY_TO_HOST] = cudaMemcpyDeviceToHost,
+                                                [AG_COPY_ON_DEVICE] = cudaMemcpyDeviceToDevice };
+    cudaStream_t stream;
+    if (bytes <= 0) return true;
+    if (!ag__cuda_use("copy", device, &stream)) return false;
+    cudaError_t e = cudaMemcpyAsync(to, from, (size_t)bytes, kind[direction], stream);
+    if (direction != AG_COPY_TO_HOST) return ag__cuda_ok("copy", e);
+    return waited("copy", e == cudaSuccess ? cudaStreamSynchronize(stream) : e);
+}
+
+/* ---- the entry ---- */
+
+static const ag_device_functions functions = {
+    .name = "cuda",
+    .count = count,
+    .alloc = ag__cuda_alloc,
+    .free = ag__cuda_free,
+    .copy = copy,
+    .synchronize = synchronize,
+    .copy_elements = ag__cuda_copy_elements,
+    .fill_elements = ag__cuda_fill_elements,
+    .evaluate = ag__cuda_evaluate,
+    .memory = ag__cuda_memory,
+    .reset_peak = ag__cuda_reset_peak,
+    .empty_cache = ag__cuda_empty_cache,
+};
+
+/* Any error of the first question means that there is no device; which one says why. */
+static const char *why_not(cudaError_t e)
+{
+    static char text[160];
+    int driver = 0;
+    if (e == cudaErrorNoDevice) return "there is a driver, but no CUDA device that the process may use";
+    if (e == cudaErrorInsufficientDriver && cudaDriverGetVersion(&driver) == cudaSuccess && driver > 0) {
+        snprintf(text, sizeof text, "the NVIDIA driver is too old: it is for CUDA %d.%d, this plug-in for %d.%d",
+                 driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
+        return text;
+    }
+    if (e == cudaErrorInsufficientDriver) return "there is no NVIDIA driver that works";
+    snprintf(text, sizeof text, "CUDA cannot be started: %s", cudaGetErrorString(e));
+    return text;
+}
+
+ag_cuda_entry ag_cuda_plugin;
+__attribute__((visibility("default"))) const ag_device_functions *ag_cuda_plugin(const ag_cuda_host *host, int *abi,
+                                                                                 const char **reason)
+{
+    *abi = AG_CUDA_ABI;
+    if (host->abi != AG_CUDA_ABI) return NULL;
+    ag__cuda_host = host;
+    cudaError_t e = cudaGetDeviceCount(&n_devices); /* what it leaves alone where it fails */
+    if (e != cudaSuccess || n_devices < 1) {
+        cudaGetLastError();
+        n_devices = 0;
+        *reason = why_not(e == cudaSuccess ? cudaErrorNoDevice : e);
+        return NULL;
+    }
+    if (n_devices > MOST_DEVICES) n_devices = MOST_DEVICES;
+    const char *blocking = getenv("AG_CUDA_LAUNCH_BLOCKING");
+    launch_blocking = blocking && *blocking && strcmp(blocking, "0") != 0;
+    return &functions;
+}

@@ -1,0 +1,33 @@
+/* cuda_plugin.h - what the library and its CUDA plug-in, libargent-cuda.so, are to each other.
+ *
+ * The plug-in exports one function and refers to no symbol of the library, so that it serves the static library, too:
+ * what it needs of it comes in a table, and what it can do goes back in another. Both are of one build: the number says
+ * whether they agree.
+ */
+#ifndef AG_CUDA_PLUGIN_H
+#define AG_CUDA_PLUGIN_H
+#include "tensor/device_table.h"
+#include "tensor/tensor.h"
+
+enum { AG_CUDA_ABI = 1 };
+
+typedef struct ag_cuda_host {
+    int abi;
+    void *(*fail)(ag_error_kind kind, const char *format, ...) __attribute__((format(printf, 2, 3)));
+    void *(*fail_memory)(const char *what, size_t bytes);
+    void (*walk)(ag_walk *w, int n, const ag_tensor *const *operand);
+    double (*load)(const char *at, ag_dtype dtype);
+    int64_t (*load_int64)(const char *at, ag_dtype dtype);
+    void (*store)(char *at, ag_dtype dtype, double value);
+    void (*store_int64)(char *at, ag_dtype dtype, int64_t value);
+} ag_cuda_host;
+
+/* What AG_CUDA_ENTRY names. The functions that can be called from now on; NULL, and the reason, where no device can be
+ * used. *abi is the plug-in's own number, set in either case. */
+typedef const ag_device_functions *ag_cuda_entry(const ag_cuda_host *host, int *abi, const char **reason);
+#define AG_CUDA_ENTRY "ag_cuda_plugin"
+
+/* Why CUDA cannot be used, as the end of a sentence; NULL where it can. */
+const char *ag__cuda_reason(void);
+
+#endif

@@ -1,0 +1,13 @@
+/* cuda_cases.h - what the suites on CUDA share. */
+#ifndef AG_TESTS_CUDA_CASES_H
+#define AG_TESTS_CUDA_CASES_H
+#include "support.h"
+
+/* x and y, both on the CPU, have the same type, shape and numbers (NaN is NaN), within tolerance * max(1, |y|). */
+#define cuda_same(x, y, tolerance) cuda_same_at((x), (y), (tolerance), #x " and " #y, __FILE__, __LINE__)
+void cuda_same_at(Variable *x, Variable *y, double tolerance, const char *text, const char *file, int line);
+
+/* The emulation of cuda/host/ is the plug-in: then its functions are there. NULL on a GPU. */
+void *cuda_emulation(const char *function);
+
+#endif
