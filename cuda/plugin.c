@@ -109,6 +109,7 @@ static const ag_device_functions functions = {
     .copy_elements = ag__cuda_copy_elements,
     .fill_elements = ag__cuda_fill_elements,
     .evaluate = ag__cuda_evaluate,
+    .fold_elements = ag__cuda_fold_elements,
     .memory = ag__cuda_memory,
     .reset_peak = ag__cuda_reset_peak,
     .empty_cache = ag__cuda_empty_cache,

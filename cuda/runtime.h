@@ -30,4 +30,7 @@ bool ag__cuda_copy_elements(const ag_tensor *to, const ag_tensor *from);
 bool ag__cuda_fill_elements(const ag_tensor *to, const char value[8]);
 bool ag__cuda_evaluate(const char *op, const struct ag__evaluation *e);
 
+/* ---- reductions (reduce.c) ---- */
+bool ag__cuda_fold_elements(const char *op, int fold, const ag_tensor *x, uint32_t mask, const ag_tensor *y);
+
 #endif

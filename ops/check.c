@@ -74,6 +74,5 @@ const ag_tensor *ag__plain(Thread *t, const ag_variable *x, int ndim, const int6
     if (same) return &x->tensor;
     ag_variable *copy = ag__new(t, ndim, size, dtype, ag__device(x));
     if (!copy) return NULL;
-    ag__copy_elements(&copy->tensor, &x->tensor);
-    return &copy->tensor;
+    return ag__copy_tensor(&copy->tensor, &x->tensor) ? &copy->tensor : NULL;
 }

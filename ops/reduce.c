@@ -3,6 +3,7 @@
 #include "autograd/op.h"
 #include "ops/check.h"
 #include "ops/reduce_shape.h"
+#include "tensor/device_table.h"
 
 #include <argent/copy.h>
 #include <argent/factory.h>
@@ -113,18 +114,23 @@ static bool reduce_shape(ag_run *r, const char *op, reduction a)
     return ag__output(r, 0, ndim, size, dtype) != NULL;
 }
 
-static bool reduce_cpu(ag_run *r, ag__fold fold, reduction a)
+/* x folded into y, wherever they are. */
+static bool fold_into(const ag_run *r, ag__fold fold, const ag_tensor *x, uint32_t mask, const ag_tensor *y)
+{
+    if (r->device.type == AG_DEVICE_CPU) return ag__reduce(fold, x, mask, y->data);
+    const ag_device_functions *functions = ag__device_functions(r->device);
+    return functions && functions->fold_elements(r->op->of, fold, x, mask, y);
+}
+static bool reduce_anywhere(ag_run *r, ag__fold fold, reduction a)
 {
     const ag_tensor *x = &a.input->tensor, *y = &r->out[0]->tensor;
     ag_dtype from = a.dtype == AG_DTYPE_DEFAULT ? (ag_dtype)x->dtype : a.dtype, total = ag__fold_dtype(fold, from);
     uint32_t mask;
     if (!ag__dims_mask("sum", a.dim, x->ndim, &mask)) return false;
     if ((ag_dtype)x->dtype != from && !(x = ag__plain(r->t, a.input, x->ndim, x->size, from))) return false;
-    if (total == (ag_dtype)y->dtype) return ag__reduce(fold, x, mask, y->data);
-    ag_variable *wide = ag__new(r->t, y->ndim, y->size, total, AG_CPU);
-    if (!wide || !ag__reduce(fold, x, mask, wide->tensor.data)) return false;
-    ag__copy_elements(y, &wide->tensor);
-    return true;
+    if (total == (ag_dtype)y->dtype) return fold_into(r, fold, x, mask, y);
+    ag_variable *wide = ag__new(r->t, y->ndim, y->size, total, r->device);
+    return wide && fold_into(r, fold, x, mask, &wide->tensor) && ag__copy_tensor(y, &wide->tensor);
 }
 
 /* How many elements go into one. */
@@ -139,13 +145,13 @@ static int64_t count(const ag_tensor *x, uint32_t mask)
 /* ---- sum ---- */
 
 static bool sum_all_shape(ag_run *r) { return reduce_shape(r, "sum", sum_all(r->args)); }
-static bool sum_all_cpu(ag_run *r) { return reduce_cpu(r, AG_FOLD_SUM, sum_all(r->args)); }
+static bool sum_all_anywhere(ag_run *r) { return reduce_anywhere(r, AG_FOLD_SUM, sum_all(r->args)); }
 static void sum_all_backward(ag_gradients *b) { b->grad[0] = ag_expand(b->g[0], ag__in_shape(b, 0)); }
 AG_RECORD(_sum_all, AG_ARGS__sum_all, .of = "sum", .node = "SumBackward0", .shape = sum_all_shape,
-          .kernel = { sum_all_cpu }, .backward = sum_all_backward)
+          .kernel = { sum_all_anywhere, sum_all_anywhere }, .backward = sum_all_backward)
 
 static bool sum_dim_shape(ag_run *r) { return reduce_shape(r, "sum", sum_dim(r->args)); }
-static bool sum_dim_cpu(ag_run *r) { return reduce_cpu(r, AG_FOLD_SUM, sum_dim(r->args)); }
+static bool sum_dim_anywhere(ag_run *r) { return reduce_anywhere(r, AG_FOLD_SUM, sum_dim(r->args)); }
 static void sum_dim_backward(ag_gradients *b)
 {
     const struct ag__sum_dim_args *a = b->args;
@@ -153,7 +159,7 @@ static void sum_dim_backward(ag_gradients *b)
     b->grad[0] = ag_expand(ag__unreduce(b->g[0], shape, a->dim, a->keepdim), shape);
 }
 AG_RECORD(_sum_dim, AG_ARGS__sum_dim, .of = "sum", .node = "SumBackward1", .shape = sum_dim_shape,
-          .kernel = { sum_dim_cpu }, .backward = sum_dim_backward)
+          .kernel = { sum_dim_anywhere, sum_dim_anywhere }, .backward = sum_dim_backward)
 
 static bool sum_compose(const void *args, ag_variable **out)
 {
@@ -212,12 +218,13 @@ static bool mean_shape(ag_run *r, reduction a)
             told ? "Optional" : "Input", ag__scalar_type(dtype));
     return reduce_shape(r, "mean", a);
 }
-static bool mean_cpu(ag_run *r, reduction a)
+static bool mean_anywhere(ag_run *r, reduction a)
 {
     const ag_tensor *x = &a.input->tensor, *y = &r->out[0]->tensor;
     uint32_t mask;
-    if (!ag__dims_mask("mean", a.dim, x->ndim, &mask) || !reduce_cpu(r, AG_FOLD_SUM, a)) return false;
+    if (!ag__dims_mask("mean", a.dim, x->ndim, &mask) || !reduce_anywhere(r, AG_FOLD_SUM, a)) return false;
     double n = (double)count(x, mask);
+    if (r->device.type != AG_DEVICE_CPU) return ag_div_(r->out[0], ag_scalar(n)) != NULL;
     float *narrow = (float *)(void *)y->data, n_narrow = (float)n;
     double *wide = (double *)(void *)y->data;
     for (int64_t i = 0; i < y->numel; i++) {
@@ -240,13 +247,13 @@ static ag_variable *share(ag_variable *g, ag_shape_list shape, ag_dims dim)
 }
 
 static bool mean_all_shape(ag_run *r) { return mean_shape(r, mean_all(r->args)); }
-static bool mean_all_cpu(ag_run *r) { return mean_cpu(r, mean_all(r->args)); }
+static bool mean_all_anywhere(ag_run *r) { return mean_anywhere(r, mean_all(r->args)); }
 static void mean_all_backward(ag_gradients *b) { b->grad[0] = share(b->g[0], ag__in_shape(b, 0), AG_ALL); }
 AG_RECORD(_mean_all, AG_ARGS__mean_all, .of = "mean", .node = "MeanBackward0", .shape = mean_all_shape,
-          .kernel = { mean_all_cpu }, .backward = mean_all_backward)
+          .kernel = { mean_all_anywhere, mean_all_anywhere }, .backward = mean_all_backward)
 
 static bool mean_dim_shape(ag_run *r) { return mean_shape(r, mean_dim(r->args)); }
-static bool mean_dim_cpu(ag_run *r) { return mean_cpu(r, mean_dim(r->args)); }
+static bool mean_dim_anywhere(ag_run *r) { return mean_anywhere(r, mean_dim(r->args)); }
 static void mean_dim_backward(ag_gradients *b)
 {
     const struct ag__mean_dim_args *a = b->args;
@@ -254,7 +261,7 @@ static void mean_dim_backward(ag_gradients *b)
     b->grad[0] = share(ag__unreduce(b->g[0], shape, a->dim, a->keepdim), shape, a->dim);
 }
 AG_RECORD(_mean_dim, AG_ARGS__mean_dim, .of = "mean", .node = "MeanBackward1", .shape = mean_dim_shape,
-          .kernel = { mean_dim_cpu }, .backward = mean_dim_backward)
+          .kernel = { mean_dim_anywhere, mean_dim_anywhere }, .backward = mean_dim_backward)
 
 static bool mean_compose(const void *args, ag_variable **out)
 {
@@ -302,7 +309,7 @@ static ag_variable *in_product_type(ag_variable *x, ag_dtype dtype)
 }
 
 static bool prod_all_shape(ag_run *r) { return reduce_shape(r, "prod", prod_all(r->args)); }
-static bool prod_all_cpu(ag_run *r) { return reduce_cpu(r, AG_FOLD_PROD, prod_all(r->args)); }
+static bool prod_all_anywhere(ag_run *r) { return reduce_anywhere(r, AG_FOLD_PROD, prod_all(r->args)); }
 static void prod_all_backward(ag_gradients *b)
 {
     const struct ag__prod_all_args *a = b->args;
@@ -314,7 +321,7 @@ static void prod_all_backward(ag_gradients *b)
     b->grad[0] = ag_mul(b->g[0], ag_reshape(products_of_others(flat, 0), ag__in_shape(b, 0)));
 }
 AG_RECORD(_prod_all, AG_ARGS__prod_all, .of = "prod", .node = "ProdBackward0", .shape = prod_all_shape,
-          .kernel = { prod_all_cpu }, .backward = prod_all_backward, .keeps = { AG_KEEP_IN(0) })
+          .kernel = { prod_all_anywhere, prod_all_anywhere }, .backward = prod_all_backward, .keeps = { AG_KEEP_IN(0) })
 
 static bool prod_dim_shape(ag_run *r)
 {
@@ -323,7 +330,7 @@ static bool prod_dim_shape(ag_run *r)
     if (ag__dims_of(a->dim, dims) > 1) return ag__fail_call(r->op, a, "one dimension at a time, or all of them");
     return reduce_shape(r, "prod", prod_dim(a));
 }
-static bool prod_dim_cpu(ag_run *r) { return reduce_cpu(r, AG_FOLD_PROD, prod_dim(r->args)); }
+static bool prod_dim_anywhere(ag_run *r) { return reduce_anywhere(r, AG_FOLD_PROD, prod_dim(r->args)); }
 static void prod_dim_backward(ag_gradients *b)
 {
     const struct ag__prod_dim_args *a = b->args;
@@ -339,7 +346,7 @@ static void prod_dim_backward(ag_gradients *b)
         b->grad[0] = ag_mul(g, products_of_others(x, dims[0] < 0 ? dims[0] + shape.n : dims[0]));
 }
 AG_RECORD(_prod_dim, AG_ARGS__prod_dim, .of = "prod", .node = "ProdBackward1", .shape = prod_dim_shape,
-          .kernel = { prod_dim_cpu }, .backward = prod_dim_backward, .keeps = { AG_KEEP_IN(0) })
+          .kernel = { prod_dim_anywhere, prod_dim_anywhere }, .backward = prod_dim_backward, .keeps = { AG_KEEP_IN(0) })
 
 static bool prod_compose(const void *args, ag_variable **out)
 {

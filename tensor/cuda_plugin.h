@@ -9,7 +9,7 @@
 #include "tensor/device_table.h"
 #include "tensor/tensor.h"
 
-enum { AG_CUDA_ABI = 1 };
+enum { AG_CUDA_ABI = 2 };
 
 typedef struct ag_cuda_host {
     int abi;

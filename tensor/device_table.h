@@ -40,6 +40,10 @@ typedef struct ag_device_functions {
     bool (*fill_elements)(const struct ag_tensor *to, const char value[8]); /* an element of to's type */
     bool (*evaluate)(const char *op, const struct ag__evaluation *e);       /* an expression of a pointwise row */
 
+    /* x over the dimensions in mask into y: contiguous, of the total's type; fold is an ag__fold (ops/cpu/reduce.h) */
+    bool (*fold_elements)(const char *op, int fold, const struct ag_tensor *x, uint32_t mask,
+                          const struct ag_tensor *y);
+
     bool (*memory)(ag_device device, ag_device_memory *memory);
     void (*reset_peak)(ag_device device);
     void (*empty_cache)(void);

@@ -188,6 +188,48 @@ START_TEST(a_copy_to_the_device_has_a_gradient)
 }
 END_TEST
 
+/* ---- sums ---- */
+
+START_TEST(sums_and_products_over_any_dimensions)
+{
+    for (int d = 0; d < AG_N_DTYPES; d++) {
+        Variable *x = ag_to(support_draw(AG_SHAPE(3, 70, 5), AG_FLOAT64, 3), .dtype = (ag_dtype)d);
+        Variable *const each[] = { x, ag_transpose(x, 0, 2), ag_slice(x, .dim = 1, .start = 1, .end = 70, .step = 3),
+                                   ag_slice(x, .dim = 0, .start = 1, .end = 1),
+                                   ag_expand(ag_select(x, 1, 0), AG_SHAPE(4, 3, 5)) };
+        double tolerance = d == AG_FLOAT32 ? 1e-4 : 1e-11;
+        for (int i = 0; i < (int)(sizeof each / sizeof *each); i++) {
+            Variable *y = each[i], *there = ag_to(y, AG_CUDA);
+            cuda_same(ag_to(ag_sum(there), AG_CPU), ag_sum(y), tolerance);
+            cuda_same(ag_to(ag_sum(there, .dim = 1), AG_CPU), ag_sum(y, .dim = 1), tolerance);
+            cuda_same(ag_to(ag_sum(there, .dim = AG_DIMS(0, 2), .keepdim = true), AG_CPU),
+                      ag_sum(y, .dim = AG_DIMS(0, 2), .keepdim = true), tolerance);
+            cuda_same(ag_to(ag_sum(there, .dtype = AG_FLOAT32), AG_CPU), ag_sum(y, .dtype = AG_FLOAT32), 1e-4);
+            cuda_same(ag_to(ag_prod(there, .dim = 0), AG_CPU), ag_prod(y, .dim = 0), tolerance);
+            if (d <= AG_FLOAT64) cuda_same(ag_to(ag_mean(there, .dim = 2), AG_CPU), ag_mean(y, .dim = 2), tolerance);
+        }
+    }
+}
+END_TEST
+
+/* Gradients of what was broadcast are summed; a loss is a mean. */
+START_TEST(a_loss_goes_back_through_broadcasting)
+{
+    Variable *grad[2], *loss[2], *x = support_draw(AG_SHAPE(8, 1, 30), AG_FLOAT64, 1);
+    Variable *b = support_draw(AG_SHAPE(7, 1), AG_FLOAT64, 1);
+    for (int i = 0; i < 2; i++) {
+        const ag_device device = i ? AG_CUDA : AG_CPU;
+        Variable *p = ag_requires_grad_(ag_to(b, device, .copy = true));
+        Variable *y = ag_mean(ag_square(ag_tanh(ag_mul(ag_to(x, device), p))));
+        loss[i] = ag_to(ag_detach(y), AG_CPU);
+        OK(ag_backward(y));
+        grad[i] = ag_to(ag_grad(p), AG_CPU);
+    }
+    cuda_same(loss[1], loss[0], 1e-13);
+    cuda_same(grad[1], grad[0], 1e-13);
+}
+END_TEST
+
 /* ---- what is refused ---- */
 
 START_TEST(what_cannot_be_done_is_said)
@@ -229,5 +271,6 @@ END_TEST
 SUPPORT_MAIN("cuda", there_are_devices, types_are_converted_as_on_the_cpu, copy_and_fill_write_through_views,
              factories_make_on_the_device, operands_may_lie_in_any_way, in_place_changes_the_numbers_there,
              gradients_are_those_of_the_cpu, gradients_of_gradients_are_those_of_the_cpu,
-             a_copy_to_the_device_has_a_gradient, what_cannot_be_done_is_said, they_are_printed_as_pytorch_prints_them,
-             devices_are_told_apart, numbers_come_back_as_they_went)
+             a_copy_to_the_device_has_a_gradient, sums_and_products_over_any_dimensions,
+             a_loss_goes_back_through_broadcasting, what_cannot_be_done_is_said,
+             they_are_printed_as_pytorch_prints_them, devices_are_told_apart, numbers_come_back_as_they_went)

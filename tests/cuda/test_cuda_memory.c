@@ -65,7 +65,7 @@ START_TEST(blocks_do_not_share_memory)
             ag_release(kept[i]);
             kept[i] = NULL;
         } else {
-            int64_t n = 1 + (int64_t)(state >> 33) % (step % 7 ? 3000 : 400000);
+            int64_t n = 1 + (int64_t)(state >> 33) % (step % 17 ? 1000 : 150000);
             kept[i] = ag_retain(ag_full(AG_SHAPE(n), i, .dtype = AG_INT64, .device = AG_CUDA));
             OK(kept[i]);
         }

@@ -106,6 +106,8 @@ START_TEST(every_row_and_every_kernel)
             if (loop) run(k, dtype, loop);
         }
         OK(ag_full(AG_SHAPE(3), 1, .dtype = dtype, .device = AG_CUDA));
+        OK(ag_sum(there[dtype][IN_A]));
+        OK(ag_prod(there[dtype][IN_A]));
     }
     void *symbol = cuda_emulation("cuda_host_kernels");
     if (!symbol) return; /* a GPU does not count */
