@@ -8,7 +8,9 @@
 /* The rows ask whether x < 0 of unsigned types, too. */
 #ifdef CUDA_HOST_SHIM
 #pragma GCC diagnostic ignored "-Wtype-limits"
+#ifndef __clang__
 #pragma GCC diagnostic ignored "-Wbool-compare"
+#endif
 #else
 #pragma nv_diag_suppress 186
 #endif

@@ -144,7 +144,8 @@ cudaError_t hs_launch_as(void (*k)(P...), const char *name, const char *file, in
     return hs_launch_kernel(&l, s, hs_call<P...>::run, hs_call<P...>::drop, c);
 }
 template <auto K, class... A>
-cudaError_t hs_launch_(const char *name, const char *file, int line, dim3 g, dim3 b, size_t smem, cudaStream_t s, A... a)
+cudaError_t hs_launch_(const char *name, const char *file, int line, dim3 g, dim3 b, size_t smem, cudaStream_t s,
+                       A... a)
 {
     return hs_launch_as<K>(K, name, file, line, g, b, smem, s, a...);
 }
@@ -214,13 +215,13 @@ static inline int __all_sync(unsigned m, int p, HS_AT)
     }
 HS_RED(__reduce_add_sync, HS_RADD)
 HS_RED(__reduce_min_sync, HS_RMIN)
-HS_RED(__reduce_max_sync, HS_RMAX) HS_RED(__reduce_and_sync, HS_RAND) HS_RED(__reduce_or_sync, HS_ROR)
-    HS_RED(__reduce_xor_sync, HS_RXOR)
+HS_RED(__reduce_max_sync, HS_RMAX)
+HS_RED(__reduce_and_sync, HS_RAND)
+HS_RED(__reduce_or_sync, HS_ROR)
+HS_RED(__reduce_xor_sync, HS_RXOR)
 #undef HS_RED
 #undef HS_AT
-        static inline void __threadfence()
-{
-}
+static inline void __threadfence() {}
 static inline void __threadfence_block() {}
 // __activemask() is left out on purpose: it has no meaning without divergence.
 
@@ -234,12 +235,11 @@ static inline void __threadfence_block() {}
     }
 HS_RMW(atomicAdd, __atomic_fetch_add)
 HS_RMW(atomicAnd, __atomic_fetch_and)
-HS_RMW(atomicOr, __atomic_fetch_or) HS_RMW(atomicXor, __atomic_fetch_xor) HS_RMW(atomicExch, __atomic_exchange_n)
+HS_RMW(atomicOr, __atomic_fetch_or)
+HS_RMW(atomicXor, __atomic_fetch_xor)
+HS_RMW(atomicExch, __atomic_exchange_n)
 #undef HS_RMW
-    static inline int atomicSub(int *p, int v)
-{
-    return __atomic_fetch_sub(p, v, __ATOMIC_ACQ_REL);
-}
+static inline int atomicSub(int *p, int v) { return __atomic_fetch_sub(p, v, __ATOMIC_ACQ_REL); }
 template <class T, class I, class F> static inline T hs_cas(T *p, F f)
 {
     I o = __atomic_load_n((I *)p, __ATOMIC_RELAXED), n;
@@ -377,12 +377,12 @@ template <class T> static inline void __stcs(T *p, T v) { *p = v; }
     static inline T max(T a, T b) { return a > b ? a : b; }
 HS_MM(int)
 HS_MM(unsigned)
-HS_MM(long) HS_MM(unsigned long) HS_MM(long long) HS_MM(unsigned long long)
+HS_MM(long)
+HS_MM(unsigned long)
+HS_MM(long long)
+HS_MM(unsigned long long)
 #undef HS_MM
-    static inline float min(float a, float b)
-{
-    return fminf(a, b);
-}
+static inline float min(float a, float b) { return fminf(a, b); }
 static inline float max(float a, float b) { return fmaxf(a, b); }
 static inline double min(double a, double b) { return fmin(a, b); }
 static inline double max(double a, double b) { return fmax(a, b); }
