@@ -352,9 +352,9 @@ static bool suits(const axis *rows, const axis *columns, int64_t in_channels, in
 {
     const int64_t positions = rows->kernel * columns->kernel, inner = in_stride[0] == 1 ? ag__min(batch, 16) : 1;
     const bool contiguous = in_stride[3] == 1 && out_stride[3] == 1, last = in_stride[0] == 1 && out_stride[0] == 1;
-    return positions > 1 && positions <= MOST_TAPS && in_channels * positions >= 32 && out_channels >= 8 &&
-           (contiguous || last) && columns_of(columns) * 9 <= columns->out * 10 &&
-           rows->out * columns->out * inner >= 64;
+    return positions > 1 && positions <= MOST_TAPS && in_channels * positions >= 32 && out_channels >= 16 &&
+           (contiguous || (last && (columns->step == 1 || batch < 16))) &&
+           columns_of(columns) * 9 <= columns->out * 10 && rows->out * columns->out * inner >= 64;
 }
 
 bool ag__conv2d_flat_suits_forward(const ag__conv2d_shape *s, const int64_t *input_stride, const int64_t *output_stride)

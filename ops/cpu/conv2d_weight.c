@@ -198,6 +198,15 @@ static void choose_units(weight_plan *w)
     w->tasks_a_piece = ag__ceil_div(w->units, w->units_a_task);
 }
 
+/* Whether a row of a tile's channels stays in the first-level cache if it is read in place: channels of a batch-last
+ * tensor often lie a multiple of 4096 bytes apart and meet in the same sets, of 12 lines. With one channel a group,
+ * rows are read too few times for a copy to pay. */
+static bool row_stays(const weight_plan *w, int64_t pixel_stride)
+{
+    return w->in_channels == 1 ||
+           (w->kernels->weight_channels + 1) * w->lanes.band[1] * pixel_stride * (int64_t)w->size <= 10 * 4096;
+}
+
 /* Bytes of the strips of one group of lanes if that many rows are repacked at once; sets the planes. */
 static double strip_bytes(weight_plan *w, int64_t rows, bool direct_in, bool direct_gradient)
 {
@@ -243,8 +252,10 @@ bool ag__conv2d_weight_gradient(const ag__conv2d_shape *s, ag__conv2d_in input, 
     const double work = (double)s->out_channels * (double)w.in_channels * (double)(s->kernel[0] * s->kernel[1]);
     ag__conv_lanes_init(l, &axis[0], &axis[1], s->batch, w.kernels->lanes, work, s->channels + s->out_channels);
     ag__conv_in_range(l, 1, 0, l->band[1], w.in_columns);
-    const bool direct_in = ag__conv_is_direct(l, input.stride) && w.in_columns[0] >= 0 && w.in_columns[1] <= axis[1].in;
-    const bool direct_gradient = ag__conv_is_direct(l, output_gradient.stride);
+    const bool direct_in = ag__conv_is_direct(l, input.stride) && row_stays(&w, input.stride[3]) &&
+                           w.in_columns[0] >= 0 && w.in_columns[1] <= axis[1].in;
+    const bool direct_gradient = ag__conv_is_direct(l, output_gradient.stride) &&
+                                 row_stays(&w, output_gradient.stride[3]);
 
     int64_t rows = l->band[0];
     double bytes = strip_bytes(&w, rows, direct_in, direct_gradient);

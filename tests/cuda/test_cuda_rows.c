@@ -69,7 +69,7 @@ static void run(int expression, ag_dtype dtype, ag__loop *loop)
                          .dtype = dtype,
                          .is_test = is_test,
                          .options = option,
-                         .reads = ag__formula_reads(expression) };
+                         .reads = ag__formula_of(expression).reads };
     if (!(e.reads & ~(1u << IN_M))) e.reads |= 1u << IN_A;
     for (int k = 0; k < AG_N_OPERANDS; k++) e.operand[k] = &there[dtype][k]->tensor;
     Variable *y = ag_empty(AG_SHAPE(ROWS, COLUMNS), .dtype = result, .device = AG_CUDA);
