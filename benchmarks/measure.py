@@ -10,6 +10,7 @@ import time
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 MOST_TO_OTHERS = 0.03
 PEAK_AGE = 10  # seconds that the machine's own figures may be old
+SETTLE = 0.02  # seconds in which the other side's threads stop looking out for work
 
 
 class Side:
@@ -139,6 +140,8 @@ class Session:
                 if theirs and "wrong" not in theirs:
                     for variant, value in self.theirs.ask(json.dumps(first))["values"].items():
                         others.setdefault(variant, []).append(value)
+                    if self.threads > 1:
+                        time.sleep(SETTLE)
             share = quiet.others()
             if share <= MOST_TO_OTHERS:
                 break
