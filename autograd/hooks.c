@@ -41,7 +41,7 @@ ag_hook ag__hook_add(ag__hook **list, bool first, const ag__hook *of)
     while (*end && !first) end = &(*end)->next;
     hook->next = *end;
     hook->list = list;
-    *end = hook;
+    __atomic_store_n(end, hook, __ATOMIC_RELAXED);
     *bucket_slot(hook->id) = hook;
     pthread_mutex_unlock(&lock);
     return hook->id;
@@ -52,7 +52,7 @@ static void unlink_hook(ag__hook *hook)
 {
     ag__hook **slot = hook->list;
     while (*slot != hook) slot = &(*slot)->next;
-    *slot = hook->next;
+    __atomic_store_n(slot, hook->next, __ATOMIC_RELAXED);
     *bucket_slot(hook->id) = hook->same_bucket;
     hook->list = NULL;
 }

@@ -26,6 +26,8 @@ enum { AG_GRAD_HOOK, AG_LEAF_HOOK, AG_NODE_PREHOOK, AG_NODE_HOOK };
 /* A new hook at the end of *list (first: at its beginning), with hook's counter, kind, output_nr, function, user and
  * free_user. 0 with an error; then free_user has not been called. */
 ag_hook ag__hook_add(ag__hook **list, bool first, const ag__hook *hook);
+/* Whether there are any, as other threads add and remove them: what is to be called, ag__hooks_begin says. */
+static inline bool ag__hooks_any(ag__hook *const *list) { return __atomic_load_n(list, __ATOMIC_RELAXED) != NULL; }
 /* All hooks of the list go. */
 void ag__hooks_drop(ag__hook **list);
 

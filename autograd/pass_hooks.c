@@ -21,7 +21,7 @@ bool ag__hook_replace(ag_variable **g, ag_variable *by)
 bool ag__call_grad_hooks(ag_pass *w, ag__hook **list, int n, ag_variable **g)
 {
     ag__hook_call call;
-    if (!*list) return true;
+    if (!ag__hooks_any(list)) return true;
     bool ok = ag__hooks_begin(&call, list);
     for (int i = 0; i < call.n && ok; i++) {
         ag__hook *hook = call.at[i];

@@ -211,7 +211,7 @@ static inline bool run(ag_pass *w, ag_node *n, room *r)
     Thread *t = w->t;
     const uint32_t n_out = n->n_out;
     const ag_result *results = ag__node_results(n);
-    bool ok = true, runs = ag__runs(w, n), special = n->hooks || w->grads;
+    bool ok = true, runs = ag__runs(w, n), special = ag__hooks_any(&n->hooks) || w->grads;
     ag__pass_collect(w, n, r->g);
     for (uint32_t k = 0; k < n_out; k++) { /* from now on the scope's */
         ag_variable *g = r->g[k];

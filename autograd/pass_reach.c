@@ -66,7 +66,7 @@ static bool meet_leaf(ag_pass *w, uintptr_t to, bool *needed)
     if (!w->n_inputs && !place_add(w, to, &made)) return false;
     ag_place *p = ag__place_slot(w, to);
     *needed = *needed || p->to;
-    if (!p->to || !leaf->hooks) return true;
+    if (!p->to || !ag__hooks_any(&leaf->hooks)) return true;
     p->waits++;
     if (p->is_late) return true;
     void *table = w->late;

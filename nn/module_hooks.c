@@ -26,7 +26,7 @@ static int64_t n_for_all[2];
 
 static bool has_hooks(const ag_module *m, int list)
 {
-    return m->parts->hooks[list] || __atomic_load_n(&n_for_all[list], __ATOMIC_RELAXED);
+    return ag__hooks_any(&m->parts->hooks[list]) || __atomic_load_n(&n_for_all[list], __ATOMIC_RELAXED);
 }
 bool ag__module_has_hooks(const ag_module *m) { return has_hooks(m, ROUND_FORWARD) || has_hooks(m, ROUND_BACKWARD); }
 
