@@ -122,4 +122,7 @@ ag_cuda_launcher *const rows[AG_N_EXPRESSIONS][AG_N_DTYPES - AG_INT64] = {
 // clang-format on
 } // namespace
 
-extern "C" ag_cuda_launcher *ag__cuda_row_integer(int expression, int dtype) { return rows[expression][dtype - AG_INT64]; }
+extern "C" ag_cuda_launcher *ag__cuda_row_integer(int expression, int dtype)
+{
+    return rows[expression][dtype - AG_INT64];
+}

@@ -1,7 +1,7 @@
 /* pointwise_vector.h - the words of the rows for a register full of numbers. Read once a type, with real, REAL(name),
- * F(name) = libm's function of that type, VECTOR(name, units) = what a word of one operand becomes, VECTOR2(name, units)
- * = one of two (pointwise_kernel.c); units: the variant of the function in SLEEF; VECTOR_UP_TO(name,
- * units, limit) = one that SLEEF knows up to a limit.
+ * F(name) = libm's function of that type, VECTOR(name, units) = what a word of one operand becomes, VECTOR2(name,
+ * units) = one of two (pointwise_kernel.c); units: the variant of the function in SLEEF; VECTOR_UP_TO(name, units,
+ * limit) = one that SLEEF knows up to a limit.
  *
  * A register is vec, what a comparison of two gives is mask: 0 or -1 in each lane (ops/cpu/vector.h). */
 #define vec   REAL(vec)
