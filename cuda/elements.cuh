@@ -146,11 +146,9 @@ template <class Row> __global__ void map(const ag_cuda_elements e, const ag_cuda
 
 template <class Row> int launch(const ag_cuda_elements *e, const ag_cuda_options *options, void *stream)
 {
-    const unsigned THREADS = 256, MOST_BLOCKS = 1 << 15;
-    int64_t blocks = (e->numel + THREADS - 1) / THREADS;
+    const unsigned THREADS = 256;
     constexpr auto kernel = map<Row>;
-    return LAUNCH(kernel, blocks < MOST_BLOCKS ? (unsigned)blocks : MOST_BLOCKS, THREADS, 0, (cudaStream_t)stream, *e,
-                  *options);
+    return LAUNCH(kernel, blocks_of(e->numel, THREADS), THREADS, 0, (cudaStream_t)stream, *e, *options);
 }
 
 } // namespace

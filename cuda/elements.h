@@ -2,16 +2,14 @@
  * read. Plain C and C++. */
 #ifndef AG_CUDA_ELEMENTS_H
 #define AG_CUDA_ELEMENTS_H
+#include "cuda/shape.h"
 #include "ops/cpu/pointwise_kernel.h"
-
-#include <stdbool.h>
-#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-enum { AG_CUDA_SLOTS = AG_N_OPERANDS + 1, AG_CUDA_DIMS = 8 };
+enum { AG_CUDA_SLOTS = AG_N_OPERANDS + 1 };
 
 /* Slot 0 is what is written, slot 1 + k operand k of the expression. Sizes and strides are those of the merged
  * dimensions (ag__walk), strides in bytes. */

@@ -13,6 +13,7 @@
 #ifndef AG_CUDA_LAUNCH_H
 #define AG_CUDA_LAUNCH_H
 #include <cuda_runtime.h>
+#include <stdint.h>
 
 #ifdef CUDA_HOST_SHIM
 #define OUT_OF_LINE __attribute__((noinline))
@@ -36,5 +37,12 @@
     ((k)<<<(grid), (block), (smem), (stream)>>>(__VA_ARGS__), cudaPeekAtLastError())
 // clang-format on
 #endif
+
+/* Blocks for a loop over n elements, each thread by steps of the whole grid. */
+static inline unsigned blocks_of(int64_t n, unsigned threads)
+{
+    const int64_t most = 1 << 15, wanted = (n + threads - 1) / threads;
+    return (unsigned)(wanted < most ? wanted : most);
+}
 
 #endif

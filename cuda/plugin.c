@@ -99,6 +99,11 @@ static bool copy(ag_device device, void *to, const void *from, int64_t bytes, ag
 
 /* ---- the entry ---- */
 
+#define KERNEL(op) { #op, ag__cuda_##op },
+static const ag_device_kernel kernels[] = {
+#include "cuda/kernels.def"
+};
+
 static const ag_device_functions functions = {
     .name = "cuda",
     .count = count,
@@ -113,6 +118,8 @@ static const ag_device_functions functions = {
     .memory = ag__cuda_memory,
     .reset_peak = ag__cuda_reset_peak,
     .empty_cache = ag__cuda_empty_cache,
+    .kernel = kernels,
+    .n_kernels = sizeof kernels / sizeof *kernels,
 };
 
 /* Any error of the first question means that there is no device; which one says why. */

@@ -1,6 +1,8 @@
 /* runtime.h - what the parts of the plug-in share: the library's services, devices and streams, errors, memory. */
 #ifndef AG_CUDA_RUNTIME_H
 #define AG_CUDA_RUNTIME_H
+#include "autograd/op.h"
+#include "cuda/shape.h"
 #include "tensor/cuda_plugin.h"
 
 #include <cuda_runtime_api.h>
@@ -18,6 +20,16 @@ bool ag__cuda_launched(const char *op, cudaError_t e, cudaStream_t stream);
 /* Waits for all of the stream. */
 bool ag__cuda_wait(const char *op, cudaStream_t stream);
 
+static inline ag_cuda_shape ag__cuda_shape(const ag_tensor *x)
+{
+    ag_cuda_shape s = { .numel = x->numel, .ndim = x->ndim };
+    for (int d = 0; d < x->ndim; d++) {
+        s.size[d] = x->size[d];
+        s.stride[d] = x->stride[d] * (int64_t)ag__itemsize(x);
+    }
+    return s;
+}
+
 /* ---- memory (memory.c) ---- */
 void *ag__cuda_alloc(ag_device device, int64_t bytes);
 void ag__cuda_free(ag_device device, void *data, int64_t bytes);
@@ -32,5 +44,9 @@ bool ag__cuda_evaluate(const char *op, const struct ag__evaluation *e);
 
 /* ---- reductions (reduce.c) ---- */
 bool ag__cuda_fold_elements(const char *op, int fold, const ag_tensor *x, uint32_t mask, const ag_tensor *y);
+
+/* ---- ops (kernels.def) ---- */
+#define KERNEL(op) bool ag__cuda_##op(ag_run *r);
+#include "cuda/kernels.def"
 
 #endif

@@ -19,17 +19,6 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static const ag_device_functions *functions; /* set once */
 static char reason[512] = "the CUDA plug-in is not loaded";
 
-static const ag_cuda_host host = {
-    .abi = AG_CUDA_ABI,
-    .fail = ag__fail,
-    .fail_memory = ag__fail_memory,
-    .walk = ag__walk,
-    .load = ag__load,
-    .load_int64 = ag__load_int64,
-    .store = ag__store,
-    .store_int64 = ag__store_int64,
-};
-
 /* The plug-in is beside the library (or the program that the static library is part of), else where it is installed,
  * else where the linker looks. */
 static void *open_plugin(void)
@@ -37,7 +26,7 @@ static void *open_plugin(void)
     char path[4096];
     Dl_info here;
     void *plugin = NULL;
-    if (dladdr(&host, &here) && here.dli_fname && strchr(here.dli_fname, '/')) {
+    if (dladdr(&once, &here) && here.dli_fname && strchr(here.dli_fname, '/')) {
         int folder = (int)(strrchr(here.dli_fname, '/') - here.dli_fname);
         ag__format(path, sizeof path, "%.*s/" FILE_NAME, folder, here.dli_fname);
         plugin = dlopen(path, RTLD_NOW | RTLD_LOCAL);
@@ -72,7 +61,7 @@ static void load(void)
         ag__format(reason, sizeof reason, "%.200s is no CUDA plug-in of Argent", named ? named : FILE_NAME);
         return;
     }
-    const ag_device_functions *all = entry(&host, &abi, &why);
+    const ag_device_functions *all = entry(&ag__cuda_services, &abi, &why);
     if (abi != AG_CUDA_ABI)
         ag__format(reason, sizeof reason,
                    "the CUDA plug-in belongs to another build (version %d, this library's is %d)", abi, AG_CUDA_ABI);

@@ -9,18 +9,28 @@
 #include "tensor/device_table.h"
 #include "tensor/tensor.h"
 
-enum { AG_CUDA_ABI = 2 };
+enum { AG_CUDA_ABI = 3 };
+
+struct ag_op; /* autograd/op.h */
+struct ag_thread;
 
 typedef struct ag_cuda_host {
     int abi;
     void *(*fail)(ag_error_kind kind, const char *format, ...) __attribute__((format(printf, 2, 3)));
+    void *(*fail_call)(const struct ag_op *op, const void *args, const char *format, ...)
+        __attribute__((format(printf, 3, 4)));
     void *(*fail_memory)(const char *what, size_t bytes);
     void (*walk)(ag_walk *w, int n, const ag_tensor *const *operand);
     double (*load)(const char *at, ag_dtype dtype);
     int64_t (*load_int64)(const char *at, ag_dtype dtype);
     void (*store)(char *at, ag_dtype dtype, double value);
     void (*store_int64)(char *at, ag_dtype dtype, int64_t value);
+    /* A contiguous Variable without history, the scope's: for what a kernel needs for itself. */
+    ag_variable *(*new_variable)(struct ag_thread *t, int ndim, const int64_t *size, ag_dtype dtype, ag_device device);
+    /* x itself, or a contiguous copy of these sizes and this type on x's device (ops/check.h). */
+    const ag_tensor *(*plain)(struct ag_thread *t, const ag_variable *x, int ndim, const int64_t *size, ag_dtype dtype);
 } ag_cuda_host;
+extern const ag_cuda_host ag__cuda_services; /* ops/cuda_services.c: it knows all floors */
 
 /* What AG_CUDA_ENTRY names. The functions that can be called from now on; NULL, and the reason, where no device can be
  * used. *abi is the plug-in's own number, set in either case. */

@@ -124,6 +124,7 @@ struct hs_kernel_entry {
     hs_kernel_entry *next;
 };
 void hs_kernel_known(hs_kernel_entry *k) __attribute__((visibility("hidden")));
+void hs_kernel_launched(hs_kernel_entry *k) __attribute__((visibility("hidden")));
 template <auto K> struct hs_kernel {
     static const char *text() { return __PRETTY_FUNCTION__; }
     struct known : hs_kernel_entry {
@@ -137,7 +138,7 @@ cudaError_t hs_launch_as(void (*k)(P...), const char *name, const char *file, in
 {
     static_assert(sizeof...(P) == sizeof...(A), "kernel launched with the wrong number of arguments");
     hs_launch l = { name, file, line, (const void *)k, g, b, smem };
-    hs_kernel<K>::entry.launches++;
+    hs_kernel_launched(&hs_kernel<K>::entry);
     auto *c = new hs_call<P...>{ k, { static_cast<P>(a)... } };
     int i = 0;
     std::apply([&](const auto &...v) { (hs_check1(&l, i++, v), ...); }, c->a);

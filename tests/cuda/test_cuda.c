@@ -230,6 +230,22 @@ START_TEST(a_loss_goes_back_through_broadcasting)
 }
 END_TEST
 
+START_TEST(triangles_are_those_of_the_cpu)
+{
+    for (int d = 0; d < AG_N_DTYPES; d++) {
+        Variable *x = ag_to(support_draw(AG_SHAPE(3, 7, 5), AG_FLOAT64, 9), .dtype = (ag_dtype)d),
+                 *y = ag_transpose(x, 0, 2);
+        for (int k = -8; k <= 8; k++) {
+            cuda_same(ag_to(ag_tril(ag_to(x, AG_CUDA), .diagonal = k), AG_CPU), ag_tril(x, .diagonal = k), 0);
+            cuda_same(ag_to(ag_triu(ag_to(y, AG_CUDA), .diagonal = k), AG_CPU), ag_triu(y, .diagonal = k), 0);
+        }
+        Variable *z = ag_to(x, AG_CUDA, .copy = true);
+        OK(ag_triu_(ag_transpose(z, 0, 2), .diagonal = 1));
+        cuda_same(ag_transpose(ag_to(z, AG_CPU), 0, 2), ag_triu(y, .diagonal = 1), 0);
+    }
+}
+END_TEST
+
 /* ---- what is refused ---- */
 
 START_TEST(what_cannot_be_done_is_said)
@@ -272,5 +288,5 @@ SUPPORT_MAIN("cuda", there_are_devices, types_are_converted_as_on_the_cpu, copy_
              factories_make_on_the_device, operands_may_lie_in_any_way, in_place_changes_the_numbers_there,
              gradients_are_those_of_the_cpu, gradients_of_gradients_are_those_of_the_cpu,
              a_copy_to_the_device_has_a_gradient, sums_and_products_over_any_dimensions,
-             a_loss_goes_back_through_broadcasting, what_cannot_be_done_is_said,
+             a_loss_goes_back_through_broadcasting, triangles_are_those_of_the_cpu, what_cannot_be_done_is_said,
              they_are_printed_as_pytorch_prints_them, devices_are_told_apart, numbers_come_back_as_they_went)

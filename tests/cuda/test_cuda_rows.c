@@ -1,13 +1,11 @@
 /* test_cuda_rows.c - every expression of every row on the device, in every type that it knows, against the plain loops
- * of the CPU, from arrays and from other layouts; afterwards every kernel of the plug-in has run. */
+ * of the CPU, from arrays and from other layouts. */
 #include "tests/cuda/cuda_cases.h"
 
 #include "ops/cpu/isa.h"
 #include "ops/cpu/pointwise_reference.h"
 #include "ops/pointwise_rows.h"
 #include "tensor/device_table.h"
-
-#include <stdio.h>
 
 AG_ISA_TABLES(ag__integer_loops, ag__pointwise_integer)
 
@@ -83,18 +81,7 @@ static void run(int expression, ag_dtype dtype, ag__loop *loop)
     check(expression, dtype, ag_contiguous(y), wanted, "transposed");
 }
 
-static int n_never;
-static void look(const char *name, uint64_t launches, void *user)
-{
-    int64_t *n = user;
-    n[0]++;
-    n[1] += (int64_t)launches;
-    if (launches) return;
-    n_never++;
-    fprintf(stderr, "never launched: %s\n", name);
-}
-
-START_TEST(every_row_and_every_kernel)
+START_TEST(every_row_in_every_type)
 {
     for (int d = 0; d < AG_N_DTYPES; d++) {
         ag_dtype dtype = (ag_dtype)d;
@@ -109,16 +96,7 @@ START_TEST(every_row_and_every_kernel)
         OK(ag_sum(there[dtype][IN_A]));
         OK(ag_prod(there[dtype][IN_A]));
     }
-    void *symbol = cuda_emulation("cuda_host_kernels");
-    if (!symbol) return; /* a GPU does not count */
-    void (*kernels)(void (*)(const char *, uint64_t, void *), void *);
-    memcpy(&kernels, &symbol, sizeof kernels);
-    int64_t n[2] = { 0 };
-    kernels(look, n);
-    printf("%lld kernels, %lld launches\n", (long long)n[0], (long long)n[1]);
-    ck_assert_int_gt(n[0], 300);
-    ck_assert_msg(n_never == 0, "%d of %lld kernels were never launched", n_never, (long long)n[0]);
 }
 END_TEST
 
-SUPPORT_MAIN("cuda/rows", every_row_and_every_kernel)
+SUPPORT_MAIN("cuda/rows", every_row_in_every_type)
