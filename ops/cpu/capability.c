@@ -31,6 +31,9 @@ static ag__isa best_isa(void)
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
         return AG_ISA_AVX512;
+#if defined(AG_WIDE_ON_AVX2)
+    return AG_ISA_AVX512; /* it is made of AVX2 */
+#endif
     return AG_ISA_AVX2;
 #else
     return AG_ISA_BASELINE;

@@ -71,7 +71,7 @@ AG_INLINE void REAL(store_first)(real *p, vec a, int n)
         _mm512_mask_storeu_pd(p, (__mmask8)FIRST(n), (__m512d)a);
 }
 #undef FIRST
-#elif defined(__AVX2__)
+#elif defined(__AVX2__) && AG_VECTOR_BYTES == 32
 AG_INLINE __m256i REAL(first)(int n)
 {
     static const int32_t on[16] = { -1, -1, -1, -1, -1, -1, -1, -1 }; /* 32 bytes of ones, 32 of zeros */

@@ -16,7 +16,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__AVX512F__)
+#if defined(__AVX512F__) || defined(AG_WIDE) /* the latter: meson option wide_on_avx2 */
 #define AG_VECTOR_BYTES 64
 #elif defined(__AVX__)
 #define AG_VECTOR_BYTES 32

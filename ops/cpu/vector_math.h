@@ -8,7 +8,7 @@
 #ifndef AG_VECTOR_MATH_H
 #define AG_VECTOR_MATH_H
 
-#if defined(AG_HAVE_LIBMVEC) && defined(__x86_64__)
+#if defined(AG_HAVE_LIBMVEC) && defined(__x86_64__) && !defined(AG_WIDE)
 #if AG_VECTOR_BYTES == 64
 #define AG_LIBMVEC(name, v) AG_PASTE(_ZGVeN16, v##_##name##f)
 #elif AG_VECTOR_BYTES == 32
@@ -18,7 +18,7 @@
 #endif
 #endif
 
-#if defined(AG_HAVE_SLEEF) && defined(__x86_64__)
+#if defined(AG_HAVE_SLEEF) && defined(__x86_64__) && !defined(AG_WIDE)
 #if AG_VECTOR_BYTES == 64
 #define AG_SLEEF(name, units) Sleef_##name##d8_##units##avx512f
 #elif AG_VECTOR_BYTES == 32
