@@ -1,5 +1,5 @@
-/* pointwise_whole.cuh - the values of rows that know integers. Read once a type, with real, element, FROM, SUFFIX,
- * ORDERED, modular and INTEGER_<column> as in ops/cpu/pointwise_integers.h, and DTYPE = the arrays' type. */
+/* pointwise_whole.cuh - the values of rows that know integers. Read once a type by
+ * ops/cpu/pointwise_integer_kinds.h, which says what is defined. */
 #define REAL(name)      AG_PASTE(name, SUFFIX)
 #define NUM(p)          ((real)(p))
 #define SELECT(c, p, q) ((c) ? (p) : (q))
@@ -34,6 +34,3 @@
 #undef ROW_OF
 #undef UNUSED
 #undef AG_WORD
-#undef element
-#undef FROM
-#undef DTYPE

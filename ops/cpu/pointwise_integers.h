@@ -1,7 +1,5 @@
 /* pointwise_integers.h - the values of rows that know integers as plain loops, of which the compiler makes registers.
- * Read once a type, with real = the type to compute in, element = that of the arrays, FROM(p) = one of those as a
- * number, SUFFIX, and INTEGER_<column> and INTEGER_IS_<column> = INTEGER and INTEGER_IS for the rows that are meant.
- * Where ORDERED is 1, their words are there, too, with modular = the unsigned type of that width. */
+ * Read once a type by pointwise_integer_kinds.h, which says what is defined. */
 #define REAL(name)      AG_PASTE(name, SUFFIX)
 #define NUM(p)          ((real)(p))
 #define SELECT(c, p, q) ((c) ? (p) : (q))
@@ -51,5 +49,3 @@ static inline __attribute__((always_inline, unused)) void REAL(ask)(int64_t n, b
 #undef INTEGER_IS
 #undef UNUSED
 #undef AG_WORD
-#undef element
-#undef FROM
