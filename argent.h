@@ -14,6 +14,7 @@
 /* The tensor floor: types, devices, errors, memory, random numbers, threads. */
 #include <argent/args.h>
 #include <argent/capability.h>
+#include <argent/cuda.h>
 #include <argent/device.h>
 #include <argent/dtype.h>
 #include <argent/error.h>
@@ -40,6 +41,7 @@
 #include <argent/compare.h>
 #include <argent/conv.h>
 #include <argent/copy.h>
+#include <argent/cuda_memory.h>
 #include <argent/dropout.h>
 #include <argent/factory.h>
 #include <argent/index.h>

@@ -89,6 +89,7 @@ struct ag_node {
     void *args; /* a copy of the call's arguments, its Variables replaced by what was saved; in this block */
     int64_t out_size[AG_MAX_DIMS]; /* of output 0 */
     uint8_t out_ndim, out_dtype;
+    uint8_t stream; /* of CUDA, on output 0's device: where backward runs (pass_stream.c) */
     ag_edge edge[]; /* n_in of them; then n_out of ag_result; then args */
 };
 static inline ag_result *ag__node_results(ag_node *n) { return (ag_result *)(void *)(n->edge + n->n_in); }

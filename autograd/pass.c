@@ -6,6 +6,7 @@
  * walks are under way, in threads or one begun by another's hook, in those that no other walk has claimed.
  */
 #include "autograd/pass.h"
+#include "tensor/cuda_table.h"
 
 #include <argent/copy.h>
 #include <argent/factory.h>
@@ -121,7 +122,7 @@ void ag__pass_collect(ag_pass *w, ag_node *n, ag_variable **g)
     memset(grad, 0, n->n_out * sizeof *grad);
 }
 
-bool ag__pass_give(ag_pass *w, uintptr_t to, uint32_t output_nr, ag_variable *g)
+bool ag__pass_give_here(ag_pass *w, uintptr_t to, uint32_t output_nr, ag_variable *g)
 {
     const ag_place *p = w->is_mapped ? ag__place_slot(w, to) : NULL;
     if (p && !p->to) return true;
@@ -271,7 +272,10 @@ bool ag__pass_run(ag_pass *w, ag_variable *const *roots, int64_t n_roots, ag_var
     t->walk = w;
     ag_node **held = hold_roots(roots, n_roots);
     start s = { w, roots, gradients, n_roots };
+    ag_pass_streams streams;
+    if (__atomic_load_n(&ag__cuda_streams_used, __ATOMIC_RELAXED)) ag__pass_streams_begin(w, &streams);
     bool ok = held && (!mapped || ag__pass_map(w, roots, n_roots)) && ag__pass_go_deeper(w, walk_back, &s);
+    if (w->streams) ok = ag__pass_streams_end(w) && ok;
     t->walk = w->outer;
     end(w, held, n_roots);
     free(t->heap);

@@ -1,6 +1,6 @@
 /* pass.h - one walk back along the tape, as the files that make it share it: backward.c checks a call and hands over
  * what it gives, pass_reach.c finds out what a walk will reach, pass.c walks, pass_node.c runs a node, pass_saved.c
- * takes what it has saved, pass_hooks.c calls hooks, accumulate.c adds gradients up.
+ * takes what it has saved, pass_stream.c keeps CUDA streams, pass_hooks.c calls hooks, accumulate.c adds gradients up.
  */
 #ifndef AG_PASS_H
 #define AG_PASS_H
@@ -23,6 +23,12 @@ typedef struct ag_guest {
     ag_variable **grad;
 } ag_guest;
 
+/* Where streams are in play: those that were current when the walk began, and those that it has used, by device. */
+typedef struct ag_pass_streams {
+    uint8_t ambient[AG_CUDA_DEVICES];
+    uint64_t used[AG_CUDA_DEVICES][2];
+} ag_pass_streams;
+
 typedef struct ag_pass {
     Thread *t;
     struct ag_pass *outer; /* the walk of this thread in which this one was begun, by a hook or a custom function */
@@ -32,6 +38,7 @@ typedef struct ag_pass {
     int64_t n_heap, max_heap;
     bool create_graph, retain_graph;
     bool detects_anomaly, checks_nan;
+    ag_pass_streams *streams; /* NULL: there are none but the default ones (pass_stream.c) */
 
     /* autograd.grad: the gradients of inputs go to grads. backward(inputs=): grads is NULL, they are added into .grad.
      * Else n_inputs is 0 and all leaves take theirs. */
@@ -59,10 +66,23 @@ typedef bool ag__walk_body(void *user);
 bool ag__pass_go_deeper(ag_pass *w, ag__walk_body *body, void *user);
 
 /* g goes to a node or leaf; NULL: nothing came along this edge. */
-bool ag__pass_give(ag_pass *w, uintptr_t to, uint32_t output_nr, ag_variable *g);
+bool ag__pass_give_here(ag_pass *w, uintptr_t to, uint32_t output_nr, ag_variable *g);
+bool ag__pass_give_across(ag_pass *w, uintptr_t to, uint32_t output_nr, ag_variable *g); /* from stream to stream */
+static inline bool ag__pass_give(ag_pass *w, uintptr_t to, uint32_t output_nr, ag_variable *g)
+{
+    return w->streams ? ag__pass_give_across(w, to, output_nr, g) : ag__pass_give_here(w, to, output_nr, g);
+}
 bool ag__node_run(ag_pass *w, ag_node *n);
 /* What has come in for n's outputs: the slots are empty then. */
 void ag__pass_collect(ag_pass *w, ag_node *n, ag_variable **g);
+
+/* ---- streams (pass_stream.c) ---- */
+
+void ag__pass_streams_begin(ag_pass *w, ag_pass_streams *s);
+bool ag__pass_streams_end(ag_pass *w);
+/* n's stream is current on the device of the gradients that have come, until the walk's are again. */
+void ag__node_stream_enter(ag_pass *w, const ag_node *n, ag_variable *const *g);
+void ag__node_stream_leave(ag_pass *w);
 
 /* ---- what will be reached (pass_reach.c) ---- */
 

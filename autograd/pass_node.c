@@ -220,6 +220,7 @@ static inline bool run(ag_pass *w, ag_node *n, room *r)
         ok = ag__hold(t, g) && ok;
         special |= results[k].retained != NULL;
     }
+    if (w->streams) ag__node_stream_enter(w, n, r->g);
     if (ok && special) ok = attend(w, n, r, runs);
     return ok && (!runs || !n->op->backward || node_backward(w, n, r));
 }
@@ -233,6 +234,7 @@ bool ag__node_run(ag_pass *w, ag_node *n)
     ag_scope scope = ag__scope_open(t);
     if (w->detects_anomaly) ag__handler_hold();
     bool ok = run(w, n, &r);
+    if (w->streams) ag__node_stream_leave(w);
     if (w->detects_anomaly) {
         if (!ok) ag__anomaly_explain(t, n);
         ag__handler_release();

@@ -1,6 +1,7 @@
 /* record.c - the tape: a node for each recorded op, which holds what its backward reads and the nodes before it. */
 #include "autograd/hooks.h"
 #include "autograd/saved.h"
+#include "tensor/cuda_table.h"
 
 #include <argent/copy.h>
 
@@ -99,6 +100,13 @@ static bool fail_inference(void)
                                "of `torch.inference_mode()`.");
 }
 
+/* What computes y is asked of it. */
+static uint8_t stream_of(const Thread *t, const ag_tensor *y)
+{
+    const ag_device device = ag__tensor_device(y);
+    return device.type == AG_DEVICE_CUDA ? t->cuda_stream[device.index] : 0;
+}
+
 ag_node *ag__record_begin(Thread *t, const ag_op *op, int n_in, ag_variable *const *in, int n_out,
                           ag_variable *const *out, uint32_t keeps, const void *args, const void *caller)
 {
@@ -129,6 +137,7 @@ ag_node *ag__record_begin(Thread *t, const ag_op *op, int n_in, ag_variable *con
     node->args = NULL;
     node->out_ndim = y->ndim;
     node->out_dtype = y->dtype;
+    node->stream = __atomic_load_n(&ag__cuda_streams_used, __ATOMIC_RELAXED) ? stream_of(t, y) : 0;
     memcpy(node->out_size, y->size, sizeof y->size);
     ag_result *results = ag__node_results(node);
     char *tail = (char *)(results + n_out);

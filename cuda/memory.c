@@ -1,230 +1,195 @@
-/* memory.c - device memory that is kept and handed out again, by PyTorch's policy: sizes are multiples of 512 bytes;
- * what takes a megabyte or less comes from segments of 2 MB, what takes less than 10 MB from segments of 20 MB, the
- * rest has segments of its own; the smallest free block that is large enough is taken and cut, and neighbours that are
- * free become one. As all that is asked of a device is done in one order, a block may be used again at once.
+/* memory.c - device memory that is kept and handed out again (blocks.c), as PyTorch does it. A block belongs to the
+ * stream that was current when it was made: what is asked of that stream later comes after what the block was used for,
+ * so there it may be used again at once. What other streams use it for is told by record_stream; then it waits until
+ * they are past the point where it was freed.
  *
- * AG_CUDA_NO_CACHE=1 in the environment gives every block memory of its own and frees it at once, so that memory
- * checkers see its bounds.
+ * While a graph is captured, blocks come from an arena of the graph's, which nobody else gets: its kernels write to the
+ * same addresses at every replay.
  */
-#include "cuda/runtime.h"
+#include "cuda/blocks.h"
+#include "tensor/thread.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define MB ((int64_t)1 << 20)
-enum { ROUND = 512, N_POOLS = 2, MOST_DEVICES = 64, N_BUCKETS = 4096 };
+typedef ag__cuda_block block;
 
-typedef struct block {
-    struct block *left, *right; /* the neighbours in its segment */
-    struct block *next;         /* in its bucket, or of spare records */
-    char *at;
-    int64_t bytes;
-    bool free, small;
-} block;
+struct ag_cuda_mempool {
+    int users; /* graphs */
+};
 
-/* Free blocks of a device and pool, the smallest first. */
-typedef struct pool {
-    block **free;
-    int64_t n, max;
-} pool;
+/* Reached when a stream is past its use of the block. */
+typedef struct mark {
+    struct mark *next;
+    cudaEvent_t event;
+    block *of;
+} mark;
 
 static struct {
-    pool pool[N_POOLS];
+    ag__arena usual;
     ag_device_memory memory;
-} devices[MOST_DEVICES];
-static block *bucket[N_BUCKETS]; /* blocks in use, by address */
-static block *spare;
+    mark *marks;     /* the oldest first */
+    block *deferred; /* freed while a graph was captured: they get their marks afterwards */
+} devices[AG_CUDA_DEVICES];
+static int captures; /* under way */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
-/* ---- records ---- */
+/* ---- blocks that other streams use ---- */
 
-static block *record_new(void)
+static bool mark_stream(block *b, int device, cudaStream_t stream)
 {
-    block *b = spare;
-    if (b)
-        spare = b->next;
-    else
-        b = malloc(sizeof *b);
-    if (b) memset(b, 0, sizeof *b);
-    return b;
+    mark *m = malloc(sizeof *m);
+    if (!m) return false;
+    m->next = NULL;
+    m->of = b;
+    if (cudaEventCreateWithFlags(&m->event, cudaEventDisableTiming) != cudaSuccess) {
+        free(m);
+        return false;
+    }
+    mark **end = &devices[device].marks;
+    while (*end) end = &(*end)->next;
+    *end = m;
+    b->n_events++;
+    return cudaEventRecord(m->event, stream) == cudaSuccess;
 }
-static void record_drop(block *b)
+/* The streams that use b get their marks; where that cannot be, all is waited for. No errors: whoever frees cannot
+ * have one. */
+static void mark_streams(int device, block *b)
 {
-    b->next = spare;
-    spare = b;
+    int now = 0;
+    cudaGetDevice(&now);
+    bool ok = cudaSetDevice(device) == cudaSuccess;
+    for (int id = 0; id < AG_CUDA_STREAMS; id++) {
+        if (!(b->used_on[id / 64] >> id % 64 & 1)) continue;
+        cudaStream_t stream = ag__cuda_started(device, id);
+        if (stream) ok = mark_stream(b, device, stream) && ok;
+    }
+    if (!ok) cudaDeviceSynchronize();
+    cudaSetDevice(now);
+    cudaGetLastError();
+    if (!b->n_events) ag__cuda_settle(b);
 }
 
-static block **bucket_of(const char *at) { return &bucket[((uintptr_t)at / ROUND) % N_BUCKETS]; }
-static void enter_used(block *b)
+/* Blocks whose streams are past their use become free. wait: until they are. */
+static void look_at_marks(int device, bool wait)
 {
-    block **list = bucket_of(b->at);
-    b->free = false;
-    b->next = *list;
-    *list = b;
-}
-static block *take_used(const char *at)
-{
-    for (block **link = bucket_of(at); *link; link = &(*link)->next)
-        if ((*link)->at == at) {
-            block *b = *link;
-            *link = b->next;
-            return b;
+    if (captures) return; /* a question would spoil the capture */
+    for (block *b = devices[device].deferred; b; b = devices[device].deferred) {
+        devices[device].deferred = b->next;
+        mark_streams(device, b);
+    }
+    for (mark **link = &devices[device].marks; *link;) {
+        mark *m = *link;
+        const cudaError_t e = wait ? cudaEventSynchronize(m->event) : cudaEventQuery(m->event);
+        if (e == cudaErrorNotReady) {
+            cudaGetLastError();
+            link = &m->next;
+            continue;
         }
-    return NULL;
-}
-
-/* ---- free blocks ---- */
-
-/* Where b stands, or would. */
-static int64_t place_of(const pool *p, int64_t bytes, const char *at)
-{
-    int64_t low = 0, high = p->n;
-    while (low < high) {
-        int64_t middle = (low + high) / 2;
-        const block *b = p->free[middle];
-        if (b->bytes < bytes || (b->bytes == bytes && (uintptr_t)b->at < (uintptr_t)at))
-            low = middle + 1;
-        else
-            high = middle;
+        if (e != cudaSuccess) cudaGetLastError();
+        cudaEventDestroy(m->event);
+        if (!--m->of->n_events) ag__cuda_settle(m->of);
+        *link = m->next;
+        free(m);
     }
-    return low;
-}
-/* There is room: reserve() made it. */
-static void enter_free(pool *p, block *b)
-{
-    int64_t place = place_of(p, b->bytes, b->at);
-    memmove(p->free + place + 1, p->free + place, (size_t)(p->n++ - place) * sizeof *p->free);
-    p->free[place] = b;
-    b->free = true;
-}
-static void remove_free(pool *p, const block *b)
-{
-    int64_t place = place_of(p, b->bytes, b->at);
-    memmove(p->free + place, p->free + place + 1, (size_t)(--p->n - place) * sizeof *p->free);
-}
-/* As many free blocks as there may ever be at once: blocks in all. Freeing cannot fail then. */
-static bool reserve(pool *p, int64_t n)
-{
-    if (n <= p->max) return true;
-    int64_t max = n + 64;
-    block **list = realloc(p->free, (size_t)max * sizeof *list);
-    if (!list) return false;
-    p->free = list;
-    p->max = max;
-    return true;
-}
-static int64_t n_blocks[MOST_DEVICES][N_POOLS]; /* used and free */
-
-/* ---- segments ---- */
-
-static bool no_cache(void)
-{
-    static int off = -1;
-    if (off < 0) {
-        const char *text = getenv("AG_CUDA_NO_CACHE");
-        off = text && *text && strcmp(text, "0") != 0;
-    }
-    return off;
 }
 
-static int64_t segment_bytes(int64_t bytes)
+void ag__cuda_record_stream(void *data, ag_cuda_stream stream)
 {
-    if (no_cache()) return bytes;
-    if (bytes <= MB) return 2 * MB;
-    if (bytes < 10 * MB) return 20 * MB;
-    return (bytes + 2 * MB - 1) / (2 * MB) * (2 * MB);
+    pthread_mutex_lock(&mutex);
+    block *b = ag__cuda_block_at(data, false);
+    if (b && b->stream != stream.id) b->used_on[stream.id / 64] |= (uint64_t)1 << stream.id % 64;
+    pthread_mutex_unlock(&mutex);
 }
 
-/* b is a whole segment that nobody uses, and in no list. */
-static void release_segment(int device, block *b)
+/* ---- arenas ---- */
+
+/* The calling thread's: that of the graph that it captures, made when it is first needed. */
+static ag__arena *arena_of(int device)
 {
-    cudaFree(b->at);
-    devices[device].memory.reserved -= b->bytes;
-    n_blocks[device][!b->small]--;
-    record_drop(b);
+    ag__arena *usual = &devices[device].usual;
+    const ag_cuda_mempool *of = ag__cuda_host->thread()->cuda_mempool;
+    usual->memory = &devices[device].memory;
+    for (ag__arena *a = usual; a; a = a->next)
+        if (a->of == of && !a->orphan) return a;
+    ag__arena *a = calloc(1, sizeof *a);
+    if (!a) return NULL;
+    a->of = of;
+    a->memory = usual->memory;
+    a->next = usual->next;
+    return usual->next = a;
 }
+
+/* What nobody uses goes back to the driver; of graphs, only what was theirs. */
 static void release_free(int device)
 {
-    for (int k = 0; k < N_POOLS; k++) {
-        pool *p = &devices[device].pool[k];
-        for (int64_t i = p->n - 1; i >= 0; i--) {
-            block *b = p->free[i];
-            if (b->left || b->right) continue;
-            remove_free(p, b);
-            release_segment(device, b);
+    for (ag__arena *a = &devices[device].usual, *next, *before = NULL; a; a = next) {
+        next = a->next;
+        if (!a->of || a->orphan) ag__cuda_release_segments(a);
+        if (a->orphan && !a->pool[0].n_blocks && !a->pool[1].n_blocks) {
+            before->next = next;
+            free(a->pool[0].free);
+            free(a->pool[1].free);
+            free(a);
+        } else {
+            before = a;
         }
     }
 }
 
-static block *new_segment(int device, int64_t bytes, bool small)
+ag_cuda_mempool *ag__cuda_mempool_new(void)
 {
-    ag_device_memory *m = &devices[device].memory;
-    void *at = NULL;
-    int64_t size = segment_bytes(bytes);
-    if (!reserve(&devices[device].pool[!small], n_blocks[device][!small] + 2)) return NULL;
-    cudaError_t e = cudaMalloc(&at, (size_t)size);
-    if (e != cudaSuccess) { /* what is kept goes back first */
-        cudaGetLastError();
-        cudaDeviceSynchronize();
-        cudaGetLastError();
-        release_free(device);
-        e = cudaMalloc(&at, (size_t)size);
-        if (e != cudaSuccess) cudaGetLastError();
+    ag_cuda_mempool *m = calloc(1, sizeof *m);
+    if (!m) return ag__cuda_host->fail_memory("the memory of a graph", sizeof *m);
+    m->users = 1;
+    return m;
+}
+ag_cuda_mempool *ag__cuda_mempool_share(ag_cuda_mempool *m)
+{
+    __atomic_add_fetch(&m->users, 1, __ATOMIC_RELAXED);
+    return m;
+}
+void ag__cuda_mempool_drop(ag_cuda_mempool *m)
+{
+    int now = 0;
+    if (!m || __atomic_sub_fetch(&m->users, 1, __ATOMIC_ACQ_REL)) return;
+    cudaGetDevice(&now);
+    pthread_mutex_lock(&mutex);
+    for (int device = 0; device < AG_CUDA_DEVICES; device++) {
+        bool any = false;
+        for (ag__arena *a = devices[device].usual.next; a; a = a->next)
+            if (a->of == m) any = a->orphan = true;
+        if (any && cudaSetDevice(device) == cudaSuccess) release_free(device);
     }
-    block *b = e == cudaSuccess ? record_new() : NULL;
-    if (!b) {
-        if (e == cudaSuccess) cudaFree(at);
-        return NULL;
-    }
-    b->at = at;
-    b->bytes = size;
-    b->small = small;
-    n_blocks[device][!small]++;
-    m->reserved += size;
-    if (m->reserved > m->max_reserved) m->max_reserved = m->reserved;
-    return b;
+    pthread_mutex_unlock(&mutex);
+    cudaSetDevice(now);
+    free(m);
 }
 
-/* What b has beyond `bytes` becomes a free block, where that is worth it. */
-static void cut(int device, block *b, int64_t bytes)
-{
-    int64_t rest = b->bytes - bytes;
-    pool *p = &devices[device].pool[!b->small];
-    if (no_cache() || (b->small ? rest < ROUND : rest <= MB)) return;
-    if (!reserve(p, n_blocks[device][!b->small] + 2)) return;
-    block *r = record_new();
-    if (!r) return;
-    r->at = b->at + bytes;
-    r->bytes = rest;
-    r->small = b->small;
-    r->left = b;
-    r->right = b->right;
-    if (b->right) b->right->left = r;
-    b->right = r;
-    b->bytes = bytes;
-    n_blocks[device][!b->small]++;
-    enter_free(p, r);
-}
+void ag__cuda_captures(int more) { __atomic_add_fetch(&captures, more, __ATOMIC_SEQ_CST); }
 
 /* ---- what the table offers ---- */
 
-static int64_t rounded(int64_t bytes) { return no_cache() ? bytes : (bytes + ROUND - 1) / ROUND * ROUND; }
-
-static void *alloc_locked(int device, int64_t bytes)
+static block *take(int device, int64_t bytes, uint8_t stream)
 {
-    ag_device_memory *m = &devices[device].memory;
-    bool small = bytes <= MB;
-    pool *p = &devices[device].pool[!small];
-    int64_t place = place_of(p, bytes, NULL);
-    block *b = place < p->n ? p->free[place] : NULL;
-    if (b)
-        remove_free(p, b);
-    else
-        b = new_segment(device, bytes, small);
+    ag__arena *a = arena_of(device);
+    block *b = a ? ag__cuda_take(a, bytes, stream) : NULL;
+    if (b || !a) return b;
+    if (!captures) cudaDeviceSynchronize(); /* what is kept goes back first */
+    cudaGetLastError();
+    look_at_marks(device, true);
+    release_free(device);
+    return ag__cuda_take(a, bytes, stream);
+}
+
+static void *alloc_locked(ag_cuda_stream stream, int64_t bytes)
+{
+    ag_device_memory *m = &devices[stream.device.index].memory;
+    look_at_marks(stream.device.index, false);
+    block *b = take(stream.device.index, bytes, (uint8_t)stream.id);
     if (!b) return NULL;
-    cut(device, b, bytes);
-    enter_used(b);
+    b->used_on[0] = b->used_on[1] = 0;
     m->allocated += b->bytes;
     if (m->allocated > m->max_allocated) m->max_allocated = m->allocated;
     return b->at;
@@ -232,12 +197,12 @@ static void *alloc_locked(int device, int64_t bytes)
 
 void *ag__cuda_alloc(ag_device device, int64_t bytes)
 {
-    cudaStream_t stream;
+    cudaStream_t handle;
     if (bytes <= 0) return NULL;
-    if (bytes > INT64_MAX - 2 * MB) return ag__cuda_host->fail_memory("a storage on a device", (size_t)bytes);
-    if (!ag__cuda_use("alloc", device, &stream)) return NULL;
+    if (bytes > INT64_MAX - 2 * AG_MB) return ag__cuda_host->fail_memory("a storage on a device", (size_t)bytes);
+    if (!ag__cuda_use("alloc", device, &handle)) return NULL;
     pthread_mutex_lock(&mutex);
-    void *data = alloc_locked(device.index, rounded(bytes));
+    void *data = alloc_locked(ag__cuda_current(device), ag__cuda_rounded(bytes));
     ag_device_memory m = devices[device.index].memory;
     pthread_mutex_unlock(&mutex);
     if (data) return data;
@@ -253,32 +218,17 @@ void ag__cuda_free(ag_device device, void *data, int64_t bytes)
     (void)bytes;
     if (!data) return;
     pthread_mutex_lock(&mutex);
-    block *b = take_used(data);
+    block *b = ag__cuda_block_at(data, true);
     if (b) {
-        pool *p = &devices[device.index].pool[!b->small];
         devices[device.index].memory.allocated -= b->bytes;
-        block *left = b->left, *right = b->right;
-        if (right && right->free) {
-            remove_free(p, right);
-            b->bytes += right->bytes;
-            b->right = right->right;
-            if (b->right) b->right->left = b;
-            n_blocks[device.index][!b->small]--;
-            record_drop(right);
+        if (!b->used_on[0] && !b->used_on[1]) {
+            ag__cuda_settle(b);
+        } else if (captures) {
+            b->next = devices[device.index].deferred;
+            devices[device.index].deferred = b;
+        } else {
+            mark_streams(device.index, b);
         }
-        if (left && left->free) {
-            remove_free(p, left);
-            left->bytes += b->bytes;
-            left->right = b->right;
-            if (left->right) left->right->left = left;
-            n_blocks[device.index][!b->small]--;
-            record_drop(b);
-            b = left;
-        }
-        if (no_cache())
-            release_segment(device.index, b);
-        else
-            enter_free(p, b);
     }
     pthread_mutex_unlock(&mutex);
 }
@@ -305,8 +255,9 @@ void ag__cuda_empty_cache(void)
     int n = 0, now = 0;
     if (cudaGetDeviceCount(&n) != cudaSuccess || cudaGetDevice(&now) != cudaSuccess) return;
     pthread_mutex_lock(&mutex);
-    for (int device = 0; device < n && device < MOST_DEVICES; device++) {
+    for (int device = 0; device < n && device < AG_CUDA_DEVICES; device++) {
         if (devices[device].memory.reserved == 0 || cudaSetDevice(device) != cudaSuccess) continue;
+        look_at_marks(device, true);
         release_free(device);
     }
     pthread_mutex_unlock(&mutex);

@@ -1,20 +1,16 @@
-/* plugin.c - the plug-in's entry, its devices and streams, and what is said when CUDA refuses. */
+/* plugin.c - the plug-in's entry, its table, and what is said when CUDA refuses. */
 #include "cuda/runtime.h"
+#include "tensor/thread.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { MOST_DEVICES = 64 };
 
 const ag_cuda_host *ag__cuda_host;
 
 static int n_devices;
 static bool launch_blocking;
-static pthread_mutex_t starting = PTHREAD_MUTEX_INITIALIZER;
-static cudaStream_t streams[MOST_DEVICES]; /* made when the device is first used */
-static const char *last_op;                /* whose kernel was launched last, for the sentence of a fault */
+static const char *last_op; /* whose kernel was launched last, for the sentence of a fault */
 
 /* ---- errors ---- */
 
@@ -26,7 +22,7 @@ bool ag__cuda_ok(const char *op, cudaError_t e)
 }
 
 /* The outcome of a call that waited: what it says may be a kernel's doing. */
-static bool waited(const char *op, cudaError_t e)
+bool ag__cuda_waited(const char *op, cudaError_t e)
 {
     if (e == cudaSuccess) return true;
     cudaGetLastError();
@@ -39,7 +35,7 @@ static bool waited(const char *op, cudaError_t e)
         op, cudaGetErrorString(e), cudaGetErrorName(e), last ? last : "nobody");
 }
 
-bool ag__cuda_wait(const char *op, cudaStream_t stream) { return waited(op, cudaStreamSynchronize(stream)); }
+bool ag__cuda_wait(const char *op, cudaStream_t stream) { return ag__cuda_waited(op, cudaStreamSynchronize(stream)); }
 
 bool ag__cuda_launched(const char *op, cudaError_t e, cudaStream_t stream)
 {
@@ -48,41 +44,9 @@ bool ag__cuda_launched(const char *op, cudaError_t e, cudaStream_t stream)
     return !launch_blocking || ag__cuda_ok(op, cudaStreamSynchronize(stream));
 }
 
-/* ---- devices and streams ---- */
-
-static bool start_stream(const char *op, int device)
-{
-    pthread_mutex_lock(&starting);
-    cudaError_t e = cudaSuccess;
-    if (!streams[device]) {
-        cudaStream_t stream;
-        e = cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
-        if (e == cudaSuccess) __atomic_store_n(&streams[device], stream, __ATOMIC_RELEASE);
-    }
-    pthread_mutex_unlock(&starting);
-    return ag__cuda_ok(op, e);
-}
-
-bool ag__cuda_use(const char *op, ag_device device, cudaStream_t *stream)
-{
-    int now = -1;
-    if (cudaGetDevice(&now) != cudaSuccess || now != device.index)
-        if (!ag__cuda_ok(op, cudaSetDevice(device.index))) return false;
-    *stream = __atomic_load_n(&streams[device.index], __ATOMIC_ACQUIRE);
-    if (!*stream) {
-        if (!start_stream(op, device.index)) return false;
-        *stream = streams[device.index];
-    }
-    return true;
-}
+/* ---- the table ---- */
 
 static int count(void) { return n_devices; }
-
-static bool synchronize(ag_device device)
-{
-    cudaStream_t stream;
-    return ag__cuda_use("synchronize", device, &stream) && ag__cuda_wait("synchronize", stream);
-}
 
 static bool copy(ag_device device, void *to, const void *from, int64_t bytes, ag_copy_direction direction)
 {
@@ -94,7 +58,7 @@ static bool copy(ag_device device, void *to, const void *from, int64_t bytes, ag
     if (!ag__cuda_use("copy", device, &stream)) return false;
     cudaError_t e = cudaMemcpyAsync(to, from, (size_t)bytes, kind[direction], stream);
     if (direction != AG_COPY_TO_HOST) return ag__cuda_ok("copy", e);
-    return waited("copy", e == cudaSuccess ? cudaStreamSynchronize(stream) : e);
+    return ag__cuda_waited("copy", e == cudaSuccess ? cudaStreamSynchronize(stream) : e);
 }
 
 /* ---- the entry ---- */
@@ -110,7 +74,7 @@ static const ag_device_functions functions = {
     .alloc = ag__cuda_alloc,
     .free = ag__cuda_free,
     .copy = copy,
-    .synchronize = synchronize,
+    .synchronize = ag__cuda_synchronize,
     .copy_elements = ag__cuda_copy_elements,
     .fill_elements = ag__cuda_fill_elements,
     .evaluate = ag__cuda_evaluate,
@@ -118,6 +82,7 @@ static const ag_device_functions functions = {
     .memory = ag__cuda_memory,
     .reset_peak = ag__cuda_reset_peak,
     .empty_cache = ag__cuda_empty_cache,
+    .cuda = &ag__cuda_more,
     .kernel = kernels,
     .n_kernels = sizeof kernels / sizeof *kernels,
 };
@@ -152,7 +117,7 @@ __attribute__((visibility("default"))) const ag_device_functions *ag_cuda_plugin
         *reason = why_not(e == cudaSuccess ? cudaErrorNoDevice : e);
         return NULL;
     }
-    if (n_devices > MOST_DEVICES) n_devices = MOST_DEVICES;
+    if (n_devices > AG_CUDA_DEVICES) n_devices = AG_CUDA_DEVICES;
     const char *blocking = getenv("AG_CUDA_LAUNCH_BLOCKING");
     launch_blocking = blocking && *blocking && strcmp(blocking, "0") != 0;
     return &functions;

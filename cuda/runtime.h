@@ -4,6 +4,7 @@
 #include "autograd/op.h"
 #include "cuda/shape.h"
 #include "tensor/cuda_plugin.h"
+#include "tensor/cuda_table.h"
 
 #include <cuda_runtime_api.h>
 
@@ -11,9 +12,22 @@ extern const ag_cuda_host *ag__cuda_host;
 
 /* Where CUDA says no: false, with "op: what it says". */
 bool ag__cuda_ok(const char *op, cudaError_t e);
-/* Makes the device the calling thread's, and gives its stream: all that the library asks of a device is done in the
- * order of one. false with an error. */
+/* The outcome of a call that waited: what it says may be a kernel's doing. */
+bool ag__cuda_waited(const char *op, cudaError_t e);
+
+/* ---- streams (stream.c) ---- */
+
+extern const ag_cuda_functions ag__cuda_more;
+/* Makes the device the calling thread's, and gives the stream that is current there: what is asked of the device goes
+ * to it. false with an error. */
 bool ag__cuda_use(const char *op, ag_device device, cudaStream_t *stream);
+bool ag__cuda_use_stream(const char *op, ag_cuda_stream stream, cudaStream_t *handle);
+ag_cuda_stream ag__cuda_current(ag_device device);
+/* NULL: nothing was ever asked of it. */
+cudaStream_t ag__cuda_started(int device, int id);
+/* What is asked of `stream` from now on comes after what was asked of `other` so far. */
+bool ag__cuda_stream_wait(const char *op, ag_cuda_stream stream, ag_cuda_stream other);
+bool ag__cuda_synchronize(ag_device device);
 /* After a launch: whether it was accepted. What the kernel itself does wrong is found when somebody waits for it; with
  * AG_CUDA_LAUNCH_BLOCKING=1 that is here. */
 bool ag__cuda_launched(const char *op, cudaError_t e, cudaStream_t stream);
@@ -36,6 +50,16 @@ void ag__cuda_free(ag_device device, void *data, int64_t bytes);
 bool ag__cuda_memory(ag_device device, ag_device_memory *memory);
 void ag__cuda_reset_peak(ag_device device);
 void ag__cuda_empty_cache(void);
+/* Also used on this stream: not handed out again before that is over. */
+void ag__cuda_record_stream(void *data, ag_cuda_stream stream);
+/* Memory that captured graphs keep for themselves: a thread's while its cuda_mempool says so. The last one who drops it
+ * gives back what Variables do not hold. */
+typedef struct ag_cuda_mempool ag_cuda_mempool;
+ag_cuda_mempool *ag__cuda_mempool_new(void);
+ag_cuda_mempool *ag__cuda_mempool_share(ag_cuda_mempool *m);
+void ag__cuda_mempool_drop(ag_cuda_mempool *m);
+/* So many more captures are under way. */
+void ag__cuda_captures(int more);
 
 /* ---- elements (elements.c) ---- */
 bool ag__cuda_copy_elements(const ag_tensor *to, const ag_tensor *from);

@@ -2,8 +2,11 @@
 #include "ops/check.h"
 #include "tensor/cuda_plugin.h"
 
+static ag_thread *current_thread(void) { return ag__thread(); }
+
 const ag_cuda_host ag__cuda_services = {
     .abi = AG_CUDA_ABI,
+    .thread = current_thread,
     .fail = ag__fail,
     .fail_call = ag__fail_call,
     .fail_memory = ag__fail_memory,

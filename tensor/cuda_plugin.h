@@ -9,13 +9,14 @@
 #include "tensor/device_table.h"
 #include "tensor/tensor.h"
 
-enum { AG_CUDA_ABI = 3 };
+enum { AG_CUDA_ABI = 4 };
 
 struct ag_op; /* autograd/op.h */
 struct ag_thread;
 
 typedef struct ag_cuda_host {
     int abi;
+    struct ag_thread *(*thread)(void); /* the calling one */
     void *(*fail)(ag_error_kind kind, const char *format, ...) __attribute__((format(printf, 2, 3)));
     void *(*fail_call)(const struct ag_op *op, const void *args, const char *format, ...)
         __attribute__((format(printf, 3, 4)));

@@ -7,8 +7,9 @@
 #include <stddef.h>
 
 struct ag_tensor;
-struct ag__evaluation; /* ops/pointwise_rows.h */
-struct ag_run;         /* autograd/op.h */
+struct ag__evaluation;    /* ops/pointwise_rows.h */
+struct ag_run;            /* autograd/op.h */
+struct ag_cuda_functions; /* tensor/cuda_table.h */
 
 typedef enum { AG_COPY_TO_DEVICE, AG_COPY_TO_HOST, AG_COPY_ON_DEVICE } ag_copy_direction;
 
@@ -47,6 +48,8 @@ typedef struct ag_device_functions {
     bool (*memory)(ag_device device, ag_device_memory *memory);
     void (*reset_peak)(ag_device device);
     void (*empty_cache)(void);
+
+    const struct ag_cuda_functions *cuda;
 
     const ag_device_kernel *kernel;
     int n_kernels;

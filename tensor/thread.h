@@ -10,7 +10,7 @@
 
 #include <sys/single_threaded.h>
 
-enum { AG_N_SIZE_CLASSES = 160, AG_ERROR_BYTES = 2048 };
+enum { AG_N_SIZE_CLASSES = 160, AG_ERROR_BYTES = 2048, AG_CUDA_DEVICES = 64 };
 
 struct ag_variable;
 struct ag_node;
@@ -59,6 +59,10 @@ typedef struct ag_thread {
     struct ag_pass *walk;               /* the walk under way */
     struct ag_saved_hooks *saved_hooks; /* the innermost (autograd/saved_hooks.c) */
     const void *caller; /* who called the composite op or the library's own Module under way; NULL: none is */
+
+    /* CUDA: the current stream of each device, 0 the default one (tensor/cuda_stream.c) */
+    uint8_t cuda_stream[AG_CUDA_DEVICES];
+    struct ag_cuda_mempool *cuda_mempool; /* where memory comes from while a graph is captured */
 
     /* memory (tensor/memory.c) */
     ag_block_list spare[AG_N_SIZE_CLASSES], spare_objects;

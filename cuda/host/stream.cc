@@ -96,6 +96,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned f)
     return cudaSuccess;
 }
 cudaError_t cudaStreamCreate(cudaStream_t *s) { return cudaStreamCreateWithFlags(s, 0); }
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t *s, unsigned f, int) { return cudaStreamCreateWithFlags(s, f); }
 cudaError_t cudaStreamSynchronize(cudaStream_t s)
 {
     lock g;
