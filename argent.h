@@ -13,6 +13,7 @@
 
 /* The tensor floor: types, devices, errors, memory, random numbers, threads. */
 #include <argent/args.h>
+#include <argent/backends.h>
 #include <argent/capability.h>
 #include <argent/cuda.h>
 #include <argent/device.h>

@@ -69,6 +69,9 @@ bool ag__cuda_evaluate(const char *op, const struct ag__evaluation *e);
 /* ---- reductions (reduce.c) ---- */
 bool ag__cuda_fold_elements(const char *op, int fold, const ag_tensor *x, uint32_t mask, const ag_tensor *y);
 
+/* ---- products of matrices (gemm.c) ---- */
+bool ag__cuda_gemm(const char *op, ag_device device, const struct ag__gemm_args *g, bool allow_tf32);
+
 /* ---- ops (kernels.def) ---- */
 #define KERNEL(op) bool ag__cuda_##op(ag_run *r);
 #include "cuda/kernels.def"

@@ -1,12 +1,12 @@
-/* matmul.c - products of matrices and vectors: every one is a call of ag__gemm (ops/cpu/gemm.h), which takes operands
- * as they lie.
+/* matmul.c - products of matrices and vectors: every one is a call of ag__gemm (ops/cpu/gemm.h), or of the device's
+ * function of the same arguments, which take operands as they lie.
  *
  * The gradients of a product are products with a transposed operand. Where an operand is itself a transposed view,
  * the gradient is computed transposed too, so that it lies in memory as the operand does and the leaf behind the view
  * gets it row-major.
  */
 #include "ops/check.h"
-#include "ops/cpu/gemm.h"
+#include "ops/matmul_run.h"
 
 #include <argent/copy.h>
 #include <argent/matmul.h>
@@ -44,21 +44,6 @@ static bool check_inner(const ag_run *r, const ag_tensor *a, const ag_tensor *b)
     return ag__fail_call(r->op, r->args, CANNOT_MULTIPLY, a->size[0], a->size[1], b->size[0], b->size[1]);
 }
 
-/* The last two dimensions of x are the matrix. */
-static inline int64_t row(const ag_tensor *x) { return x->stride[x->ndim - 2]; }
-static inline int64_t col(const ag_tensor *x) { return x->stride[x->ndim - 1]; }
-
-/* c = a b; the caller adds to the returned description what else there is. */
-static ag__gemm_args product(const ag_tensor *c, const ag_tensor *a, const ag_tensor *b)
-{
-    ag__gemm_args g = { .dtype = (ag_dtype)c->dtype, .alpha = 1 };
-    g.m = c->size[c->ndim - 2], g.n = c->size[c->ndim - 1], g.k = a->size[a->ndim - 1];
-    g.a = a->data, g.a_row = row(a), g.a_col = col(a);
-    g.b = b->data, g.b_row = row(b), g.b_col = col(b);
-    g.c = c->data, g.c_row = row(c), g.c_col = col(c);
-    return g;
-}
-
 static bool is_transposed(const ag_variable *x)
 {
     const ag_tensor *m = x ? &x->tensor : NULL;
@@ -88,18 +73,18 @@ static bool mm_shape(ag_run *r)
     if (!check_inner(r, a, b) || !check_types(r)) return false;
     return ag__output(r, 0, 2, (int64_t[]){ a->size[0], b->size[1] }, (ag_dtype)a->dtype);
 }
-static bool mm_cpu(ag_run *r)
+static bool mm_anywhere(ag_run *r)
 {
-    ag__gemm_args g = product(&r->out[0]->tensor, &r->in[0]->tensor, &r->in[1]->tensor);
-    return ag__gemm(&g);
+    ag__gemm_args g = ag__product(&r->out[0]->tensor, &r->in[0]->tensor, &r->in[1]->tensor);
+    return ag__run_gemm(r, &g);
 }
 static void mm_backward(ag_gradients *b)
 {
     if (b->wanted[0]) b->grad[0] = gradient_of_left(b->g[0], b->in[0], b->in[1]);
     if (b->wanted[1]) b->grad[1] = gradient_of_right(b->g[0], b->in[0], b->in[1]);
 }
-AG_OP_PLAIN(mm, .node = "MmBackward0", .shape = mm_shape, .kernel = { mm_cpu }, .backward = mm_backward,
-            .keeps = { AG_KEEP_IN(1), AG_KEEP_IN(0) })
+AG_OP_PLAIN(mm, .node = "MmBackward0", .shape = mm_shape, .kernel = { mm_anywhere, mm_anywhere },
+            .backward = mm_backward, .keeps = { AG_KEEP_IN(1), AG_KEEP_IN(0) })
 
 /* ---- addmm ---- */
 
@@ -118,17 +103,17 @@ static bool addmm_shape(ag_run *r)
                              "to a single memory location. Please clone() the tensor before performing the operation.");
     return ag__output(r, 0, 2, size, (ag_dtype)a->dtype);
 }
-static bool addmm_cpu(ag_run *r)
+static bool addmm_anywhere(ag_run *r)
 {
     const struct ag_addmm_args *args = r->args;
     const ag_tensor *y = &r->out[0]->tensor, *d = &r->in[0]->tensor;
     int64_t stride[2];
     ag__broadcast_strides(d, 2, y->size, stride);
-    ag__gemm_args g = product(y, &r->in[1]->tensor, &r->in[2]->tensor);
+    ag__gemm_args g = ag__product(y, &r->in[1]->tensor, &r->in[2]->tensor);
     g.d = d->data, g.d_row = stride[0], g.d_col = stride[1];
     g.alpha = args->alpha, g.beta = args->beta;
     if (!ag__is_floating((ag_dtype)y->dtype)) g.alpha = (double)(int64_t)g.alpha, g.beta = (double)(int64_t)g.beta;
-    return ag__gemm(&g);
+    return ag__run_gemm(r, &g);
 }
 static void addmm_backward(ag_gradients *b)
 {
@@ -137,8 +122,9 @@ static void addmm_backward(ag_gradients *b)
     if (b->wanted[1]) b->grad[1] = times(gradient_of_left(b->g[0], b->in[1], b->in[2]), args->alpha);
     if (b->wanted[2]) b->grad[2] = times(gradient_of_right(b->g[0], b->in[1], b->in[2]), args->alpha);
 }
-AG_OP(addmm, .node = "AddmmBackward0", .inplace = true, .shape = addmm_shape, .kernel = { addmm_cpu },
-      .backward = addmm_backward, .keeps = { 0, AG_KEEP_IN(2), AG_KEEP_IN(1) })
+AG_OP(addmm, .node = "AddmmBackward0", .inplace = true, .shape = addmm_shape,
+      .kernel = { addmm_anywhere, addmm_anywhere }, .backward = addmm_backward,
+      .keeps = { 0, AG_KEEP_IN(2), AG_KEEP_IN(1) })
 AG_INPLACE(addmm)
 
 /* ---- bmm ---- */
@@ -156,22 +142,20 @@ static bool bmm_shape(ag_run *r)
     if (!check_types(r)) return false;
     return ag__output(r, 0, 3, (int64_t[]){ a->size[0], a->size[1], b->size[2] }, (ag_dtype)a->dtype);
 }
-static bool bmm_cpu(ag_run *r)
+static bool bmm_anywhere(ag_run *r)
 {
     const ag_tensor *y = &r->out[0]->tensor, *a = &r->in[0]->tensor, *b = &r->in[1]->tensor;
     if (y->numel == 0) return true;
-    ag__gemm_args g = product(y, a, b);
-    g.batch = y->size[0];
-    g.a_batch = a->stride[0], g.b_batch = b->stride[0], g.c_batch = y->stride[0];
-    return ag__gemm(&g);
+    ag__gemm_args g = ag__product_of_batches(y, a, b);
+    return ag__run_gemm(r, &g);
 }
 static void bmm_backward(ag_gradients *b)
 {
     if (b->wanted[0]) b->grad[0] = ag_bmm(b->g[0], ag_transpose(b->in[1], 1, 2));
     if (b->wanted[1]) b->grad[1] = ag_bmm(ag_transpose(b->in[0], 1, 2), b->g[0]);
 }
-AG_OP_PLAIN(bmm, .node = "BmmBackward0", .shape = bmm_shape, .kernel = { bmm_cpu }, .backward = bmm_backward,
-            .keeps = { AG_KEEP_IN(1), AG_KEEP_IN(0) })
+AG_OP_PLAIN(bmm, .node = "BmmBackward0", .shape = bmm_shape, .kernel = { bmm_anywhere, bmm_anywhere },
+            .backward = bmm_backward, .keeps = { AG_KEEP_IN(1), AG_KEEP_IN(0) })
 
 /* ---- mv, dot: a vector is a matrix of one column, or of one row ---- */
 
@@ -186,22 +170,19 @@ static bool mv_shape(ag_run *r)
                              a->size[0], a->size[0], a->size[1], x->size[0]);
     return check_types(r) && ag__output(r, 0, 1, a->size, (ag_dtype)a->dtype);
 }
-static bool mv_cpu(ag_run *r)
+static bool mv_anywhere(ag_run *r)
 {
     const ag_tensor *y = &r->out[0]->tensor, *a = &r->in[0]->tensor, *x = &r->in[1]->tensor;
-    ag__gemm_args g = { .dtype = (ag_dtype)y->dtype, .m = a->size[0], .n = 1, .k = a->size[1], .alpha = 1 };
-    g.a = a->data, g.a_row = a->stride[0], g.a_col = a->stride[1];
-    g.b = x->data, g.b_row = x->stride[0], g.b_col = 1;
-    g.c = y->data, g.c_row = y->stride[0], g.c_col = 1;
-    return ag__gemm(&g);
+    ag__gemm_args g = ag__product_with_vector(y, a, x);
+    return ag__run_gemm(r, &g);
 }
 static void mv_backward(ag_gradients *b)
 {
     if (b->wanted[0]) b->grad[0] = ag_mul(ag_unsqueeze(b->g[0], 1), ag_unsqueeze(b->in[1], 0));
     if (b->wanted[1]) b->grad[1] = ag_mv(ag_t(b->in[0]), b->g[0]);
 }
-AG_OP_PLAIN(mv, .node = "MvBackward0", .shape = mv_shape, .kernel = { mv_cpu }, .backward = mv_backward,
-            .keeps = { AG_KEEP_IN(1), AG_KEEP_IN(0) })
+AG_OP_PLAIN(mv, .node = "MvBackward0", .shape = mv_shape, .kernel = { mv_anywhere, mv_anywhere },
+            .backward = mv_backward, .keeps = { AG_KEEP_IN(1), AG_KEEP_IN(0) })
 
 static bool dot_shape(ag_run *r)
 {
@@ -216,22 +197,22 @@ static bool dot_shape(ag_run *r)
                              a->size[0], b->size[0], a->size[0], b->size[0]);
     return check_types(r) && ag__output(r, 0, 0, NULL, (ag_dtype)a->dtype);
 }
-static bool dot_cpu(ag_run *r)
+static bool dot_anywhere(ag_run *r)
 {
     const ag_tensor *y = &r->out[0]->tensor, *a = &r->in[0]->tensor, *b = &r->in[1]->tensor;
     ag__gemm_args g = { .dtype = (ag_dtype)y->dtype, .m = 1, .n = 1, .k = a->size[0], .alpha = 1 };
     g.a = a->data, g.a_row = a->numel, g.a_col = a->stride[0];
     g.b = b->data, g.b_row = b->stride[0], g.b_col = 1;
     g.c = y->data, g.c_row = 1, g.c_col = 1;
-    return ag__gemm(&g);
+    return ag__run_gemm(r, &g);
 }
 static void dot_backward(ag_gradients *b)
 {
     if (b->wanted[0]) b->grad[0] = ag_mul(b->g[0], b->in[1]);
     if (b->wanted[1]) b->grad[1] = ag_mul(b->g[0], b->in[0]);
 }
-AG_OP_PLAIN(dot, .node = "DotBackward0", .shape = dot_shape, .kernel = { dot_cpu }, .backward = dot_backward,
-            .keeps = { AG_KEEP_IN(1), AG_KEEP_IN(0) })
+AG_OP_PLAIN(dot, .node = "DotBackward0", .shape = dot_shape, .kernel = { dot_anywhere, dot_anywhere },
+            .backward = dot_backward, .keeps = { AG_KEEP_IN(1), AG_KEEP_IN(0) })
 
 /* ---- linear: a product with the transposed weight, the bias added as it is stored ---- */
 
@@ -259,7 +240,7 @@ static bool linear_shape(ag_run *r)
     if (bias && !ag__check_expands(r->op, r->args, bias, ndim, size)) return false;
     return ag__output(r, 0, ndim, size, (ag_dtype)x->dtype);
 }
-static bool linear_cpu(ag_run *r)
+static bool linear_anywhere(ag_run *r)
 {
     const ag_tensor *x = &r->in[0]->tensor, *w = &r->in[1]->tensor, *bias = r->in[2] ? &r->in[2]->tensor : NULL;
     const ag_tensor *y = &r->out[0]->tensor;
@@ -278,11 +259,11 @@ static bool linear_cpu(ag_run *r)
         g.beta = 1;
         g.d = bias->data, g.d_col = bias->ndim == 1 && bias->size[0] > 1 ? bias->stride[0] : 0;
     } else if (bias) { /* of several rows: laid out first, the product is added to it */
-        ag__copy_elements(y, bias);
+        if (!ag__copy_tensor(y, bias)) return false;
         g.beta = 1;
         g.d = y->data, g.d_row = g.c_row, g.d_col = g.c_col;
     }
-    return ag__gemm(&g);
+    return ag__run_gemm(r, &g);
 }
 static void linear_backward(ag_gradients *b)
 {
@@ -302,8 +283,8 @@ static void linear_backward(ag_gradients *b)
     }
     if (b->wanted[2]) b->grad[2] = b->g[0];
 }
-AG_OP(linear, .node = "AddmmBackward0", .shape = linear_shape, .kernel = { linear_cpu }, .backward = linear_backward,
-      .keeps = { AG_KEEP_IN(1), AG_KEEP_IN(0), 0 })
+AG_OP(linear, .node = "AddmmBackward0", .shape = linear_shape, .kernel = { linear_anywhere, linear_anywhere },
+      .backward = linear_backward, .keeps = { AG_KEEP_IN(1), AG_KEEP_IN(0), 0 })
 
 /* ---- matmul ---- */
 

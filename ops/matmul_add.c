@@ -1,5 +1,6 @@
 /* matmul_add.c - products that are added to something, and the product of two vectors: see matmul.h. */
 #include "ops/check.h"
+#include "ops/matmul_run.h"
 #include "ops/pointwise_rows.h"
 #include "ops/scatter.h"
 
@@ -33,8 +34,21 @@ static bool add_product(ag_run *r, double beta, double alpha, product_of *produc
     ag_variable *y = times(product(r), alpha);
     if (y && beta != 0) y = ag_add(times(r->in[0], beta), y);
     r->t->grad_off = was_off;
-    if (y) ag__copy_elements(&r->out[0]->tensor, &y->tensor);
-    return y != NULL;
+    return y && ag__copy_tensor(&r->out[0]->tensor, &y->tensor);
+}
+
+/* The same in one product, which rounds less often: as devices do it. g is the product without what is added. */
+static bool add_in_product(const ag_run *r, double beta, double alpha, ag__gemm_args g)
+{
+    const ag_tensor *y = &r->out[0]->tensor, *d = &r->in[0]->tensor;
+    const bool whole = !ag__is_floating((ag_dtype)y->dtype);
+    int64_t stride[3];
+    ag__broadcast_strides(d, y->ndim, y->size, stride);
+    g.alpha = whole ? (double)(int64_t)alpha : alpha;
+    g.beta = whole ? (double)(int64_t)beta : beta;
+    g.d = d->data, g.d_row = stride[y->ndim == 3], g.d_col = y->ndim == 3 ? stride[2] : 0;
+    g.d_batch = y->ndim == 3 ? stride[0] : 0;
+    return ag__run_gemm(r, &g);
 }
 
 /* What the three have in common: one type, an input that repeats to these sizes, or in place has them. */
@@ -80,9 +94,13 @@ static bool baddbmm_shape(ag_run *r)
     return added_output(r, 3, (int64_t[]){ a->size[0], a->size[1], b->size[2] });
 }
 static ag_variable *batches(ag_run *r) { return ag_bmm(r->in[1], r->in[2]); }
-static bool baddbmm_cpu(ag_run *r)
+static bool baddbmm_anywhere(ag_run *r)
 {
     const struct ag_baddbmm_args *a = r->args;
+    const ag_tensor *y = &r->out[0]->tensor;
+    if (y->numel == 0) return true;
+    if (r->device.type != AG_DEVICE_CPU)
+        return add_in_product(r, a->beta, a->alpha, ag__product_of_batches(y, &r->in[1]->tensor, &r->in[2]->tensor));
     return add_product(r, a->beta, a->alpha, batches);
 }
 static void baddbmm_backward(ag_gradients *b)
@@ -93,8 +111,9 @@ static void baddbmm_backward(ag_gradients *b)
     if (b->wanted[1]) b->grad[1] = times(ag_bmm(g, ag_transpose(b->in[2], 1, 2)), a->alpha);
     if (b->wanted[2]) b->grad[2] = times(ag_bmm(ag_transpose(b->in[1], 1, 2), g), a->alpha);
 }
-AG_OP(baddbmm, .node = "BaddbmmBackward0", .inplace = true, .shape = baddbmm_shape, .kernel = { baddbmm_cpu },
-      .backward = baddbmm_backward, .keeps = { 0, AG_KEEP_IN(2), AG_KEEP_IN(1) })
+AG_OP(baddbmm, .node = "BaddbmmBackward0", .inplace = true, .shape = baddbmm_shape,
+      .kernel = { baddbmm_anywhere, baddbmm_anywhere }, .backward = baddbmm_backward,
+      .keeps = { 0, AG_KEEP_IN(2), AG_KEEP_IN(1) })
 AG_INPLACE(baddbmm)
 
 /* ---- addbmm: the sum of the batch ---- */
@@ -117,7 +136,7 @@ static ag_variable *batch_sum(ag_run *r)
 {
     return ag_sum(ag_bmm(r->in[1], r->in[2]), .dim = 0, .dtype = ag_dtype_of(r->in[1]));
 }
-static bool addbmm_cpu(ag_run *r)
+static bool addbmm_anywhere(ag_run *r)
 {
     const struct ag_addbmm_args *a = r->args;
     return add_product(r, a->beta, a->alpha, batch_sum);
@@ -131,8 +150,9 @@ static void addbmm_backward(ag_gradients *b)
     if (b->wanted[1]) b->grad[1] = times(ag_bmm(g, ag_transpose(b->in[2], 1, 2)), a->alpha);
     if (b->wanted[2]) b->grad[2] = times(ag_bmm(ag_transpose(b->in[1], 1, 2), g), a->alpha);
 }
-AG_OP(addbmm, .node = "AddbmmBackward0", .inplace = true, .shape = addbmm_shape, .kernel = { addbmm_cpu },
-      .backward = addbmm_backward, .keeps = { 0, AG_KEEP_IN(2), AG_KEEP_IN(1) })
+AG_OP(addbmm, .node = "AddbmmBackward0", .inplace = true, .shape = addbmm_shape,
+      .kernel = { addbmm_anywhere, addbmm_anywhere }, .backward = addbmm_backward,
+      .keeps = { 0, AG_KEEP_IN(2), AG_KEEP_IN(1) })
 AG_INPLACE(addbmm)
 
 /* ---- addmv ---- */
@@ -150,9 +170,12 @@ static bool addmv_shape(ag_run *r)
     return added_output(r, 1, a->size);
 }
 static ag_variable *matrix_vector(ag_run *r) { return ag_mv(r->in[1], r->in[2]); }
-static bool addmv_cpu(ag_run *r)
+static bool addmv_anywhere(ag_run *r)
 {
     const struct ag_addmv_args *a = r->args;
+    if (r->device.type != AG_DEVICE_CPU)
+        return add_in_product(r, a->beta, a->alpha,
+                              ag__product_with_vector(&r->out[0]->tensor, &r->in[1]->tensor, &r->in[2]->tensor));
     return add_product(r, a->beta, a->alpha, matrix_vector);
 }
 static void addmv_backward(ag_gradients *b)
@@ -163,8 +186,9 @@ static void addmv_backward(ag_gradients *b)
     if (b->wanted[1]) b->grad[1] = times(ag_outer(g, b->in[2]), a->alpha);
     if (b->wanted[2]) b->grad[2] = times(ag_mv(ag_t(b->in[1]), g), a->alpha);
 }
-AG_OP(addmv, .node = "AddmvBackward0", .inplace = true, .shape = addmv_shape, .kernel = { addmv_cpu },
-      .backward = addmv_backward, .keeps = { 0, AG_KEEP_IN(2), AG_KEEP_IN(1) })
+AG_OP(addmv, .node = "AddmvBackward0", .inplace = true, .shape = addmv_shape,
+      .kernel = { addmv_anywhere, addmv_anywhere }, .backward = addmv_backward,
+      .keeps = { 0, AG_KEEP_IN(2), AG_KEEP_IN(1) })
 AG_INPLACE(addmv)
 
 /* ---- addr; outer and ger ---- */
@@ -202,7 +226,7 @@ static bool addr_shape(ag_run *r)
     return (r->out[0] = ag__pointwise_result(r->t, "addr", 3, in, dtype, r->device)) != NULL;
 }
 static ag_variable *vectors(ag_run *r) { return ag_outer(r->in[1], r->in[2]); }
-static bool addr_cpu(ag_run *r)
+static bool addr_anywhere(ag_run *r)
 {
     const struct ag_addr_args *a = r->args;
     return add_product(r, a->beta, a->alpha, vectors);
@@ -215,7 +239,7 @@ static void addr_backward(ag_gradients *b)
     if (b->wanted[1]) b->grad[1] = times(ag_matmul(g, b->in[2]), a->alpha);
     if (b->wanted[2]) b->grad[2] = times(ag_matmul(ag_t(g), b->in[1]), a->alpha);
 }
-AG_OP(addr, .node = "AddrBackward0", .inplace = true, .shape = addr_shape, .kernel = { addr_cpu },
+AG_OP(addr, .node = "AddrBackward0", .inplace = true, .shape = addr_shape, .kernel = { addr_anywhere, addr_anywhere },
       .backward = addr_backward, .keeps = { 0, AG_KEEP_IN(2), AG_KEEP_IN(1) })
 AG_INPLACE(addr)
 

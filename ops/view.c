@@ -43,7 +43,7 @@ static bool unsafe_view_shape(ag_run *r)
 }
 static bool nothing_to_do(ag_run *r) { return r->out[0] != NULL; }
 AG_RECORD(_unsafe_view, AG_ARGS__unsafe_view, .node = "UnsafeViewBackward0", .shape = unsafe_view_shape,
-          .kernel = { nothing_to_do }, .backward = view_backward)
+          .kernel = { nothing_to_do, nothing_to_do }, .backward = view_backward)
 
 /* What reshape calls a view of something that is not contiguous. */
 #define AG_ARGS__reshape_alias(must, may) must(Tensor, input) must(Shape, size)

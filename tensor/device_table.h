@@ -8,6 +8,7 @@
 
 struct ag_tensor;
 struct ag__evaluation;    /* ops/pointwise_rows.h */
+struct ag__gemm_args;     /* ops/cpu/gemm.h */
 struct ag_run;            /* autograd/op.h */
 struct ag_cuda_functions; /* tensor/cuda_table.h */
 
@@ -44,6 +45,9 @@ typedef struct ag_device_functions {
     /* x over the dimensions in mask into y: contiguous, of the total's type; fold is an ag__fold (ops/cpu/reduce.h) */
     bool (*fold_elements)(const char *op, int fold, const struct ag_tensor *x, uint32_t mask,
                           const struct ag_tensor *y);
+
+    /* A product of matrices in device memory; allow_tf32: float32 may be rounded to TF32 before (backends.h) */
+    bool (*gemm)(const char *op, ag_device device, const struct ag__gemm_args *g, bool allow_tf32);
 
     bool (*memory)(ag_device device, ag_device_memory *memory);
     void (*reset_peak)(ag_device device);

@@ -6,7 +6,7 @@
 /* Strides count elements and may be anything, zero included; a transposed operand is one with its strides exchanged. D
  * is what is added: C itself (same strides), a bias for each column (d_row = 0) or row (d_col = 0), or any matrix; with
  * beta = 0 it is not read. C is written only, lies apart from A and B, and no two of its elements share a place. */
-typedef struct {
+typedef struct ag__gemm_args {
     ag_dtype dtype; /* of all four; not AG_BOOL */
     int64_t m, n, k;
     const void *a; /* (m, k) */
