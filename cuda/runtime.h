@@ -71,6 +71,8 @@ bool ag__cuda_fold_elements(const char *op, int fold, const ag_tensor *x, uint32
 
 /* ---- products of matrices (gemm.c) ---- */
 bool ag__cuda_gemm(const char *op, ag_device device, const struct ag__gemm_args *g, bool allow_tf32);
+/* ---- batches of a dataset (pixels.c) ---- */
+bool ag__cuda_gather_pixels(const ag_pixel_batch *batch);
 
 /* ---- ops (kernels.def) ---- */
 #define KERNEL(op) bool ag__cuda_##op(ag_run *r);

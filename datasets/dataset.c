@@ -242,7 +242,7 @@ ag_dataset *ag_data_tensor_dataset(ag_list tensors)
     if (!t) return ag__fail_memory("a TensorDataset", sizeof *t);
     t->n = (int)tensors.n;
     for (int k = 0; k < t->n; k++) t->tensors[k] = ag_retain(tensors.at[k]);
-    return ag__dataset_new(&(ag_dataset){ tensors_size, tensors_get, tensors_batch, tensors_free, t });
+    return ag__dataset_new(&(ag_dataset){ tensors_size, tensors_get, tensors_batch, NULL, tensors_free, t });
 }
 
 /* ---- Subset ---- */
@@ -276,6 +276,14 @@ static int subset_batch(const int64_t *index, int64_t n, ag_memory_format format
     return parts;
 }
 
+static bool subset_pixels(ag__pixels *pixels, int64_t *index, int64_t n, const void *user)
+{
+    const Subset *s = user;
+    if (!s->dataset->pixels) return false;
+    for (int64_t i = 0; i < n; i++) index[i] = s->index[index[i]];
+    return s->dataset->pixels(pixels, index, n, s->dataset->user);
+}
+
 ag_dataset *ag_data_subset(ag_dataset *dataset, ag_shape_list indices)
 {
     if (!dataset) return ag__fail(AG_EINVAL, "subset: the dataset is NULL");
@@ -293,5 +301,5 @@ ag_dataset *ag_data_subset(ag_dataset *dataset, ag_shape_list indices)
     s->dataset = dataset;
     s->n = indices.n;
     if (indices.n) memcpy(s->index, indices.at, (size_t)indices.n * sizeof(int64_t));
-    return ag__dataset_new(&(ag_dataset){ subset_size, subset_get, subset_batch, free, s });
+    return ag__dataset_new(&(ag_dataset){ subset_size, subset_get, subset_batch, subset_pixels, free, s });
 }

@@ -11,6 +11,7 @@
 #include "tensor/generator_internal.h"
 #include "tensor/random_fill.h"
 
+#include <argent/copy.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,7 +73,13 @@ ag_loader *ag_data_loader_call(const struct ag_data_loader_args *args)
     l->collate = args->collate_fn;
     l->worker_init = args->worker_init_fn;
     l->user = args->user;
+    l->device = args->device.type == AG_ANY_DEVICE.type ? AG_CPU : args->device;
+    if (!ag__resident_new(l)) {
+        free(l);
+        return NULL;
+    }
     if (l->shuffle && !l->generator && !(l->shuffler = ag_generator_new())) {
+        ag__resident_free(l->resident);
         free(l);
         return NULL;
     }
@@ -84,6 +91,7 @@ void ag_data_loader_free(ag_loader *loader)
     if (!loader) return;
     ag__workers_free(loader);
     ag__made_batch_drop(&loader->current);
+    ag__resident_free(loader->resident);
     ag_release(loader->order);
     ag_generator_free(loader->shuffler);
     free(loader->starts);
@@ -208,7 +216,7 @@ static bool begin(ag_loader *loader)
     if (loader->n_batches < 0) return false;
     loader->next = 0;
     loader->exhausted = false;
-    if (!order_draw(loader)) return false;
+    if (!order_draw(loader) || (loader->resident && !ag__resident_begin(loader))) return false;
     loader->begun = true;
     ag__workers_begin(loader);
     return true;
@@ -260,8 +268,9 @@ bool ag__loader_make(const ag_loader *loader, int64_t k, ag__made_batch *made)
     int64_t n, first = batch_at(loader, k, &n);
     const int64_t *index = (const int64_t *)(const void *)loader->order->tensor.data + first;
     ag_variable *parts[AG_ITEM_PARTS] = { 0 };
-    made->n_parts = loader->collate ? collate(loader, index, n, parts)
-                                    : ag__dataset_batch(loader->dataset, index, n, loader->format, parts);
+    made->n_parts = loader->resident  ? ag__resident_batch(loader, first, n, parts)
+                    : loader->collate ? collate(loader, index, n, parts)
+                                      : ag__dataset_batch(loader->dataset, index, n, loader->format, parts);
     for (int p = 0; p < made->n_parts; p++) made->parts[p] = ag_retain(parts[p]);
     return made->n_parts > 0;
 }
@@ -274,6 +283,22 @@ static bool take(ag_loader *loader)
     if (!taken) ag_data_rewind(loader);
     ag__handler_release();
     return taken;
+}
+
+/* What was made on the CPU goes to the loader's device. */
+static bool move(ag_loader *loader)
+{
+    AG_SCOPE;
+    AG_NO_GRAD;
+    if (loader->device.type == AG_DEVICE_CPU || loader->resident) return true;
+    for (int p = 0; p < loader->current.n_parts; p++) {
+        ag_variable *there = ag_to(loader->current.parts[p], loader->device);
+        if (!there) return false;
+        ag_retain(there);
+        ag_release(loader->current.parts[p]);
+        loader->current.parts[p] = there;
+    }
+    return true;
 }
 
 /* Batch loader->next into loader->current; false at the end, too. */
@@ -298,7 +323,7 @@ bool ag_data_next(ag_loader *loader, ag_batch *batch)
     ag__made_batch_drop(&loader->current);
     if (!ag__may_change(ag__thread())) return false;
     if (!loader->begun && !begin(loader)) return false;
-    if (!fetch(loader)) {
+    if (!fetch(loader) || !move(loader)) {
         ag_data_rewind(loader);
         return false;
     }

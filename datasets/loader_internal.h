@@ -17,12 +17,15 @@ typedef struct ag__made_batch {
 } ag__made_batch;
 
 typedef struct ag__workers ag__workers;
+typedef struct ag__resident ag__resident;
 
 struct ag_loader {
     ag_dataset *dataset;
     int64_t batch_size, n_workers, ahead; /* ahead: batches that may wait, ready-made */
     bool shuffle, drop_last;
     ag_memory_format format;
+    ag_device device;        /* where batches come to lie */
+    ag__resident *resident;  /* the dataset, on that device; NULL: batches are made on the CPU */
     ag_generator *generator; /* the user's; NULL: the default one */
     ag_generator *shuffler;  /* seeded anew each pass where the user gave none */
     const ag_sampler *sampler;
@@ -45,6 +48,19 @@ struct ag_loader {
 /* Makes batch number k of the pass; false with the thread's error standing. */
 bool ag__loader_make(const ag_loader *loader, int64_t k, ag__made_batch *made);
 void ag__made_batch_drop(ag__made_batch *made);
+
+/* ---- batches made on a device (resident.c) ---- */
+
+/* Puts the loader's dataset on its device, if it is one of pixels (ag__pixels). false with an error. */
+bool ag__resident_new(ag_loader *loader);
+void ag__resident_free(ag__resident *resident);
+/* A pass begins: the order that was drawn goes to the device. */
+bool ag__resident_begin(ag_loader *loader);
+/* Batch k, which is items [first, first + n) of the order; how many parts, 0 with an error. The innermost scope holds
+ * them. */
+int ag__resident_batch(const ag_loader *loader, int64_t first, int64_t n, ag_variable **out);
+
+/* ---- workers (loader_workers.c) ---- */
 
 /* Begins the pass's work. Without threads (none wanted, none to be had, or the process has forked) it does nothing. */
 void ag__workers_begin(ag_loader *loader);

@@ -141,7 +141,7 @@ void ag__workers_free(ag_loader *loader)
 
 void ag__workers_begin(ag_loader *loader)
 {
-    if (loader->n_workers == 0) return;
+    if (loader->n_workers == 0 || loader->resident) return;
     if (loader->workers && forked(loader->workers)) {
         ag__workers_free(loader);
         loader->n_workers = 0;

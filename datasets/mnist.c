@@ -234,6 +234,14 @@ static int mnist_batch(const int64_t *index, int64_t n, ag_memory_format format,
     return 2;
 }
 
+static bool mnist_pixels(ag__pixels *pixels, int64_t *index, int64_t n, const void *user)
+{
+    const Mnist *m = user;
+    (void)index, (void)n;
+    *pixels = (ag__pixels){ m->images, m->labels, m->tabulated ? &m->table : NULL };
+    return true;
+}
+
 /* ---- the dataset ---- */
 
 static void mnist_free(void *user)
@@ -257,7 +265,8 @@ ag_dataset *ag_datasets_mnist_call(const struct ag_datasets_mnist_args *args)
     ag_dataset *dataset = NULL;
     ag__handler_hold(); /* until what was made is gone */
     if (load(m, args))
-        dataset = ag__dataset_new(&(ag_dataset){ mnist_size, mnist_get, by_items ? NULL : mnist_batch, mnist_free, m });
+        dataset = ag__dataset_new(&(ag_dataset){ mnist_size, mnist_get, by_items ? NULL : mnist_batch,
+                                                 by_items ? NULL : mnist_pixels, mnist_free, m });
     else
         mnist_free(m);
     ag__handler_release();

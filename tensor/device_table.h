@@ -20,6 +20,16 @@ typedef struct ag_device_memory {
     int64_t allocated, reserved, max_allocated, max_reserved;
 } ag_device_memory;
 
+/* A batch of a dataset's images: out[i,p] = table[images[index[i],p]], labels_out[i] = labels[index[i]]; all of it on
+ * one device, the indices in range. */
+typedef struct ag_pixel_batch {
+    const struct ag_tensor *images, *labels; /* (all,...) uint8 and (all) int64, contiguous */
+    const int64_t *index;
+    const void *table;                        /* 256 elements of out's type; NULL: the pixels as they are */
+    const struct ag_tensor *out, *labels_out; /* (n,...), contiguous or, if batch_last, so; (n) int64 */
+    bool batch_last;
+} ag_pixel_batch;
+
 /* The kernel of an op that is more than its elements, by the op's name. */
 typedef struct ag_device_kernel {
     const char *op;
@@ -48,6 +58,7 @@ typedef struct ag_device_functions {
 
     /* A product of matrices in device memory; allow_tf32: float32 may be rounded to TF32 before (backends.h) */
     bool (*gemm)(const char *op, ag_device device, const struct ag__gemm_args *g, bool allow_tf32);
+    bool (*gather_pixels)(const ag_pixel_batch *batch);
 
     bool (*memory)(ag_device device, ag_device_memory *memory);
     void (*reset_peak)(ag_device device);
