@@ -57,7 +57,7 @@ bool ag__resident_new(ag_loader *loader)
         return true;
     ag__resident *r = calloc(1, sizeof *r);
     if (!r) return ag__fail_memory("a dataset on a device", sizeof *r);
-    if (fill(r, &pixels, loader->device)) {
+    if (fill(r, &pixels, loader->device) && functions->synchronize(loader->device)) { /* for whichever stream */
         loader->resident = r;
         return true;
     }
