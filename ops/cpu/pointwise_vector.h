@@ -54,53 +54,6 @@ VECTOR2(atan2, u10)
 VECTOR2(hypot, u05)
 AG_INLINE vec REAL(sigmoid)(vec a) { return 1 / (1 + REAL(exp)(-a)); }
 
-/* The first n lanes from memory, zero in the rest; and back. Nothing beyond them is touched. */
+/* The bytes of a mask, one a lane. */
 typedef int8_t REAL(bytes) __attribute__((vector_size(AG_VECTOR_BYTES / sizeof(real)), aligned(1), may_alias));
-#if defined(__AVX512F__)
-#define FIRST(n) ((1u << (n)) - 1)
-AG_INLINE vec REAL(load_first)(const real *p, int n)
-{
-    return sizeof(real) == 4 ? (vec)_mm512_maskz_loadu_ps((__mmask16)FIRST(n), p)
-                             : (vec)_mm512_maskz_loadu_pd((__mmask8)FIRST(n), p);
-}
-AG_INLINE void REAL(store_first)(real *p, vec a, int n)
-{
-    if (sizeof(real) == 4)
-        _mm512_mask_storeu_ps(p, (__mmask16)FIRST(n), (__m512)a);
-    else
-        _mm512_mask_storeu_pd(p, (__mmask8)FIRST(n), (__m512d)a);
-}
-#undef FIRST
-#elif defined(__AVX2__) && AG_VECTOR_BYTES == 32
-AG_INLINE __m256i REAL(first)(int n)
-{
-    static const int32_t on[16] = { -1, -1, -1, -1, -1, -1, -1, -1 }; /* 32 bytes of ones, 32 of zeros */
-    __m256i m;
-    memcpy(&m, (const char *)on + 32 - n * (int)sizeof(real), sizeof m);
-    return m;
-}
-AG_INLINE vec REAL(load_first)(const real *p, int n)
-{
-    return sizeof(real) == 4 ? (vec)_mm256_maskload_ps((const float *)p, REAL(first)(n))
-                             : (vec)_mm256_maskload_pd((const double *)p, REAL(first)(n));
-}
-AG_INLINE void REAL(store_first)(real *p, vec a, int n)
-{
-    if (sizeof(real) == 4)
-        _mm256_maskstore_ps((float *)p, REAL(first)(n), (__m256)a);
-    else
-        _mm256_maskstore_pd((double *)p, REAL(first)(n), (__m256d)a);
-}
-#else
-AG_INLINE vec REAL(load_first)(const real *p, int n)
-{
-    vec a = { 0 };
-    for (int i = 0; i < n; i++) a[i] = p[i];
-    return a;
-}
-AG_INLINE void REAL(store_first)(real *p, vec a, int n)
-{
-    for (int i = 0; i < n; i++) p[i] = a[i];
-}
-#endif
 #undef LANE_BY_LANE

@@ -54,7 +54,7 @@ AG_INLINE void REAL(write)(vec most, mask index, int64_t n, int64_t room, real *
         REAL(store)(value, most);
         for (int i = 0; indices && i < LANES; i++) indices[i] = index[i];
     } else {
-        for (int i = 0; i < n; i++) value[i] = most[i];
+        REAL(store_first)(value, most, (int)n);
         for (int i = 0; indices && i < n; i++) indices[i] = index[i];
     }
 }
@@ -161,12 +161,12 @@ static void REAL(forward_planes)(const ag__pool2d_job *job, int64_t begin, int64
 #ifdef POOL_FLOATING
 
 /* The same pixel of neighbouring images (lanes: 0) or channels (lanes: 1) lies side by side in all three tensors.
- * Items: (number in the other of those dimensions) * OH + output row. */
-AG_INLINE void REAL(forward_lanes)(const ag__pool2d_job *job, int lanes, int64_t begin, int64_t end)
+ * few: they are less than a register full. Items: (number in the other of those dimensions) * OH + output row. */
+AG_INLINE void REAL(forward_lanes)(const ag__pool2d_job *job, int lanes, bool few, int64_t begin, int64_t end)
 {
     const ag__pool2d_shape *s = &job->s;
     const int other = 1 - lanes;
-    const int64_t count = lanes ? s->channels : s->batch;
+    const int64_t count = lanes ? s->channels : s->batch, lanes_used = few ? count : LANES;
     for (int64_t item = begin; item < end; item++) {
         const int64_t c = item / s->out_size[0], oh = item % s->out_size[0];
         const real *plane = (const real *)job->in.data + c * job->in.stride[other];
@@ -178,36 +178,37 @@ AG_INLINE void REAL(forward_lanes)(const ag__pool2d_job *job, int lanes, int64_t
             int64_t *indices = job->indices.data;
             if (indices)
                 indices += c * job->indices.stride[other] + oh * job->indices.stride[2] + ow * job->indices.stride[3];
-            int64_t n = 0;
-            for (; n < count && count >= LANES; n += LANES) {
-                if (n > count - LANES) n = count - LANES; /* the last register overlaps the one before it */
+            for (int64_t n = 0; n < count; n += LANES) {
+                if (n > count - LANES && !few) n = count - LANES; /* the last register overlaps the one before it */
                 vec most = REAL(splat)(LOWEST);
                 const mask zero = { 0 };
                 mask index = zero + (place_t)(down.at * s->size[1] + across.at);
                 for (int64_t i = 0; i < down.n; i++) {
                     for (int64_t j = 0; j < across.n; j++) {
                         const int64_t row = down.at + i * s->dilation[0], column = across.at + j * s->dilation[1];
-                        const vec v = REAL(load)(plane + row * job->in.stride[2] + column * job->in.stride[3] + n);
+                        const real *at = plane + row * job->in.stride[2] + column * job->in.stride[3] + n;
+                        const vec v = few ? REAL(load_first)(at, (int)count) : REAL(load)(at);
                         REAL(meet)(v, zero + (place_t)(row * s->size[1] + column), &most, &index);
                     }
                 }
-                REAL(write)(most, index, LANES, LANES, value + n, indices ? indices + n : NULL);
-            }
-            for (; n < count; n++) {
-                int64_t index;
-                REAL(one_window)(job, plane + n, oh, ow, value + n, &index);
-                if (indices) indices[n] = index;
+                REAL(write)(most, index, lanes_used, lanes_used, value + n, indices ? indices + n : NULL);
             }
         }
     }
 }
 static void REAL(forward_batch_last)(const ag__pool2d_job *job, int64_t begin, int64_t end)
 {
-    REAL(forward_lanes)(job, 0, begin, end);
+    if (job->s.batch < LANES)
+        REAL(forward_lanes)(job, 0, true, begin, end);
+    else
+        REAL(forward_lanes)(job, 0, false, begin, end);
 }
 static void REAL(forward_channels_last)(const ag__pool2d_job *job, int64_t begin, int64_t end)
 {
-    REAL(forward_lanes)(job, 1, begin, end);
+    if (job->s.channels < LANES)
+        REAL(forward_lanes)(job, 1, true, begin, end);
+    else
+        REAL(forward_lanes)(job, 1, false, begin, end);
 }
 
 static void REAL(backward_planes)(const ag__pool2d_job *job, int64_t begin, int64_t end)

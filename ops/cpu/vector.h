@@ -4,6 +4,8 @@
  *
  *     vec_T                       a register of LANES_T numbers; + - * / and comparisons work lane by lane
  *     load_T(p), store_T(p, v)    from and to memory, aligned or not
+ *     load_first_T(p, n)          the first n lanes, 0 to LANES_T of them, zero in the rest; nothing beyond is touched
+ *     store_first_T(p, v, n)      and back
  *     splat_T(x)                  x in every lane
  *     total_T(v)                  the sum of the lanes, in one fixed order
  *     transpose_T(r)              the LANES_T x LANES_T matrix of rows r[i] becomes its transpose
@@ -15,6 +17,9 @@
 #define AG_VECTOR_H
 #include <stdint.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 #if defined(__AVX512F__) || defined(AG_WIDE) /* the latter: meson option wide_on_avx2 */
 #define AG_VECTOR_BYTES 64
@@ -48,24 +53,93 @@ AG_INLINE void store_f64(double *p, vec_f64 v) { *(loose_f64 *)p = v; }
 AG_INLINE vec_f32 splat_f32(float x) { return x - (vec_f32){ 0 }; }
 AG_INLINE vec_f64 splat_f64(double x) { return x - (vec_f64){ 0 }; }
 
+#if defined(__AVX512F__)
+#define AG_FIRST(n) ((1u << (n)) - 1)
+AG_INLINE vec_f32 load_first_f32(const float *p, int n) { return _mm512_maskz_loadu_ps((__mmask16)AG_FIRST(n), p); }
+AG_INLINE vec_f64 load_first_f64(const double *p, int n) { return _mm512_maskz_loadu_pd((__mmask8)AG_FIRST(n), p); }
+AG_INLINE void store_first_f32(float *p, vec_f32 v, int n) { _mm512_mask_storeu_ps(p, (__mmask16)AG_FIRST(n), v); }
+AG_INLINE void store_first_f64(double *p, vec_f64 v, int n) { _mm512_mask_storeu_pd(p, (__mmask8)AG_FIRST(n), v); }
+#undef AG_FIRST
+#elif defined(__AVX2__) && AG_VECTOR_BYTES == 32
+/* The first so many bytes set. */
+AG_INLINE __m256i ag__first_bytes(int bytes)
+{
+    static const int32_t on[16] = { -1, -1, -1, -1, -1, -1, -1, -1 }; /* 32 bytes of ones, 32 of zeros */
+    __m256i m;
+    memcpy(&m, (const char *)on + 32 - bytes, sizeof m);
+    return m;
+}
+AG_INLINE vec_f32 load_first_f32(const float *p, int n) { return _mm256_maskload_ps(p, ag__first_bytes(4 * n)); }
+AG_INLINE vec_f64 load_first_f64(const double *p, int n) { return _mm256_maskload_pd(p, ag__first_bytes(8 * n)); }
+AG_INLINE void store_first_f32(float *p, vec_f32 v, int n) { _mm256_maskstore_ps(p, ag__first_bytes(4 * n), v); }
+AG_INLINE void store_first_f64(double *p, vec_f64 v, int n) { _mm256_maskstore_pd(p, ag__first_bytes(8 * n), v); }
+#else
+AG_INLINE vec_f32 load_first_f32(const float *p, int n)
+{
+    vec_f32 v = { 0 };
+    for (int i = 0; i < n; i++) v[i] = p[i];
+    return v;
+}
+AG_INLINE vec_f64 load_first_f64(const double *p, int n)
+{
+    vec_f64 v = { 0 };
+    for (int i = 0; i < n; i++) v[i] = p[i];
+    return v;
+}
+AG_INLINE void store_first_f32(float *p, vec_f32 v, int n)
+{
+    for (int i = 0; i < n; i++) p[i] = v[i];
+}
+AG_INLINE void store_first_f64(double *p, vec_f64 v, int n)
+{
+    for (int i = 0; i < n; i++) p[i] = v[i];
+}
+#endif
+
+/* Lanes change places with those so many further on. */
+// clang-format off
+#define AG_SWAP_1_2(v)  __builtin_shufflevector(v, v, 1, 0)
+#define AG_SWAP_1_4(v)  __builtin_shufflevector(v, v, 1, 0, 3, 2)
+#define AG_SWAP_2_4(v)  __builtin_shufflevector(v, v, 2, 3, 0, 1)
+#define AG_SWAP_1_8(v)  __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6)
+#define AG_SWAP_2_8(v)  __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5)
+#define AG_SWAP_4_8(v)  __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3)
+#define AG_SWAP_1_16(v) __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14)
+#define AG_SWAP_2_16(v) __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13)
+#define AG_SWAP_4_16(v) __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11)
+#define AG_SWAP_8_16(v) __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7)
+// clang-format on
+
+/* v becomes in each lane the fold of all of them, WITH(a, b) being that of two: halves, quarters and so on. */
+#define AG_ACROSS_2(v, WITH) (v = WITH(v, AG_SWAP_1_2(v)))
+#define AG_ACROSS_4(v, WITH) (v = WITH(v, AG_SWAP_2_4(v)), v = WITH(v, AG_SWAP_1_4(v)))
+#define AG_ACROSS_8(v, WITH) (v = WITH(v, AG_SWAP_4_8(v)), v = WITH(v, AG_SWAP_2_8(v)), v = WITH(v, AG_SWAP_1_8(v)))
+#define AG_ACROSS_16(v, WITH)                                                                  \
+    (v = WITH(v, AG_SWAP_8_16(v)), v = WITH(v, AG_SWAP_4_16(v)), v = WITH(v, AG_SWAP_2_16(v)), \
+     v = WITH(v, AG_SWAP_1_16(v)))
+#if AG_VECTOR_BYTES == 64
+#define AG_ACROSS_f32 AG_ACROSS_16
+#define AG_ACROSS_f64 AG_ACROSS_8
+#elif AG_VECTOR_BYTES == 32
+#define AG_ACROSS_f32 AG_ACROSS_8
+#define AG_ACROSS_f64 AG_ACROSS_4
+#else
+#define AG_ACROSS_f32 AG_ACROSS_4
+#define AG_ACROSS_f64 AG_ACROSS_2
+#endif
+
+#define AG_SUM_OF_TWO(a, b) ((a) + (b))
 AG_INLINE float total_f32(vec_f32 v)
 {
-    float x[LANES_f32];
-    store_f32(x, v);
-    AG_UNROLL
-    for (int half = LANES_f32 / 2; half >= 1; half /= 2)
-        for (int i = 0; i < half; i++) x[i] += x[i + half];
-    return x[0];
+    AG_ACROSS_f32(v, AG_SUM_OF_TWO);
+    return v[0];
 }
 AG_INLINE double total_f64(vec_f64 v)
 {
-    double x[LANES_f64];
-    store_f64(x, v);
-    AG_UNROLL
-    for (int half = LANES_f64 / 2; half >= 1; half /= 2)
-        for (int i = 0; i < half; i++) x[i] += x[i + half];
-    return x[0];
+    AG_ACROSS_f64(v, AG_SUM_OF_TWO);
+    return v[0];
 }
+#undef AG_SUM_OF_TWO
 
 /* Lanes of a and b taken in turns: of their first halves, of their second halves. */
 // clang-format off

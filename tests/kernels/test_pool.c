@@ -28,7 +28,7 @@ static shape random_shape(rng *r)
 {
     shape s;
     do {
-        s = (shape){ .batch = rng_between(r, 0, 1) ? rng_between(r, 1, 5) : rng_between(r, 16, 40),
+        s = (shape){ .batch = rng_between(r, 0, 1) ? rng_between(r, 1, 15) : rng_between(r, 16, 40),
                      .channels = rng_between(r, 1, 4) };
         const bool usual = rng_between(r, 0, 2) == 0;
         for (int i = 0; i < 2; i++) {
