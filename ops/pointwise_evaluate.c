@@ -4,7 +4,8 @@
  * batch-last included) they get the memory as it is. Otherwise the elements are taken in the order in which out lies,
  * in blocks that fit the cache: an operand that lies in that order, or along its rows, is still read where it is; one
  * that repeats a single element, or one a row, has its block filled once; the rest is gathered, and converted if its
- * type is another.
+ * type is another. Where an operand runs through memory along another dimension than out, the plane of the two goes in
+ * tiles, in which that operand is turned over.
  */
 #include "ops/cpu/isa.h"
 #include "ops/pointwise_rows.h"
@@ -21,7 +22,10 @@ enum {
     GRAIN = 32768, /* elements of a task for the thread pool; of many, eight times as many */
     BLOCK = 512,   /* elements gathered at a time */
     LONG_ROW = 64, /* rows of so many elements are worth a call of the loop each */
-    ITEM_BYTES = 8 /* of the largest type */
+    TILE = 4096,   /* elements of a tile */
+    TILE_SIDE = 64,
+    MAX_TURNED = 3, /* operands turned over; any more are gathered */
+    ITEM_BYTES = 8  /* of the largest type */
 };
 
 /* Each task begins anew what the CPU foresees of memory. */
@@ -103,6 +107,7 @@ typedef enum {
     IN_ROWS,  /* so do those of each row, and rows are long */
     REPEATED, /* it is one element */
     PER_ROW,  /* each row repeats one, and rows are long */
+    TURNED,   /* they lie side by side, of the right type, in the dimension across the tiles */
     GATHERED
 } access;
 typedef struct blocks {
@@ -113,10 +118,14 @@ typedef struct blocks {
     unsigned reads;
     int some; /* an operand to stand for those that are not read */
     access how[AG_MAX_OPERANDS];
+    bool right_type[AG_MAX_OPERANDS];
     int64_t item[AG_MAX_OPERANDS]; /* bytes of an element as the loop has it */
     ag__row_converter *convert[AG_MAX_OPERANDS];
-    int64_t row;  /* elements of the innermost dimension */
-    bool by_rows; /* a block does not go beyond one */
+    int64_t row;                 /* elements of the innermost dimension */
+    bool by_rows;                /* a block does not go beyond one */
+    int64_t most;                /* elements of a block */
+    int across;                  /* the dimension of a tile beside the innermost; -1: no tiles */
+    int64_t tile[2], n_tiles[2]; /* elements across and along of a tile, and so many of those in a plane */
 } blocks;
 
 static bool lies_in_order(const ag_walk *w, int k, int64_t item)
@@ -131,9 +140,10 @@ static bool is_repeated(const ag_walk *w, int k)
         if (w->stride[k][d] != 0) return false;
     return true;
 }
-static access access_of(const blocks *b, int k, bool right_type)
+static access access_of(const blocks *b, int k)
 {
     const ag_walk *w = &b->w;
+    const bool right_type = b->right_type[k];
     if (right_type && lies_in_order(w, k, b->item[k])) return IN_ORDER;
     if (k > 0 && is_repeated(w, k)) return REPEATED;
     if (right_type && b->by_rows && w->stride[k][w->ndim - 1] == b->item[k]) return IN_ROWS;
@@ -214,7 +224,7 @@ static void blocks_part(void *user, int64_t begin, int64_t end)
         if (b->how[k] == REPEATED)
             b->convert[k](memory[k], b->item[k], w->data[k], 0, end - begin < BLOCK ? end - begin : BLOCK);
     for (int64_t i = begin, n; i < end; i += n) {
-        n = end - i < BLOCK ? end - i : BLOCK;
+        n = end - i < b->most ? end - i : b->most;
         if (b->by_rows && n > b->row - index[w->ndim - 1]) n = b->row - index[w->ndim - 1];
         char *out = b->how[0] == IN_ORDER  ? w->data[0] + i * b->item[0]
                     : b->how[0] == IN_ROWS ? address_of(w, 0, index)
@@ -237,6 +247,111 @@ static void blocks_part(void *user, int64_t begin, int64_t end)
     }
 }
 
+/* ---- by tiles ---- */
+
+static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* Whether there are to be tiles, and which. */
+static bool cut_into_tiles(blocks *b)
+{
+    enum { SHORTEST = 8 };
+    const ag_walk *w = &b->w;
+    const int last = w->ndim - 1;
+    int turned = 0;
+    b->across = -1;
+    if (b->row < SHORTEST) return false;
+    for (int k = 1; k < w->n; k++) {
+        if (b->how[k] != GATHERED || !b->right_type[k] || turned == MAX_TURNED) continue;
+        for (int d = last - 1; d >= 0 && b->across < 0; d--)
+            if (w->stride[k][d] == b->item[k] && w->size[d] >= SHORTEST) b->across = d;
+        if (b->across < 0 || w->stride[k][b->across] != b->item[k]) continue;
+        b->how[k] = TURNED;
+        turned++;
+    }
+    if (!turned) return false;
+    const int64_t p = w->size[b->across], q = b->row;
+    b->tile[1] = smaller(q, TILE_SIDE);
+    b->tile[0] = smaller(p, TILE / b->tile[1]);
+    b->tile[1] = smaller(q, TILE / b->tile[0]);
+    b->n_tiles[0] = (p - 1) / b->tile[0] + 1;
+    b->n_tiles[1] = (q - 1) / b->tile[1] + 1;
+    return true;
+}
+
+/* What a task needs beside the operands. */
+typedef struct tile_memory {
+    _Alignas(64) char turned[MAX_TURNED][TILE * ITEM_BYTES];
+    _Alignas(64) char row[AG_N_OPERANDS + 1][TILE / 8 * ITEM_BYTES];
+} tile_memory;
+
+/* p by q elements, operand k's first at at[k]. */
+static void evaluate_tile(const blocks *b, char *const *at, int64_t p, int64_t q, tile_memory *memory)
+{
+    const ag_walk *w = &b->w;
+    const int last = w->ndim - 1, across = b->across;
+    const char *turned[AG_MAX_OPERANDS];
+    const void *in[AG_N_OPERANDS];
+    int n_turned = 0;
+    for (int k = 1; k < w->n; k++) {
+        if (b->how[k] != TURNED) continue;
+        char *to = memory->turned[n_turned++];
+        turned[k] = to;
+        ag__transpose(to, q * b->item[k], at[k], w->stride[k][last], p, q, b->item[k]);
+    }
+    const bool direct = b->right_type[0] && w->stride[0][last] == b->item[0];
+    for (int64_t i = 0; i < p; i++) {
+        for (int k = 1; k < w->n; k++) {
+            const int64_t item = b->item[k], along = w->stride[k][last];
+            const char *from = at[k] + i * w->stride[k][across];
+            if (b->how[k] == TURNED) {
+                from = turned[k] + i * q * item;
+            } else if (!b->right_type[k] || along != item) {
+                if (i == 0 || w->stride[k][across]) b->convert[k](memory->row[k], item, from, along, q);
+                from = memory->row[k];
+            }
+            in[b->slot[k]] = from;
+        }
+        for (int slot = 0; slot < AG_N_OPERANDS; slot++)
+            if (!(b->reads >> slot & 1)) in[slot] = in[b->some];
+        char *to = at[0] + i * w->stride[0][across];
+        b->loop(q, direct ? to : memory->row[0], in, b->options);
+        if (!direct) b->convert[0](to, w->stride[0][last], memory->row[0], b->item[0], q);
+    }
+}
+
+/* Tiles begin to end, counted over all planes. */
+static void tiles_part(void *user, int64_t begin, int64_t end)
+{
+    const blocks *b = user;
+    const ag_walk *w = &b->w;
+    const int last = w->ndim - 1, across = b->across;
+    const int64_t a_plane = b->n_tiles[0] * b->n_tiles[1];
+    tile_memory memory;
+    for (int64_t tile = begin; tile < end; tile++) {
+        const int64_t p = tile % a_plane / b->n_tiles[1] * b->tile[0], q = tile % b->n_tiles[1] * b->tile[1];
+        int64_t plane = tile / a_plane, index[AG_MAX_DIMS];
+        char *at[AG_MAX_OPERANDS];
+        for (int d = last - 1; d >= 0; d--) {
+            if (d == across) continue;
+            index[d] = plane % w->size[d];
+            plane /= w->size[d];
+        }
+        index[across] = p;
+        index[last] = q;
+        for (int k = 0; k < w->n; k++) at[k] = address_of(w, k, index);
+        evaluate_tile(b, at, smaller(b->tile[0], w->size[across] - p), smaller(b->tile[1], b->row - q), &memory);
+    }
+}
+
+static void evaluate_tiles(blocks *b)
+{
+    const ag_walk *w = &b->w;
+    const int64_t a_tile = b->tile[0] * b->tile[1], planes = w->numel / (w->size[b->across] * b->row);
+    ag__parallel_for(planes * b->n_tiles[0] * b->n_tiles[1], 1 + (grain_of(w->numel) - 1) / a_tile, tiles_part, b);
+}
+
+/* ---- both ---- */
+
 static void evaluate_blocks(const ag__evaluation *e, ag__loop *loop)
 {
     blocks b; /* large, and mostly not used: so not cleared */
@@ -258,19 +373,22 @@ static void evaluate_blocks(const ag__evaluation *e, ag__loop *loop)
     ag__walk(&b.w, n, operand);
     b.row = b.w.ndim ? b.w.size[b.w.ndim - 1] : 1;
     b.by_rows = b.w.ndim && b.row >= LONG_ROW;
+    b.most = INT64_MAX;
     for (int k = 0; k < n; k++) {
         ag_dtype own = (ag_dtype)operand[k]->dtype;
         b.item[k] = item_of(type[k]);
         b.convert[k] = k ? ag__convert_rows[type[k]][own] : ag__convert_rows[own][type[k]];
-        b.how[k] = access_of(&b, k, own == type[k]);
+        b.right_type[k] = own == type[k];
+        b.how[k] = access_of(&b, k);
+        if (b.how[k] > IN_ROWS) b.most = BLOCK;
     }
-    if (e->out->numel <= GRAIN)
+    if (cut_into_tiles(&b))
+        evaluate_tiles(&b);
+    else if (e->out->numel <= GRAIN)
         blocks_part(&b, 0, e->out->numel);
     else
         ag__parallel_for(e->out->numel, grain_of(e->out->numel), blocks_part, &b);
 }
-
-/* ---- both ---- */
 
 static bool evaluate_cpu(const ag__evaluation *e)
 {

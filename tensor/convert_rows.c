@@ -79,8 +79,9 @@ ag__row_converter *const ag__convert_rows[AG_N_DTYPES][AG_N_DTYPES] = {
 /* ---- a block transposed ---- */
 
 /* The block goes in squares of 8 by 8: even where rows are a power of two apart, so that the cache has one and the same
- * small set of places for all of them, the 8 lines on either side stay until they are full. Inside, registers turn
- * small squares over, `small` elements a side; what is left over at the edges goes one by one. */
+ * small set of places for all of them, the 8 lines on either side stay until they are full; on that side first whose
+ * rows are further apart. Inside, registers turn small squares over, `small` elements a side; what is left over at the
+ * edges goes one by one. */
 enum { SQUARE = 8 };
 typedef void small_square(char *to, int64_t to_step, const char *from, int64_t from_step);
 
@@ -158,11 +159,15 @@ static inline __attribute__((always_inline)) void transpose(char *to, int64_t to
                                                             int64_t small, small_square *turn)
 {
     int64_t whole_p = p / small * small, whole_q = q / small * small;
-    for (int64_t i0 = 0; i0 < whole_p; i0 += SQUARE)
-        for (int64_t j0 = 0; j0 < whole_q; j0 += SQUARE)
-            for (int64_t j = j0; j < whole_q && j < j0 + SQUARE; j += small)
-                for (int64_t i = i0; i < whole_p && i < i0 + SQUARE; i += small)
-                    turn(to + i * to_step + j * item, to_step, from + j * from_step + i * item, from_step);
+    const int64_t squares_p = (whole_p + SQUARE - 1) / SQUARE, squares_q = (whole_q + SQUARE - 1) / SQUARE;
+    const bool along_p = from_step > to_step;
+    for (int64_t square = 0; square < squares_p * squares_q; square++) {
+        const int64_t i0 = SQUARE * (along_p ? square % squares_p : square / squares_q);
+        const int64_t j0 = SQUARE * (along_p ? square / squares_p : square % squares_q);
+        for (int64_t j = j0; j < whole_q && j < j0 + SQUARE; j += small)
+            for (int64_t i = i0; i < whole_p && i < i0 + SQUARE; i += small)
+                turn(to + i * to_step + j * item, to_step, from + j * from_step + i * item, from_step);
+    }
     one_by_one(to + whole_q * item, to_step, from + whole_q * from_step, from_step, p, q - whole_q, item);
     one_by_one(to + whole_p * to_step, to_step, from + whole_p * item, from_step, p - whole_p, whole_q, item);
 }

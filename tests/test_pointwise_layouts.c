@@ -63,6 +63,58 @@ START_TEST(operands_lie_in_every_way_and_meet_in_every_type)
 }
 END_TEST
 
+/* Of that shape, its dimensions lying in memory in a random order. */
+static Variable *somehow(uint64_t *state, int ndim, const int64_t *size, ag_dtype dtype)
+{
+    int64_t at[AG_MAX_DIMS], there[AG_MAX_DIMS], lies[AG_MAX_DIMS];
+    for (int d = 0; d < ndim; d++) at[d] = d;
+    for (int d = ndim - 1; d > 0; d--) {
+        *state = *state * 6364136223846793005u + 1442695040888963407u;
+        int other = (int)(*state >> 33) % (d + 1);
+        int64_t was = at[d];
+        at[d] = at[other];
+        at[other] = was;
+    }
+    for (int d = 0; d < ndim; d++) {
+        lies[d] = size[at[d]];
+        there[at[d]] = d;
+    }
+    return ag_permute(counted(ag_sizes_of(ndim, lies), dtype), ag_sizes_of(ndim, there));
+}
+
+START_TEST(operands_that_disagree_about_the_fast_dimension_meet_in_tiles)
+{
+    static const int64_t sizes[][4] = {
+        { 65, 70, 1, 1 }, { 7, 8, 9, 10 }, { 3, 131, 66, 1 }, { 9, 2, 257, 8 }, { 33, 1, 5, 129 }
+    };
+    static const ag_dtype types[] = { AG_FLOAT32, AG_FLOAT64, AG_INT64, AG_INT32, AG_UINT8 };
+    uint64_t state = 1;
+    int before = ag_get_num_threads();
+    for (int round = 0; round < 60; round++) {
+        AG_SCOPE;
+        const int64_t *size = sizes[round % 5];
+        const bool mixed = round % 4 == 3;
+        ag_dtype s = types[round % 3 ? 0 : round / 5 % 5], t = mixed ? types[round / 4 % 5] : s;
+        Variable *a = somehow(&state, 4, size, s), *b = somehow(&state, 4, size, t), *c = somehow(&state, 4, size, s),
+                 *m = somehow(&state, 4, size, AG_BOOL);
+        OK(ag_set_num_threads(round % 2 ? 1 : 3));
+        check_sum(a, b, "in some order");
+        if (mixed) continue;
+        Variable *even = ag_contiguous(a), *other = ag_contiguous(b), *third = ag_contiguous(c);
+        ck_assert(ag_equal(ag_where(m, a, b), ag_where(ag_contiguous(m), even, other)));
+        if (s == AG_FLOAT32 || s == AG_FLOAT64) { /* three operands turned over, one of them in place */
+            ck_assert(ag_equal(ag_addcmul(a, b, c), ag_addcmul(even, other, third)));
+            OK(ag_addcmul_(a, b, c));
+            ck_assert(ag_equal(a, ag_addcmul(even, other, third)));
+        } else {
+            OK(ag_mul_(a, b));
+            ck_assert(ag_equal(a, ag_mul(even, other)));
+        }
+    }
+    OK(ag_set_num_threads(before));
+}
+END_TEST
+
 START_TEST(many_dimensions)
 {
     Variable *a = counted(AG_SHAPE(2, 3, 2, 3, 2, 3, 2, 3), AG_FLOAT32);
@@ -258,7 +310,8 @@ START_TEST(a_gradient_comes_back_in_the_type_and_shape_of_its_input)
 }
 END_TEST
 
-SUPPORT_MAIN("pointwise layouts", operands_lie_in_every_way_and_meet_in_every_type, many_dimensions,
+SUPPORT_MAIN("pointwise layouts", operands_lie_in_every_way_and_meet_in_every_type,
+             operands_that_disagree_about_the_fast_dimension_meet_in_tiles, many_dimensions,
              bits_do_not_depend_on_the_number_of_threads, results_lie_as_their_inputs_do,
              in_place_forms_change_and_return_their_first_input,
              an_operand_that_is_overwritten_is_kept_as_it_was_and_another_that_is_it_is_noticed,
