@@ -16,7 +16,8 @@
 AG_ISA_TABLES(ag__reduce_kernels, ag__reduce)
 
 enum {
-    BLOCK = 1024,    /* elements a row */
+    BLOCK = 1024,    /* elements gathered into a row */
+    SEARCHED = 8192, /* elements of a row in which the greatest is looked for, once it is known */
     ROWS = 32,       /* rows of a block of columns */
     TILE = 128,      /* columns folded together */
     GRAIN = 1 << 15, /* elements a task; of many, eight times as many: each begins anew what the CPU foresees */
@@ -220,13 +221,15 @@ static void gather(const plan *p, const char *x, int64_t at, int64_t n, char *to
     }
 }
 
-/* The next elements of [at, end) that lie, or are laid, in one row of at most BLOCK. */
-static const char *next_row(const plan *p, const char *x, int64_t at, int64_t end, char *buffer, int64_t *n)
+/* The next elements of [at, end) that lie in one row, of at most so many, or are laid in one of at most BLOCK. */
+static const char *next_row(const plan *p, const char *x, int64_t at, int64_t end, int64_t most, char *buffer,
+                            int64_t *n)
 {
     int last = p->gone.n - 1;
     int64_t length = p->gone.size[last];
-    *n = end - at < BLOCK ? end - at : BLOCK;
+    *n = end - at < most ? end - at : most;
     if (p->gone.step[last] != (int64_t)p->item || (length < SHORT && last > 0)) {
+        if (*n > BLOCK) *n = BLOCK;
         gather(p, x, at, *n, buffer);
         return buffer;
     }
@@ -241,7 +244,7 @@ static void fold_rows(const plan *p, const char *x, int64_t begin, int64_t end, 
     char total[WIDEST] __attribute__((aligned(8)));
     tree t = { p->folder, 1, (int64_t)p->wide, 0, level };
     for (int64_t at = begin, n; at < end; at += n) {
-        const char *row = next_row(p, x, at, end, buffer, &n);
+        const char *row = next_row(p, x, at, end, INT64_MAX, buffer, &n);
         p->folder->row(total, row, n);
         if (n == end - begin) {
             memcpy(out, total, p->wide);
@@ -376,7 +379,7 @@ static void search_rows(const search *s, const char *x, int64_t begin, int64_t e
     const plan *p = &s->p;
     char buffer[BLOCK * WIDEST] __attribute__((aligned(64))), found[WIDEST] __attribute__((aligned(8)));
     for (int64_t i = begin, n; i < end; i += n) {
-        const char *row = next_row(p, x, i, end, buffer, &n);
+        const char *row = next_row(p, x, i, end, SEARCHED, buffer, &n);
         if (n == end - begin && n <= SHORT) {
             p->folder->arg_row(best, at, row, n);
             *at += begin;

@@ -28,17 +28,34 @@ AG_INLINE void REAL(load_columns)(const real *x, int64_t stride, int64_t at, int
     REAL(transpose)(column);
 }
 
+/* Many at a time until one of them is it. */
 static int64_t REAL(find)(const void *from, const void *value, int64_t n)
 {
+    enum { AT_ONCE = 8 * LANES };
     const real *x = from, v = *(const real *)value;
+    const bool is_number = v == v;
     int64_t i = 0;
-    if (v == v) {
-        while (i < n - 1 && x[i] != v) i++;
-    } else {
-        while (i < n - 1 && x[i] == x[i]) i++;
+    for (; i + AT_ONCE <= n; i += AT_ONCE) {
+        mask here = { 0 };
+        AG_UNROLL
+        for (int k = 0; k < 8; k++) {
+            const vec w = load(x + i + k * LANES);
+            here |= is_number ? w == splat(v) : w != w;
+        }
+        int64_t word[sizeof here / 8], any = 0;
+        memcpy(word, &here, sizeof here);
+        for (size_t k = 0; k < sizeof here / 8; k++) any |= word[k];
+        if (any) break;
     }
+    while (i < n - 1 && (is_number ? x[i] != v : x[i] == x[i])) i++;
     return i;
 }
+
+/* Elements of a block of a long row; blocks of a row, the logarithm of how many. */
+#ifndef ROW_BLOCK
+#define ROW_BLOCK  1024
+#define ROW_LEVELS 54
+#endif
 
 #define FOLD(name)       REAL(sum_##name)
 #define START(first)     0

@@ -24,18 +24,15 @@ static bool FOLD(row_of_numbers)(real *total, const real *x, int64_t n)
     m[0] = AMONG_NUMBERS(m[0], m[1]);
     m[2] = AMONG_NUMBERS(m[2], m[3]);
     m[0] = AMONG_NUMBERS(m[0], m[2]);
+    AG_PASTE(AG_ACROSS, REAL())(m[0], AMONG_NUMBERS);
     *total = m[0][0];
-    for (int k = 1; k < LANES; k++) *total = WITH(*total, m[0][k]);
     return true;
 }
 #endif
 
-static void FOLD(row)(void *total, const void *from, int64_t n)
+/* The fold of up to ROW_BLOCK elements, in the lanes. */
+AG_INLINE vec FOLD(lanes)(const real *x, int64_t n)
 {
-    const real *x = from;
-#ifdef AMONG_NUMBERS
-    if (FOLD(row_of_numbers)(total, x, n)) return;
-#endif
     vec m[4];
     int64_t i = 0;
     for (int k = 0; k < 4; k++) m[k] = splat(START(x[0]));
@@ -58,12 +55,34 @@ static void FOLD(row)(void *total, const void *from, int64_t n)
     }
     m[0] = WITH_LANES(m[0], m[1]);
     m[2] = WITH_LANES(m[2], m[3]);
-    m[0] = WITH_LANES(m[0], m[2]);
-    real lane[LANES];
-    store(lane, m[0]);
-    for (int half = LANES / 2; half >= 1; half /= 2)
-        for (int k = 0; k < half; k++) lane[k] = WITH(lane[k], lane[k + half]);
-    *(real *)total = lane[0];
+    return WITH_LANES(m[0], m[2]);
+}
+
+static void FOLD(row)(void *total, const void *from, int64_t n)
+{
+    const real *x = from;
+#ifdef AMONG_NUMBERS
+    if (FOLD(row_of_numbers)(total, x, n)) return;
+#endif
+    vec m;
+    if (n <= ROW_BLOCK) {
+        m = FOLD(lanes)(x, n);
+    } else { /* a binary tree of blocks: level k holds the fold of 2^k of them */
+        vec level[ROW_LEVELS];
+        uint64_t count = 0;
+        for (int64_t i = 0; i < n; i += ROW_BLOCK, count++) {
+            int k = 0;
+            m = FOLD(lanes)(x + i, n - i < ROW_BLOCK ? n - i : ROW_BLOCK);
+            for (; count >> k & 1; k++) m = WITH_LANES(level[k], m);
+            level[k] = m;
+        }
+        int k = __builtin_ctzll(count);
+        m = level[k];
+        while (count >> ++k)
+            if (count >> k & 1) m = WITH_LANES(level[k], m);
+    }
+    AG_PASTE(AG_ACROSS, REAL())(m, WITH_LANES);
+    *(real *)total = m[0];
 }
 
 /* A register full of rows at once, turned over; of the last ones four, so that their additions need not wait for one
