@@ -81,6 +81,7 @@ static const ag_device_functions functions = {
     .fold_elements = ag__cuda_fold_elements,
     .gemm = ag__cuda_gemm,
     .gather_pixels = ag__cuda_gather_pixels,
+    .step = ag__cuda_step,
     .memory = ag__cuda_memory,
     .reset_peak = ag__cuda_reset_peak,
     .empty_cache = ag__cuda_empty_cache,

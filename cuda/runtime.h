@@ -74,6 +74,9 @@ bool ag__cuda_gemm(const char *op, ag_device device, const struct ag__gemm_args 
 /* ---- batches of a dataset (pixels.c) ---- */
 bool ag__cuda_gather_pixels(const ag_pixel_batch *batch);
 
+/* ---- optimisers (step.c) ---- */
+bool ag__cuda_step(const char *op, ag_device device, const struct ag__step_table *t);
+
 /* ---- ops (kernels.def) ---- */
 #define KERNEL(op) bool ag__cuda_##op(ag_run *r);
 #include "cuda/kernels.def"

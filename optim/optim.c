@@ -13,6 +13,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { GRAIN = 32768 /* elements to a task */ };
@@ -82,6 +83,16 @@ static void sgd_step(ag_optimizer *o, int64_t i, bool first)
     walk(o, i, a[SGD_MOMENTUM] != 0, states, kernels((ag_dtype)o->param[i]->tensor.dtype)->sgd, &step);
 }
 
+static void sgd_describe(const double *a, ag__step_table *table)
+{
+    table->kind = AG_STEP_SGD;
+    table->sgd = (ag__sgd_step){ .momentum = a[SGD_MOMENTUM],
+                                 .dampening = a[SGD_DAMPENING],
+                                 .weight_decay = a[SGD_WEIGHT_DECAY],
+                                 .nesterov = a[SGD_NESTEROV] != 0,
+                                 .maximize = a[SGD_MAXIMIZE] != 0 };
+}
+
 static const ag_optim_kind sgd = {
     .name = "optim_sgd",
     .n_options = SGD_OPTIONS,
@@ -92,6 +103,7 @@ static const ag_optim_kind sgd = {
     .state_name = { "momentum_buffer" },
     .needs = sgd_needs,
     .step = sgd_step,
+    .describe = sgd_describe,
 };
 
 /* ---- Adam ---- */
@@ -136,6 +148,17 @@ static void adam_step(ag_optimizer *o, int64_t i, bool first)
     walk(o, i, step.amsgrad ? 3 : 2, states, kernels((ag_dtype)o->param[i]->tensor.dtype)->adam, &step);
 }
 
+static void adam_describe(const double *a, ag__step_table *table)
+{
+    table->kind = AG_STEP_ADAM;
+    table->adam = (ag__adam_step){ .beta1 = a[ADAM_BETA1],
+                                   .beta2 = a[ADAM_BETA2],
+                                   .eps = a[ADAM_EPS],
+                                   .weight_decay = a[ADAM_WEIGHT_DECAY],
+                                   .amsgrad = a[ADAM_AMSGRAD] != 0,
+                                   .maximize = a[ADAM_MAXIMIZE] != 0 };
+}
+
 static const ag_optim_kind adam = {
     .name = "optim_adam",
     .n_options = ADAM_OPTIONS,
@@ -147,6 +170,7 @@ static const ag_optim_kind adam = {
     .is_count = { [ADAM_STEP] = true },
     .needs = adam_needs,
     .step = adam_step,
+    .describe = adam_describe,
 };
 
 /* ---- making and freeing ---- */
@@ -214,6 +238,8 @@ void ag_optim_free(ag_optimizer *o)
         ag_release(o->param[i]);
         for (int k = 0; k < o->kind->n_states; k++) ag_release(ag__optim_state(o, i)[k]);
     }
+    for (int d = 0; d < o->n_numbers; d++) ag_release(o->numbers[d]);
+    free(o->numbers);
     free(o->param);
     free(o->state);
     free(o->fresh);
@@ -225,7 +251,7 @@ void ag_optim_free(ag_optimizer *o)
 ag_variable *ag__optim_room(Thread *t, const ag_optimizer *o, int64_t i, int k)
 {
     const ag_tensor *p = &o->param[i]->tensor;
-    if (o->kind->is_count[k]) return ag__new(t, 0, NULL, AG_FLOAT32, AG_CPU);
+    if (o->kind->is_count[k]) return ag__new(t, 0, NULL, AG_FLOAT32, ag__tensor_device(p));
     int64_t stride[AG_MAX_DIMS];
     ag__result_strides(p->ndim, p->size, 1, &p, stride);
     return ag__new_strided(t, p->ndim, p->size, stride, (ag_dtype)p->dtype, ag__tensor_device(p));
@@ -246,6 +272,17 @@ bool ag__optim_fits(const char *function, const ag_optimizer *o, int64_t i, int 
                     ag__shape_text(counts ? 0 : p->ndim, p->size, wants, sizeof wants), ag_dtype_name(dtype));
 }
 
+/* x, of parameter i, is on its device. */
+static bool is_beside(const ag_variable *p, const ag_variable *x, const char *name, int64_t i)
+{
+    const ag_device device = ag__device(p), its = ag__device(x);
+    if (device.type == its.type && device.index == its.index) return true;
+    char text[32];
+    snprintf(text, sizeof text, "%s", ag_device_name(device)); /* the other's name may take its place */
+    return ag__fail(AG_EDEVICE, "optim_step: parameter %" PRId64 " is on %s, but %s is on %s", i, text, name,
+                    ag_device_name(its));
+}
+
 /* Whether parameter i, which has a gradient, can be stepped. */
 static bool can_step(const ag_optimizer *o, int64_t i)
 {
@@ -263,9 +300,7 @@ static bool can_step(const ag_optimizer *o, int64_t i)
     if (wrong)
         return ag__fail(AG_EINVAL, "optim_step: parameter %" PRId64 " (%s): %s", i,
                         ag__tensor_text(&p->tensor, text, sizeof text), wrong);
-    if (ag__device(p).type != AG_DEVICE_CPU || ag__device(p->grad).type != AG_DEVICE_CPU)
-        return ag__fail(AG_ENOTSUP, "optim_step: there is no kernel for %s", ag_device_name(ag__device(p)));
-    return true;
+    return is_beside(p, p->grad, "its gradient", i);
 }
 
 /* Parameter i's state is there afterwards, and fits. */
@@ -275,7 +310,9 @@ static bool make_state(Thread *t, ag_optimizer *o, int64_t i)
     for (int k = 0; k < o->kind->n_states; k++) {
         if (!o->kind->needs(o->option, k)) continue;
         if (state[k]) {
-            if (!ag__optim_fits("optim_step", o, i, k, state[k], o->kind->state_name[k], false)) return false;
+            if (!ag__optim_fits("optim_step", o, i, k, state[k], o->kind->state_name[k], false) ||
+                !is_beside(o->param[i], state[k], o->kind->state_name[k], i))
+                return false;
             continue;
         }
         o->fresh[i] = true;
@@ -311,8 +348,12 @@ bool ag_optim_step(ag_optimizer *o)
         drop_fresh(o);
         return false;
     }
+    if (!ag__optim_step_on_devices(t, o)) {
+        drop_fresh(o);
+        return false;
+    }
     for (int64_t i = 0; i < o->n; i++) {
-        if (o->param[i]->grad) o->kind->step(o, i, o->fresh[i]);
+        if (o->param[i]->grad && ag__device(o->param[i]).type == AG_DEVICE_CPU) o->kind->step(o, i, o->fresh[i]);
         o->fresh[i] = false;
     }
     return true;
@@ -322,8 +363,12 @@ bool ag_optim_zero_grad_call(const struct ag_optim_zero_grad_args *a)
 {
     if (!a->optimizer) return ag__fail(AG_EINVAL, "optim_zero_grad: the optimizer is NULL");
     Thread *t = ag__thread();
-    for (int64_t i = 0; i < a->optimizer->n; i++)
-        if (!ag__zero_grad(t, a->optimizer->param[i], a->set_to_none)) return false;
+    ag_optimizer *o = a->optimizer;
+    if (!ag__may_change(t) || (!a->set_to_none && !ag__optim_clear_on_devices(t, o))) return false;
+    for (int64_t i = 0; i < o->n; i++) {
+        if (!a->set_to_none && ag__optim_clears_at_once(o->param[i])) continue;
+        if (!ag__zero_grad(t, o->param[i], a->set_to_none)) return false;
+    }
     return true;
 }
 
@@ -345,5 +390,5 @@ bool ag_optim_set_lr(ag_optimizer *o, double lr)
     option[LR] = lr;
     if (!o->kind->check("optim_set_lr", option)) return false;
     o->option[LR] = lr;
-    return true;
+    return ag__optim_lr_changed(o);
 }

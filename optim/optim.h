@@ -9,7 +9,8 @@
  *     ag_optim_free(sgd);
  *
  * Arithmetic, defaults and checks are PyTorch's: with the same parameters and gradients a step has the bits of
- * PyTorch's on the same instruction set.
+ * PyTorch's on the same instruction set. Parameters may be on several devices; their state is where they are
+ * (docs/cuda.md).
  */
 #ifndef ARGENT_OPTIM_H
 #define ARGENT_OPTIM_H

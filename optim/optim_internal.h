@@ -2,6 +2,7 @@
 #ifndef AG_OPTIM_INTERNAL_H
 #define AG_OPTIM_INTERNAL_H
 #include "autograd/node.h"
+#include "tensor/step_table.h"
 
 #include <argent/optim.h>
 
@@ -25,6 +26,8 @@ typedef struct ag_optim_kind {
     bool (*needs)(const double *option, int k);
     /* One step of parameter i, whose state is there; `first`: and was made just now, its elements not set. */
     void (*step)(ag_optimizer *o, int64_t i, bool first);
+    /* The same for a device: sets the kind and the numbers that all parameters share. */
+    void (*describe)(const double *option, ag__step_table *table);
 } ag_optim_kind;
 
 struct ag_optimizer {
@@ -34,6 +37,8 @@ struct ag_optimizer {
     ag_variable **state; /* (n, n_states), held; NULL: there is none */
     bool *fresh;         /* n of them; of use within a step: the state was made in it */
     double option[AG_OPTIM_OPTIONS];
+    ag_variable **numbers; /* n_numbers of them, by the device's index, held: ag__step_table's; NULL: not there yet */
+    int n_numbers;
 };
 
 static inline ag_variable **ag__optim_state(const ag_optimizer *o, int64_t i)
@@ -47,5 +52,15 @@ ag_variable *ag__optim_room(Thread *t, const ag_optimizer *o, int64_t i, int k);
  * `name`. */
 bool ag__optim_fits(const char *function, const ag_optimizer *o, int64_t i, int k, const ag_variable *x,
                     const char *name, bool may_be_converted);
+
+/* ---- parameters on devices (optim_device.c) ---- */
+
+/* Steps those that have a gradient, whose states are there. */
+bool ag__optim_step_on_devices(Thread *t, ag_optimizer *o);
+/* Gradients on devices become zero: those that can be written by one kernel with others. */
+bool ag__optim_clear_on_devices(Thread *t, ag_optimizer *o);
+bool ag__optim_clears_at_once(const ag_variable *p);
+/* The learning rate that devices have becomes the optimiser's. */
+bool ag__optim_lr_changed(const ag_optimizer *o);
 
 #endif

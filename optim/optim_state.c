@@ -103,11 +103,17 @@ static bool sort_in(const ag_optimizer *o, const char *const *names, ag_list val
             return ag__fail(AG_EINVAL, "%s: unexpected name '%s': this is %s with %" PRId64 " parameters", here,
                             names[i], o->kind->name, o->n);
         if (from[place]) return ag__fail(AG_EINVAL, "%s: '%s' is there twice", here, names[i]);
-        if (ag__device(values.at[i]).type != AG_DEVICE_CPU)
-            return ag__fail(AG_ENOTSUP, "%s: '%s' is on %s, it must be on cpu", here, names[i],
-                            ag_device_name(ag__device(values.at[i])));
         from[place] = values.at[i];
     }
+    return true;
+}
+
+/* The only element of x, wherever it is. */
+static bool read_number(const ag_variable *x, double *number)
+{
+    char element[8];
+    if (!ag__read_element(&x->tensor, element)) return false;
+    *number = ag__load(element, (ag_dtype)x->tensor.dtype);
     return true;
 }
 
@@ -129,7 +135,7 @@ static bool options_are_good(const ag_optimizer *o, const ag_variable *const *fr
         if (x->tensor.ndim != 0 || x->tensor.dtype != AG_FLOAT64)
             return ag__fail(AG_EINVAL, "%s: '%s' is %s, it must be one float64 without dimensions", here, name,
                             ag__tensor_text(&x->tensor, text, sizeof text));
-        option[k] = ag__load(x->tensor.data, AG_FLOAT64);
+        if (!read_number(x, &option[k])) return false;
         if (o->kind->is_flag[k] && option[k] != 0 && option[k] != 1)
             return ag__fail(AG_EINVAL, "%s: '%s' is %g, it must be 0 or 1", here, name, option[k]);
     }
@@ -151,7 +157,8 @@ static bool states_are_good(const ag_optimizer *o, const ag_variable *const *fro
             }
             if (!ag__optim_fits(here, o, i, k, from[k], name, true)) return false;
             if (!o->kind->is_count[k]) continue;
-            double steps = ag__load(from[k]->tensor.data, (ag_dtype)from[k]->tensor.dtype);
+            double steps;
+            if (!read_number(from[k], &steps)) return false;
             if (!(steps >= 0 && steps == trunc(steps) && isfinite(steps)))
                 return ag__fail(AG_EINVAL, "%s: '%s' is %g, it must be a number of steps", here, name, steps);
         }
@@ -167,7 +174,7 @@ static bool copy_states(Thread *t, const ag_optimizer *o, const ag_variable *con
         if (!from[at]) continue;
         to[at] = ag__optim_room(t, o, at / o->kind->n_states, (int)(at % o->kind->n_states));
         if (!to[at]) return false;
-        ag__copy_elements(&to[at]->tensor, &from[at]->tensor);
+        if (!ag__copy_tensor(&to[at]->tensor, &from[at]->tensor)) return false;
     }
     return true;
 }
@@ -193,6 +200,7 @@ bool ag_optim_load_state(ag_optimizer *o, const char *const *names, ag_list valu
             ag_release(old);
         }
         memcpy(o->option, option, sizeof option);
+        ok = ag__optim_lr_changed(o);
     }
     free(from);
     return ok;

@@ -6,24 +6,12 @@
  */
 #ifndef AG_STEP_H
 #define AG_STEP_H
+#include "tensor/step_table.h"
 #include "tensor/tensor.h"
 
-/* Operands: the parameter, its gradient, with momentum its buffer. */
-typedef struct ag__sgd_step {
-    double lr, momentum, dampening, weight_decay;
-    bool nesterov, maximize;
-    bool first; /* the buffer has no content yet */
-} ag__sgd_step;
-
-/* Operands: the parameter, its gradient, exp_avg, exp_avg_sq, with amsgrad max_exp_avg_sq. */
-typedef struct ag__adam_step {
-    double beta1, beta2, eps, weight_decay;
-    double step_size;        /* lr / (1 - beta1^t) */
-    double correction2_sqrt; /* sqrt(1 - beta2^t) */
-    bool amsgrad, maximize;
-} ag__adam_step;
-
-/* All operands are of one type; user is the struct above. */
+/* Operands of sgd: the parameter, its gradient, with momentum its buffer; of adam: the parameter, its gradient,
+ * exp_avg, exp_avg_sq, with amsgrad max_exp_avg_sq. All operands are of one type; user is the struct of
+ * tensor/step_table.h. */
 typedef struct ag__step_kernels {
     ag_row *sgd, *adam;
 } ag__step_kernels;

@@ -11,6 +11,7 @@ struct ag__evaluation;    /* ops/pointwise_rows.h */
 struct ag__gemm_args;     /* ops/cpu/gemm.h */
 struct ag_run;            /* autograd/op.h */
 struct ag_cuda_functions; /* tensor/cuda_table.h */
+struct ag__step_table; /* tensor/step_table.h */
 
 typedef enum { AG_COPY_TO_DEVICE, AG_COPY_TO_HOST, AG_COPY_ON_DEVICE } ag_copy_direction;
 
@@ -59,6 +60,8 @@ typedef struct ag_device_functions {
     /* A product of matrices in device memory; allow_tf32: float32 may be rounded to TF32 before (backends.h) */
     bool (*gemm)(const char *op, ag_device device, const struct ag__gemm_args *g, bool allow_tf32);
     bool (*gather_pixels)(const ag_pixel_batch *batch);
+    /* An optimiser's step of all its parameters there of one type. */
+    bool (*step)(const char *op, ag_device device, const struct ag__step_table *t);
 
     bool (*memory)(ag_device device, ag_device_memory *memory);
     void (*reset_peak)(ag_device device);
