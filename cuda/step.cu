@@ -6,7 +6,7 @@
 
 namespace
 {
-enum { THREADS = 256, CHUNK = 4096 /* elements */, FEW = 40 };
+enum { THREADS = 256, CHUNK = AG_STEP_CHUNK, FEW = 40 };
 
 struct row {
     char *param, *grad, *state[3];
@@ -177,12 +177,47 @@ template <int N> __global__ void __launch_bounds__(THREADS) clear(const table<N>
         put<float>(r.grad, i, c.end, c.aligned, pack<float>{});
 }
 
+/* ---- gradients' norm ---- */
+
+template <class T, int N> __global__ void __launch_bounds__(THREADS) squares(const table<N> t, double *numbers)
+{
+    SHARED(double, part, [THREADS]);
+    const row r = t.at[row_of(t)];
+    const span c = span_of(r, pack<T>::N);
+    double sum = 0;
+    for (int64_t i = c.begin; i < c.end; i += THREADS * pack<T>::N) {
+        const pack<T> g = get<T>(r.grad, i, c.end, c.aligned);
+        for (int k = 0; k < pack<T>::N; k++) sum = fused((double)g.at[k], (double)g.at[k], sum);
+    }
+    part[threadIdx.x] = sum;
+    __syncthreads();
+    for (unsigned half = THREADS / 2; half; half /= 2) {
+        if (threadIdx.x < half) part[threadIdx.x] += part[threadIdx.x + half];
+        __syncthreads();
+    }
+    if (threadIdx.x == 0) numbers[blockIdx.x] = part[0];
+}
+
+template <class T, int N> __global__ void __launch_bounds__(THREADS) scale(const table<N> t, const double *numbers)
+{
+    const row r = t.at[row_of(t)];
+    const span c = span_of(r, pack<T>::N);
+    const T factor = *(const T *)numbers;
+    for (int64_t i = c.begin; i < c.end; i += THREADS * pack<T>::N) {
+        pack<T> g = get<T>(r.grad, i, c.end, c.aligned);
+        for (int k = 0; k < pack<T>::N; k++) g.at[k] *= factor;
+        put<T>(r.grad, i, c.end, c.aligned, g);
+    }
+}
+
 /* ---- launching ---- */
 
 template <class T, int N> int launch(const ag__step_table *t, cudaStream_t stream)
 {
     constexpr auto by_sgd = sgd<T, N>;
     constexpr auto by_adam = adam<T, N>;
+    constexpr auto by_squares = squares<T, N>;
+    constexpr auto by_scale = scale<T, N>;
     constexpr auto by_clear = clear<N>;
     table<N> rows = {};
     int64_t chunks = 0;
@@ -202,6 +237,10 @@ template <class T, int N> int launch(const ag__step_table *t, cudaStream_t strea
         return LAUNCH(by_sgd, blocks, THREADS, 0, stream, rows, t->sgd, t->numbers);
     case AG_STEP_ADAM:
         return LAUNCH(by_adam, blocks, THREADS, 0, stream, rows, t->adam, t->numbers);
+    case AG_STEP_SQUARES:
+        return LAUNCH(by_squares, blocks, THREADS, 0, stream, rows, t->numbers);
+    case AG_STEP_SCALE:
+        return LAUNCH(by_scale, blocks, THREADS, 0, stream, rows, t->numbers);
     default:
         return LAUNCH(by_clear, blocks, THREADS, 0, stream, rows);
     }

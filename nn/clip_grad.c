@@ -2,9 +2,11 @@
 #include <argent/clip_grad.h>
 
 #include "autograd/node.h"
+#include "nn/clip_grad_device.h"
 #include "nn/module_parts.h"
 #include "tensor/allocator.h"
 
+#include <argent/copy.h>
 #include <argent/factory.h>
 #include <argent/join.h>
 #include <argent/pointwise.h>
@@ -54,9 +56,15 @@ static bool can_clip(ag_list parameters, int64_t *n_gradients)
 }
 
 /* The norm of the gradients' norms; `norms` has room for them. */
-static ag_variable *total_norm(ag_list parameters, double p, ag_variable **norms)
+static ag_variable *total_norm(ag_list parameters, double p, bool at_once, ag_variable **norms)
 {
     int64_t n = 0;
+    if (at_once) {
+        const ag_variable *first = NULL;
+        for (int64_t i = 0; !first; i++) first = parameters.at[i]->grad;
+        ag_variable *squares = ag__squares_on_device(ag__thread(), parameters);
+        return ag_to(ag_sqrt(ag_sum(squares)), .dtype = (ag_dtype)first->tensor.dtype);
+    }
     for (int64_t i = 0; i < parameters.n; i++)
         if (parameters.at[i]->grad && !(norms[n++] = vector_norm(parameters.at[i]->grad, p))) return NULL;
     return vector_norm(ag_stack(ag_list_from(n, norms)), p);
@@ -64,7 +72,8 @@ static ag_variable *total_norm(ag_list parameters, double p, ag_variable **norms
 
 static ag_variable *clip(const struct ag_nn_utils_clip_grad_norm__args *a, ag_variable **norms)
 {
-    ag_variable *total = total_norm(a->parameters, a->norm_type, norms);
+    const bool at_once = ag__clips_on_device(a->parameters, a->norm_type);
+    ag_variable *total = total_norm(a->parameters, a->norm_type, at_once, norms);
     if (!total) return NULL;
     char text[32];
     if (a->error_if_nonfinite && !isfinite(ag_item(total)))
@@ -75,6 +84,7 @@ static ag_variable *clip(const struct ag_nn_utils_clip_grad_norm__args *a, ag_va
                         ag__number_text(a->norm_type, text));
     ag_variable *factor = ag_div(ag_scalar_double(a->max_norm), ag_add(total, ag_scalar_double(1e-6)));
     factor = ag_clamp(factor, .max = 1);
+    if (at_once) return factor && ag__scale_on_device(a->parameters, factor) ? total : NULL;
     for (int64_t i = 0; factor && i < a->parameters.n; i++) {
         ag_variable *g = a->parameters.at[i]->grad;
         if (g && !ag_mul_(g, factor)) return NULL;

@@ -20,8 +20,10 @@ typedef struct ag__adam_step {
 
 /* ---- on a device ---- */
 
-/* Gradients that become zero are a step, too. */
-typedef enum { AG_STEP_SGD, AG_STEP_ADAM, AG_STEP_CLEAR } ag__step_kind;
+/* What is done to gradients alone is a step, too: they become zero; their squares are summed, each chunk's to a number
+ * of its own; they become themselves times one number of their type. */
+typedef enum { AG_STEP_SGD, AG_STEP_ADAM, AG_STEP_CLEAR, AG_STEP_SQUARES, AG_STEP_SCALE } ag__step_kind;
+enum { AG_STEP_CHUNK = 4096 }; /* elements, of one parameter */
 
 /* One parameter: all of it lies alike, without gaps. */
 typedef struct ag__step_row {

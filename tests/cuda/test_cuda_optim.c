@@ -250,6 +250,38 @@ START_TEST(what_does_not_fit_is_refused)
 }
 END_TEST
 
+/* ---- clipping ---- */
+
+START_TEST(gradients_are_clipped_as_on_the_cpu)
+{
+    static const int counts[] = { 1, 7, 60, MOST };
+    for (int d = 0; d <= AG_FLOAT64; d++)
+        for (int c = 0; c < 4; c++)
+            for (int small = 0; small < 2; small++) {
+                AG_SCOPE;
+                run r;
+                begin(&r, "sgd lr=1", counts[c], (ag_dtype)d);
+                set_gradients(&r, 1);
+                const double most = small ? 0.25 : 1e9, tolerance = d == AG_FLOAT32 ? 1e-6 : 1e-14;
+                Variable *n = ag_nn_utils_clip_grad_norm_(ag_list_from(r.n, r.there), most);
+                Variable *wanted = ag_nn_utils_clip_grad_norm_(ag_list_from(r.n, r.here), most);
+                cuda_same(ag_to(n, AG_CPU), wanted, tolerance);
+                for (int i = 0; i < r.n; i++) {
+                    Variable *g = ag_grad(r.there[i]);
+                    if (g && g != AG_NONE) cuda_same(ag_to(g, AG_CPU), ag_grad(r.here[i]), tolerance);
+                }
+                end(&r);
+            }
+    Variable *p = ag_requires_grad_(ag_ones(AG_SHAPE(3), .device = AG_CUDA));
+    OK(ag_set_grad(p, ag_full(AG_SHAPE(3), NAN, .device = AG_CUDA)));
+    REFUSED(ag_nn_utils_clip_grad_norm_(AG_LIST(p), 1, .error_if_nonfinite = true), "is non-finite");
+    ck_assert(isnan(ag_item(ag_nn_utils_clip_grad_norm_(AG_LIST(p), 1))));
+    Variable *empty = ag_requires_grad_(ag_ones(AG_SHAPE(0), .device = AG_CUDA));
+    OK(ag_set_grad(empty, ag_ones(AG_SHAPE(0), .device = AG_CUDA)));
+    ck_assert_double_eq(ag_item(ag_nn_utils_clip_grad_norm_(AG_LIST(empty), 1)), 0);
+}
+END_TEST
+
 /* ---- a training ---- */
 
 static double train(ag_device device, double *clipped)
@@ -284,4 +316,5 @@ END_TEST
 
 SUPPORT_MAIN("cuda/optim", twenty_steps_are_those_of_the_cpu, many_parameters_take_more_than_one_launch,
              the_learning_rate_can_be_changed, parameters_may_lie_in_any_way, gradients_become_zero_together,
-             a_run_goes_on_from_its_state, what_does_not_fit_is_refused, a_network_of_two_layers_learns_the_same)
+             a_run_goes_on_from_its_state, what_does_not_fit_is_refused, gradients_are_clipped_as_on_the_cpu,
+             a_network_of_two_layers_learns_the_same)
