@@ -8,6 +8,7 @@
  *                                                arguments of the caller needs a name: constexpr auto k = kernel<T>;
  *
  *     OUT_OF_LINE                                a device function that is called, not copied
+ *     UNROLL                                     the loop that follows is written out; UNROLL_BY(4): by so many turns
  *
  * LAUNCH is an expression: the cudaError_t of the launch. Kernels stand in anonymous namespaces. */
 #ifndef AG_CUDA_LAUNCH_H
@@ -17,6 +18,8 @@
 
 #ifdef CUDA_HOST_SHIM
 #define OUT_OF_LINE __attribute__((noinline))
+#define UNROLL
+#define UNROLL_BY(n)
 #define SHARED(T, name, ...)                                                             \
     typedef T hs_t_##name __VA_ARGS__;                                                   \
     static hs_shkey hs_k_##name;                                                         \
@@ -28,6 +31,9 @@
     hs_launch_<k>(#k, __FILE__, __LINE__, grid, block, smem, stream, ##__VA_ARGS__)
 #else
 #define OUT_OF_LINE          __noinline__
+#define UNROLL               _Pragma("unroll")
+#define UNROLL_BY(n)         UNROLL_PRAGMA_(unroll n)
+#define UNROLL_PRAGMA_(...)  _Pragma(#__VA_ARGS__)
 #define SHARED(T, name, ...) __shared__ T name __VA_ARGS__
 #define DYN_SHARED(T, name)                                          \
     extern __shared__ __align__(16) unsigned char gpu_dyn_shared_[]; \

@@ -2,6 +2,7 @@
  * were taken from and is an op with a gradient (gather) of its own. */
 #include "ops/cpu/pool.h"
 #include "ops/check.h"
+#include "ops/pool_back.h"
 #include "ops/window.h"
 
 #include <argent/index.h>
@@ -11,9 +12,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define AG_ARGS__max_pool2d_backward(must, may) must(Tensor, grad_output) must(Tensor, indices) must(Shape, input_size)
-AG_STRUCT(_max_pool2d_backward, AG_ARGS__max_pool2d_backward)
-static ag_variable *put_back(ag_variable *grad_output, ag_variable *indices, ag_shape_list input_size);
+static ag_variable *put_back(const struct ag_max_pool2d_with_indices_args *forward, ag_shape_list input_size,
+                             ag_variable *grad_output, ag_variable *indices);
 
 /* ---- the geometry ---- */
 
@@ -132,7 +132,7 @@ static bool pool_cpu(ag_run *r)
     ag__max_pool2d_forward((ag_dtype)x->dtype, &s, from(x), into(&r->out[0]->tensor), into(&r->out[1]->tensor));
     return true;
 }
-static void pool_backward(ag_gradients *b) { b->grad[0] = put_back(b->g[0], b->out[1], ag__in_shape(b, 0)); }
+static void pool_backward(ag_gradients *b) { b->grad[0] = put_back(b->args, ag__in_shape(b, 0), b->g[0], b->out[1]); }
 
 static const char *const values_indices[] = { "values", "indices" };
 AG_OVERRIDING
@@ -214,12 +214,17 @@ static void pool_back_backward(ag_gradients *b)
 AG_RECORD(_max_pool2d_backward, AG_ARGS__max_pool2d_backward, .node = "MaxPool2DWithIndicesBackwardBackward0",
           .shape = pool_back_shape, .kernel = { pool_back_cpu }, .backward = pool_back_backward,
           .keeps = { AG_KEEP_IN(1) })
-static ag_variable *put_back(ag_variable *grad_output, ag_variable *indices, ag_shape_list input_size)
+static ag_variable *put_back(const struct ag_max_pool2d_with_indices_args *forward, ag_shape_list input_size,
+                             ag_variable *grad_output, ag_variable *indices)
 {
     const struct ag__max_pool2d_backward_args args = {
         .grad_output = grad_output,
         .indices = indices,
         .input_size = input_size,
+        .kernel_size = forward->kernel_size,
+        .stride = forward->stride ? forward->stride : forward->kernel_size,
+        .padding = forward->padding,
+        .dilation = forward->dilation,
     };
     return ag__apply1(ag__op__max_pool2d_backward(), &args, NULL);
 }

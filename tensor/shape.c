@@ -245,19 +245,6 @@ bool ag__dims_mask(const char *op, ag_dims dims, int ndim, uint32_t *mask)
     return true;
 }
 
-/* A length in the bits from 60 on, then 20 bits a side, with a sign, the last side lowest. A tuple of one is a number,
- * as in PyTorch. */
-bool ag__size_sides(ag_sizes size, int n, int64_t *sides)
-{
-    int parts = ag__size_parts(size);
-    if (parts > 1 && parts != n) return false;
-    for (int k = 0; k < n; k++) {
-        int place = parts > 1 ? n - 1 - k : 0;
-        sides[k] = parts == 0 ? size : ((size >> 20 * place & 0xfffff) ^ 0x80000) - 0x80000;
-    }
-    return true;
-}
-
 /* ---- for sentences ---- */
 
 const char *ag__shape_text(int ndim, const int64_t *size, char *text, size_t room)

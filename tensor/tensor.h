@@ -81,10 +81,20 @@ int ag__wrap_dim(const char *op, int64_t dim, int ndim);
 bool ag__dims_mask(const char *op, ag_dims dims, int ndim, uint32_t *mask);
 /* The parts of a Dims argument; how many there are, -1 for AG_ALL. */
 int ag__dims_of(ag_dims dims, int64_t out[AG_MAX_DIMS]);
-/* The sides of a Size argument, spread over n of them (5 is 5 by 5). false where a tuple has another length. */
-bool ag__size_sides(ag_sizes size, int n, int64_t *sides);
-/* How many parts it was given with: 0 for a plain number. */
+/* How many parts a Size argument was given with: 0 for a plain number. */
 static inline int ag__size_parts(ag_sizes size) { return size < 0 ? 0 : (int)(size >> 60); }
+/* Its sides, spread over n of them (5 is 5 by 5). false where a tuple has another length. A length lies in the bits from
+ * 60 on, then 20 bits a side, with a sign, the last side lowest. A tuple of one is a number, as in PyTorch. */
+static inline bool ag__size_sides(ag_sizes size, int n, int64_t *sides)
+{
+    int parts = ag__size_parts(size);
+    if (parts > 1 && parts != n) return false;
+    for (int k = 0; k < n; k++) {
+        int place = parts > 1 ? n - 1 - k : 0;
+        sides[k] = parts == 0 ? size : ((size >> 20 * place & 0xfffff) ^ 0x80000) - 0x80000;
+    }
+    return true;
+}
 /* "[2, 3]": for sentences. Returns text. */
 const char *ag__shape_text(int ndim, const int64_t *size, char *text, size_t room);
 /* "[64, 3, 28, 28] float32 cpu" */
