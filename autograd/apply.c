@@ -49,13 +49,20 @@ static bool gather_inputs(const ag_op *op, const void *args, ag_variable **in)
     return true;
 }
 
+/* A number on the host, which such an op takes wherever it runs. */
+static bool is_number(const ag_run *r, int i)
+{
+    if (i >= 8 || !(r->op->numbers >> i & 1) || (i == 0 && r->inplace)) return false;
+    return r->in[i]->tensor.ndim == 0 && ag__device(r->in[i]).type == AG_DEVICE_CPU;
+}
+
 /* Where the op runs: where its inputs are, or where a factory is told. Inputs are never moved silently. */
 static bool find_device(ag_run *r)
 {
     bool found = false;
     r->device = AG_CPU;
     for (int i = 0; i < r->n_in; i++) {
-        if (!r->in[i]) continue;
+        if (!r->in[i] || is_number(r, i)) continue;
         ag_device d = ag__device(r->in[i]);
         if (found && (d.type != r->device.type || d.index != r->device.index) && !(r->op->moves && i))
             return ag__fail(

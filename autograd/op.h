@@ -217,14 +217,14 @@ void ag__view_changed(Thread *t, ag_variable *view);
     must(Tensor, input) must(Tensor, src) must(Shape, in_stride) must(Int, in_offset) must(Shape, stride) \
         must(Int, offset)
 AG_STRUCT(_copy_slices, AG_ARGS__copy_slices)
-const ag_op *ag__op__copy_slices(void); /* ops/view_part.c */
+const ag_op *ag__op__copy_slices(void); /* ops/view_strided.c */
 
 /* The op behind as_strided, which knows the layout of what it looks into. */
 #define AG_ARGS__as_strided(must, may)                                                                         \
     must(Tensor, input) must(Shape, size) must(Shape, stride) must(Int, storage_offset) must(Shape, in_stride) \
         must(Int, in_offset)
 AG_STRUCT(_as_strided, AG_ARGS__as_strided)
-const ag_op *ag__op__as_strided(void); /* ops/view_part.c */
+const ag_op *ag__op__as_strided(void); /* ops/view_strided.c */
 
 /* ---- rows (ops/pointwise.c) ---- */
 bool ag__pointwise_apply(const ag_op *op, const void *args, bool inplace, ag_variable **out, const void *caller);

@@ -6,9 +6,8 @@
 
 #include <string.h>
 
-/* The operands in slots of the description, walked in step; types: what each slot is wanted as. */
-static void describe(ag_cuda_elements *e, int n, const ag_tensor *const *operand, const int *slot,
-                     const ag_dtype *wanted)
+void ag__cuda_describe(ag_cuda_elements *e, int n, const ag_tensor *const *operand, const int *slot,
+                       const ag_dtype *wanted)
 {
     ag_walk w;
     ag__cuda_host->walk(&w, n, operand);
@@ -26,8 +25,7 @@ static void describe(ag_cuda_elements *e, int n, const ag_tensor *const *operand
     }
 }
 
-/* A number on the host becomes part of the launch. */
-static void set_value(ag_cuda_elements *e, int slot, const ag_tensor *x, ag_dtype wanted)
+void ag__cuda_set_value(ag_cuda_elements *e, int slot, const ag_tensor *x, ag_dtype wanted)
 {
     char *at = (char *)&e->value[slot];
     if (wanted <= AG_FLOAT64)
@@ -65,18 +63,18 @@ bool ag__cuda_evaluate(const char *op, const struct ag__evaluation *e)
     for (unsigned reads = e->reads; reads; reads &= reads - 1) {
         int k = __builtin_ctz(reads);
         ag_dtype type = k == IN_M ? AG_BOOL : e->dtype;
-        ag_device its = ag__tensor_device(e->operand[k]);
-        if (its.type == AG_DEVICE_CPU && e->operand[k]->numel == 1) {
-            set_value(&elements, 1 + k, e->operand[k], type);
+        if (ag__cuda_is_number(e->operand[k])) {
+            ag__cuda_set_value(&elements, 1 + k, e->operand[k], type);
             continue;
         }
+        ag_device its = ag__tensor_device(e->operand[k]);
         if (its.type != device.type || its.index != device.index)
             return ag__cuda_host->fail(AG_EDEVICE, "%s: an operand is on another device", op);
         operand[n] = e->operand[k];
         wanted[n] = type;
         slot[n++] = 1 + k;
     }
-    describe(&elements, n, operand, slot, wanted);
+    ag__cuda_describe(&elements, n, operand, slot, wanted);
     memcpy(options.at, e->options, sizeof options.at);
     ag_cuda_launcher *launch = launcher_of(e->expression, e->dtype);
     if (!launch) return ag__cuda_host->fail(AG_ENOTSUP, "%s: there is no kernel for cuda", op);
@@ -106,8 +104,8 @@ bool ag__cuda_copy_elements(const ag_tensor *to, const ag_tensor *from)
     ag_cuda_elements e = { 0 };
     const int64_t item = (int64_t)ag__itemsize(to);
     if (to->numel == 0) return true;
-    describe(&e, 2, (const ag_tensor *const[]){ to, from }, (const int[]){ 0, 1 + IN_A },
-             (const ag_dtype[]){ (ag_dtype)to->dtype, (ag_dtype)to->dtype });
+    ag__cuda_describe(&e, 2, (const ag_tensor *const[]){ to, from }, (const int[]){ 0, 1 + IN_A },
+                      (const ag_dtype[]){ (ag_dtype)to->dtype, (ag_dtype)to->dtype });
     if (!is_block(&e, item)) return launch_copy("copy", to, &e);
     cudaStream_t stream;
     return ag__cuda_use("copy", ag__tensor_device(to), &stream) &&
@@ -120,7 +118,7 @@ bool ag__cuda_fill_elements(const ag_tensor *to, const char value[8])
 {
     ag_cuda_elements e = { 0 };
     if (to->numel == 0) return true;
-    describe(&e, 1, &to, (const int[]){ 0 }, (const ag_dtype[]){ (ag_dtype)to->dtype });
+    ag__cuda_describe(&e, 1, &to, (const int[]){ 0 }, (const ag_dtype[]){ (ag_dtype)to->dtype });
     memcpy(&e.value[1 + IN_A], value, ag__itemsize(to));
     e.dtype[1 + IN_A] = to->dtype;
     e.reads |= 1u << (1 + IN_A);

@@ -23,8 +23,11 @@ bool ag__cuda_ok(const char *op, cudaError_t e)
 
 /* The outcome of a call that waited: what it says may be a kernel's doing. */
 bool ag__cuda_waited(const char *op, cudaError_t e)
+/* The outcome of a call that waited for the device in use: what it says may be a kernel's doing. */
+static bool waited(const char *op, cudaError_t e)
 {
-    if (e == cudaSuccess) return true;
+    int device = 0;
+    if (e == cudaSuccess) return cudaGetDevice(&device) != cudaSuccess || ag__cuda_no_fault(device);
     cudaGetLastError();
     const char *last = __atomic_load_n(&last_op, __ATOMIC_RELAXED);
     return ag__cuda_host->fail(
@@ -41,7 +44,10 @@ bool ag__cuda_launched(const char *op, cudaError_t e, cudaStream_t stream)
 {
     __atomic_store_n(&last_op, op, __ATOMIC_RELAXED);
     if (!ag__cuda_ok(op, e)) return false;
-    return !launch_blocking || ag__cuda_ok(op, cudaStreamSynchronize(stream));
+    if (!launch_blocking) return true;
+    int device = 0;
+    return ag__cuda_ok(op, cudaStreamSynchronize(stream)) && ag__cuda_ok(op, cudaGetDevice(&device)) &&
+           ag__cuda_no_fault(device);
 }
 
 /* ---- the table ---- */
@@ -78,6 +84,9 @@ static const ag_device_functions functions = {
     .copy_elements = ag__cuda_copy_elements,
     .fill_elements = ag__cuda_fill_elements,
     .evaluate = ag__cuda_evaluate,
+    .combine = ag__cuda_combine,
+    .ramp = ag__cuda_ramp,
+    .index = ag__cuda_index,
     .fold_elements = ag__cuda_fold_elements,
     .gemm = ag__cuda_gemm,
     .gather_pixels = ag__cuda_gather_pixels,

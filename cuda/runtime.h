@@ -2,6 +2,7 @@
 #ifndef AG_CUDA_RUNTIME_H
 #define AG_CUDA_RUNTIME_H
 #include "autograd/op.h"
+#include "cuda/fault.h"
 #include "cuda/shape.h"
 #include "tensor/cuda_plugin.h"
 #include "tensor/cuda_table.h"
@@ -34,6 +35,13 @@ bool ag__cuda_launched(const char *op, cudaError_t e, cudaStream_t stream);
 /* Waits for all of the stream. */
 bool ag__cuda_wait(const char *op, cudaStream_t stream);
 
+/* ---- what kernels find wrong (fault.c, fault.h) ---- */
+/* For a kernel that may: kind is one of fault.h's; false with an error. The second without a run. */
+bool ag__cuda_may_fail(const ag_run *r, int kind, int dim, int64_t size, ag_cuda_report *report);
+bool ag__cuda_may_fail_in(const char *op, ag_device device, int kind, int dim, int64_t size, ag_cuda_report *report);
+/* After a wait for the device: false with the error that a kernel has noted. */
+bool ag__cuda_no_fault(int device);
+
 static inline ag_cuda_shape ag__cuda_shape(const ag_tensor *x)
 {
     ag_cuda_shape s = { .numel = x->numel, .ndim = x->ndim };
@@ -65,6 +73,22 @@ void ag__cuda_captures(int more);
 bool ag__cuda_copy_elements(const ag_tensor *to, const ag_tensor *from);
 bool ag__cuda_fill_elements(const ag_tensor *to, const char value[8]);
 bool ag__cuda_evaluate(const char *op, const struct ag__evaluation *e);
+bool ag__cuda_combine(const char *op, const struct ag__pair *p);                     /* binary.c */
+bool ag__cuda_ramp(const char *op, const ag_tensor *y, const struct ag__ramp *ramp); /* ramp.c */
+
+struct ag_cuda_elements; /* elements.h */
+/* The operands in slots of the description, walked in step; wanted: the type each slot is read as. */
+void ag__cuda_describe(struct ag_cuda_elements *e, int n, const ag_tensor *const *operand, const int *slot,
+                       const ag_dtype *wanted);
+/* A number on the host becomes part of the launch. */
+void ag__cuda_set_value(struct ag_cuda_elements *e, int slot, const ag_tensor *x, ag_dtype wanted);
+static inline bool ag__cuda_is_number(const ag_tensor *x)
+{
+    return x->numel == 1 && (!x->storage || ag__tensor_device(x).type == AG_DEVICE_CPU);
+}
+
+/* ---- reading and writing by number (index.c) ---- */
+bool ag__cuda_index(ag_run *r, const struct ag__indexing *how);
 
 /* ---- reductions (reduce.c) ---- */
 bool ag__cuda_fold_elements(const char *op, int fold, const ag_tensor *x, uint32_t mask, const ag_tensor *y);

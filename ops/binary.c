@@ -2,6 +2,7 @@
 #include "ops/binary.h"
 #include "ops/check.h"
 #include "ops/overlap.h"
+#include "tensor/device_table.h"
 
 #include <stdio.h>
 
@@ -24,6 +25,21 @@ bool ag__binary_result(ag_run *r, const char *name, ag_dtype dtype)
     snprintf(changed, sizeof changed, "%s_", name);
     if (ag__needs_order(in[0], in[1])) return ag__fail_part_overlap(changed);
     return ag__output(r, 0, ndim, size, (ag_dtype)in[0]->dtype) != NULL;
+}
+
+bool ag__combine_on_device(const char *op, ag_device device, const ag__pair *p)
+{
+    const ag_device_functions *functions = ag__device_functions(device);
+    return functions && functions->combine(op, p);
+}
+bool ag__binary_on_device(ag_run *r, ag_dtype dtype, int operation)
+{
+    const ag__pair pair = { .operation = operation,
+                            .dtype = dtype,
+                            .out = &r->out[0]->tensor,
+                            .a = &r->in[0]->tensor,
+                            .b = &r->in[1]->tensor };
+    return ag__combine_on_device(r->op->of ? r->op->of : r->op->name, r->device, &pair);
 }
 
 bool ag__binary_rows(ag_run *r, ag_dtype dtype, ag_row *row, void *user)

@@ -1,13 +1,16 @@
 /* compare.c - see compare.h. */
+#include "ops/binary.h"
 #include "ops/check.h"
-#include "ops/pointwise_rows.h"
 
 #include <argent/compare.h>
+#include <argent/copy.h>
 #include <argent/factory.h>
+#include <argent/pointwise.h>
+#include <argent/reduce.h>
 
 #include <math.h>
 
-/* Both there, and on the CPU. */
+/* Both there, and on one device. */
 static bool check_pair(const char *op, const ag_variable *a, const ag_variable *b)
 {
     if (!a || a == AG_NONE || !b || b == AG_NONE)
@@ -18,7 +21,6 @@ static bool check_pair(const char *op, const ag_variable *a, const ag_variable *
         return ag__fail(AG_EDEVICE,
                         "%s: Expected all tensors to be on the same device, but found at least two devices, %s and %s!",
                         op, ag_device_name(on), ag_device_name(other));
-    if (on.type != AG_DEVICE_CPU) return ag__fail(AG_ENOTSUP, "%s: there is no kernel for %s", op, ag_device_name(on));
     return true;
 }
 
@@ -51,11 +53,27 @@ static void equal_row(void *user, char *const *data, const int64_t *stride, int6
     if (!same) __atomic_store_n(&e->differ, true, __ATOMIC_RELAXED);
 }
 
+/* On a device: whether no pair of numbers differs, counted there. */
+static bool equal_on_device(const ag_variable *input, const ag_variable *other)
+{
+    AG_SCOPE;
+    AG_NO_GRAD;
+    ag_variable *a = (ag_variable *)input, *b = (ag_variable *)other;
+    if (ag_dtype_of(a) != ag_dtype_of(b)) {
+        bool floating = ag__is_floating(ag_dtype_of(a)) || ag__is_floating(ag_dtype_of(b));
+        a = ag_to(a, .dtype = floating ? AG_FLOAT64 : AG_INT64);
+        b = ag_to(b, .dtype = floating ? AG_FLOAT64 : AG_INT64);
+    }
+    ag_variable *differ = ag_sum(ag_ne(a, b));
+    return differ && ag_item_int64(differ) == 0 && !ag__thread()->failed;
+}
+
 bool ag_equal(const ag_variable *input, const ag_variable *other)
 {
     if (!check_pair("equal", input, other)) return false;
     if (!ag__same_sizes(&input->tensor, &other->tensor)) return false;
     if (input->tensor.numel == 0) return true;
+    if (ag__device(input).type != AG_DEVICE_CPU) return equal_on_device(input, other);
     equality e = { { input->tensor.dtype, other->tensor.dtype }, false };
     ag_walk w;
     ag__walk(&w, 2, (const ag_tensor *const[]){ &input->tensor, &other->tensor });
@@ -89,12 +107,8 @@ typedef struct closeness {
 
 static bool is_close(const closeness *c, double a, double b)
 {
-    if (a == b || (c->equal_nan && isnan(a) && isnan(b))) return true;
-    if (c->dtype == AG_FLOAT32) { /* in float, as PyTorch computes it */
-        float gap = fabsf((float)a - (float)b);
-        return isfinite(gap) && gap <= (float)c->atol + fabsf((float)c->rtol * (float)b);
-    }
-    return isfinite(a - b) && fabs(a - b) <= c->atol + fabs(c->rtol * b);
+    if (c->dtype == AG_FLOAT32) return ag__is_close_f32((float)a, (float)b, c->rtol, c->atol, c->equal_nan);
+    return ag__is_close_f64(a, b, c->rtol, c->atol, c->equal_nan);
 }
 
 /* data: what gives the shape, input, other */
@@ -107,6 +121,15 @@ static void close_row(void *user, char *const *data, const int64_t *stride, int6
             __atomic_store_n(&c->apart, true, __ATOMIC_RELAXED);
             return;
         }
+}
+
+static bool allclose_on_device(const struct ag_allclose_args *a)
+{
+    AG_SCOPE;
+    AG_NO_GRAD;
+    ag_variable *close = ag_isclose(a->input, a->other, a->rtol, a->atol, a->equal_nan);
+    ag_variable *n = close ? ag_sum(close) : NULL;
+    return n && ag_item_int64(n) == ag_numel(close) && !ag__thread()->failed;
 }
 
 bool ag_allclose_call(const struct ag_allclose_args *args)
@@ -129,6 +152,7 @@ bool ag_allclose_call(const struct ag_allclose_args *args)
     common.contiguous = true;
     ag__contiguous_strides(ndim, common.size, common.stride);
     if (common.numel == 0) return true;
+    if (ag__device(input).type != AG_DEVICE_CPU) return allclose_on_device(args);
     closeness c = { ag_dtype_of(input), args->rtol, args->atol, args->equal_nan, false };
     ag_walk w;
     ag__walk(&w, 3, (const ag_tensor *const[]){ &common, &input->tensor, &other->tensor });
@@ -162,13 +186,20 @@ static void isclose_row(void *user, char *const *data, const int64_t *stride, in
         data[0][i * stride[0]] = is_close(c, ag__load(data[1] + i * stride[1], c->dtype),
                                           ag__load(data[2] + i * stride[2], c->dtype));
 }
-static bool isclose_cpu(ag_run *r)
+static bool isclose_anywhere(ag_run *r)
 {
     const struct ag_isclose_args *a = r->args;
+    const ag__pair pair = { .operation = AG_IS_CLOSE,
+                            .dtype = ag_dtype_of(a->input),
+                            .option = { a->rtol, a->atol, a->equal_nan },
+                            .out = &r->out[0]->tensor,
+                            .a = &a->input->tensor,
+                            .b = &a->other->tensor };
+    if (r->device.type != AG_DEVICE_CPU) return ag__combine_on_device("isclose", r->device, &pair);
     closeness c = { ag_dtype_of(a->input), a->rtol, a->atol, a->equal_nan, false };
     ag_walk w;
     ag__walk(&w, 3, (const ag_tensor *const[]){ &r->out[0]->tensor, &a->input->tensor, &a->other->tensor });
     ag__walk_rows(&w, 1 << 15, isclose_row, &c);
     return true;
 }
-AG_OP(isclose, .non_differentiable = 1, .shape = isclose_shape, .kernel = { isclose_cpu })
+AG_OP(isclose, .non_differentiable = 1, .shape = isclose_shape, .kernel = { isclose_anywhere, isclose_anywhere })

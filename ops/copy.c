@@ -241,10 +241,11 @@ AG_OP_PLAIN(zero_, .node = "ZeroBackward0", .inplace_only = true, .repeats = tru
 
 #define AG_ARGS_masked_fill(must, may) must(Tensor, input) must(Tensor, mask) must(Number, value)
 static bool masked_fill_shape(ag_run *r);
-static bool masked_fill_cpu(ag_run *r);
+static bool masked_fill_anywhere(ag_run *r);
 static void masked_fill_backward(ag_gradients *b);
 AG_OP_PLAIN(masked_fill, .node = "MaskedFillBackward0", .inplace = true, .repeats = true, .shape = masked_fill_shape,
-            .kernel = { masked_fill_cpu }, .backward = masked_fill_backward, .keeps = { AG_KEEP_IN(1) })
+            .kernel = { masked_fill_anywhere, masked_fill_anywhere }, .backward = masked_fill_backward,
+            .keeps = { AG_KEEP_IN(1) })
 AG_INPLACE_PLAIN(masked_fill)
 
 static bool masked_fill_shape(ag_run *r)
@@ -262,7 +263,7 @@ static bool masked_fill_shape(ag_run *r)
 }
 
 /* As the row `where` has it: the number where the mask is set, else the element. */
-static bool masked_fill_cpu(ag_run *r)
+static bool masked_fill_anywhere(ag_run *r)
 {
     const struct ag_masked_fill_args *a = r->args;
     const ag_tensor *y = &r->out[0]->tensor;
@@ -289,10 +290,14 @@ static void masked_fill_backward(ag_gradients *b)
 /* The overload whose value is a Variable without dimensions, by name. */
 #define AG_ARGS__masked_fill_tensor(must, may) must(Tensor, input) must(Tensor, mask) must(Tensor, value)
 AG_STRUCT(_masked_fill_tensor, AG_ARGS__masked_fill_tensor)
-static struct ag_masked_fill_args with_number(const struct ag__masked_fill_tensor_args *a)
+static bool with_number(const struct ag__masked_fill_tensor_args *a, struct ag_masked_fill_args *number)
 {
-    double value = ag__load(a->value->tensor.data, ag_dtype_of(a->value));
-    return (struct ag_masked_fill_args){ .input = a->input, .mask = a->mask, .value = value };
+    _Alignas(8) char value[8];
+    if (!ag__read_element(&a->value->tensor, value)) return false;
+    *number = (struct ag_masked_fill_args){ .input = a->input,
+                                            .mask = a->mask,
+                                            .value = ag__load(value, ag_dtype_of(a->value)) };
+    return true;
 }
 static bool masked_fill_tensor_shape(ag_run *r)
 {
@@ -302,7 +307,8 @@ static bool masked_fill_tensor_shape(ag_run *r)
                              "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with %d "
                              "dimension(s).",
                              a->value->tensor.ndim);
-    struct ag_masked_fill_args number = with_number(a);
+    struct ag_masked_fill_args number;
+    if (!with_number(a, &number)) return false;
     ag_run same = *r;
     same.args = &number;
     same.op = ag__op_masked_fill();
@@ -312,10 +318,11 @@ static bool masked_fill_tensor_shape(ag_run *r)
 }
 static bool masked_fill_tensor_anywhere(ag_run *r)
 {
-    struct ag_masked_fill_args number = with_number(r->args);
+    struct ag_masked_fill_args number;
+    if (!with_number(r->args, &number)) return false;
     ag_run same = *r;
     same.args = &number;
-    return masked_fill_cpu(&same);
+    return masked_fill_anywhere(&same);
 }
 static void masked_fill_tensor_backward(ag_gradients *b)
 {
@@ -325,5 +332,5 @@ static void masked_fill_tensor_backward(ag_gradients *b)
 }
 AG_RECORD(_masked_fill_tensor, AG_ARGS__masked_fill_tensor, .of = "masked_fill", .torch = "masked_fill.Tensor",
           .node = "MaskedFillBackward1", .inplace = true, .shape = masked_fill_tensor_shape,
-          .kernel = { masked_fill_tensor_anywhere }, .backward = masked_fill_tensor_backward,
-          .keeps = { AG_KEEP_IN(1), 0, AG_KEEP_IN(1) })
+          .kernel = { masked_fill_tensor_anywhere, masked_fill_tensor_anywhere },
+          .backward = masked_fill_tensor_backward, .keeps = { AG_KEEP_IN(1), 0, AG_KEEP_IN(1) })

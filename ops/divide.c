@@ -6,69 +6,15 @@
 #include <argent/factory.h>
 #include <argent/pointwise.h>
 
-#include <math.h>
 #include <string.h>
 
 /* ---- quotients that are rounded, and what is left over ---- */
 
-/* Towards zero; of integers, or of floating numbers. The least integer by -1 wraps round. */
-static int64_t quotient(int64_t a, int64_t b) { return b == -1 ? (int64_t)(0 - (uint64_t)a) : a / b; }
-/* Towards minus infinity. */
-static int64_t floor_quotient(int64_t a, int64_t b)
-{
-    int64_t q = quotient(a, b);
-    return b != -1 && a % b != 0 && (a < 0) != (b < 0) ? q - 1 : q;
-}
-/* With the sign of a. */
-static int64_t rest(int64_t a, int64_t b) { return b == -1 ? 0 : a % b; }
-/* With the sign of b. */
-static int64_t floor_rest(int64_t a, int64_t b)
-{
-    int64_t r = rest(a, b);
-    return r != 0 && (r < 0) != (b < 0) ? r + b : r;
-}
-/* As Python's // and %: from the exact remainder, for a / b may have been rounded up to a whole number. */
-#define FLOOR_DIVISION(name, real, F)                                \
-    static real name(real a, real b)                                 \
-    {                                                                \
-        if (b == 0) return a / b;                                    \
-        real left = F(fmod)(a, b), q = (a - left) / b;               \
-        if (left != 0 && (b < 0) != (left < 0)) q -= 1;              \
-        if (q == 0) return F(copysign)(0, a / b);                    \
-        real whole = F(floor)(q);                                    \
-        return q - whole > (real)0.5 ? whole + 1 : whole;            \
-    }                                                                \
-    static real name##_rest(real a, real b)                          \
-    {                                                                \
-        real left = F(fmod)(a, b);                                   \
-        return left != 0 && (b < 0) != (left < 0) ? left + b : left; \
-    }
-#define F32(function) function##f
-#define F64(function) function
-FLOOR_DIVISION(floor_division_f32, float, F32)
-FLOOR_DIVISION(floor_division_f64, double, F64)
-
 typedef struct division {
     const char *name, *kernel; /* of the op, and of its loop, in sentences */
-    bool floor, rest;
-    ag_dtype dtype; /* computed in */
+    int operation;             /* of ops/cpu/divide.h */
+    ag_dtype dtype;            /* computed in */
 } division;
-
-static float divide_f32(const division *d, float a, float b)
-{
-    if (d->rest) return d->floor ? floor_division_f32_rest(a, b) : fmodf(a, b);
-    return d->floor ? floor_division_f32(a, b) : truncf(a / b);
-}
-static double divide_f64(const division *d, double a, double b)
-{
-    if (d->rest) return d->floor ? floor_division_f64_rest(a, b) : fmod(a, b);
-    return d->floor ? floor_division_f64(a, b) : trunc(a / b);
-}
-static int64_t divide_integers(const division *d, int64_t a, int64_t b)
-{
-    if (d->rest) return d->floor ? floor_rest(a, b) : rest(a, b);
-    return d->floor ? floor_quotient(a, b) : quotient(a, b);
-}
 
 /* data: the result, a, b, all of one type */
 static void divide_row(void *user, char *const *data, const int64_t *stride, int64_t count)
@@ -78,11 +24,15 @@ static void divide_row(void *user, char *const *data, const int64_t *stride, int
         const char *a = data[1] + i * stride[1], *b = data[2] + i * stride[2];
         char *y = data[0] + i * stride[0];
         if (d->dtype == AG_FLOAT32)
-            *(float *)(void *)y = divide_f32(d, *(const float *)(const void *)a, *(const float *)(const void *)b);
+            *(float *)(void *)y = ag__divide_f32(d->operation, *(const float *)(const void *)a,
+                                                 *(const float *)(const void *)b);
         else if (d->dtype == AG_FLOAT64)
-            *(double *)(void *)y = divide_f64(d, *(const double *)(const void *)a, *(const double *)(const void *)b);
+            *(double *)(void *)y = ag__divide_f64(d->operation, *(const double *)(const void *)a,
+                                                  *(const double *)(const void *)b);
         else
-            ag__store_int64(y, d->dtype, divide_integers(d, ag__load_int64(a, d->dtype), ag__load_int64(b, d->dtype)));
+            ag__store_int64(
+                y, d->dtype,
+                ag__divide_integers(d->operation, ag__load_int64(a, d->dtype), ag__load_int64(b, d->dtype)));
     }
 }
 
@@ -101,11 +51,15 @@ static bool check_no_zero(ag_run *r, const ag_tensor *b)
             return ag__fail_call(r->op, r->args, "ZeroDivisionError");
     return plain != NULL;
 }
-static bool division_cpu(ag_run *r, division d)
+static bool division_anywhere(ag_run *r, division d)
 {
     const ag_tensor *b = &r->in[1]->tensor;
+    const bool there = r->device.type != AG_DEVICE_CPU; /* then the kernel looks for zeros, but for a number's */
     d.dtype = ag__binary_type(r);
-    if (!ag__is_floating(d.dtype) && r->out[0]->tensor.numel && !check_no_zero(r, b)) return false;
+    if (!ag__is_floating(d.dtype) && r->out[0]->tensor.numel &&
+        (!there || ag__tensor_device(b).type == AG_DEVICE_CPU) && !check_no_zero(r, b))
+        return false;
+    if (there) return ag__binary_on_device(r, d.dtype, d.operation);
     return ag__binary_rows(r, d.dtype, divide_row, &d);
 }
 
@@ -117,21 +71,24 @@ AG_STRUCT(_div_rounded, AG_ARGS__div_rounded)
 static division rounded(const void *args)
 {
     bool floor = ((const struct ag__div_rounded_args *)args)->floor;
-    return (division){ .name = "div", .kernel = floor ? "div_floor" : "div_trunc", .floor = floor };
+    return (division){ .name = "div",
+                       .kernel = floor ? "div_floor" : "div_trunc",
+                       .operation = floor ? AG_DIVIDE_FLOOR : AG_DIVIDE_TRUNC };
 }
 static bool div_rounded_shape(ag_run *r)
 {
     division d = rounded(r->args);
     return division_shape(r, &d);
 }
-static bool div_rounded_cpu(ag_run *r) { return division_cpu(r, rounded(r->args)); }
+static bool div_rounded_anywhere(ag_run *r) { return division_anywhere(r, rounded(r->args)); }
 static void div_rounded_backward(ag_gradients *b)
 {
     for (int i = 0; i < 2; i++)
         if (b->wanted[i]) b->grad[i] = ag_zeros_like(b->g[0]);
 }
-AG_RECORD(_div_rounded, AG_ARGS__div_rounded, .of = "div", .node = "DivBackward2", .inplace = true,
-          .shape = div_rounded_shape, .kernel = { div_rounded_cpu }, .backward = div_rounded_backward)
+AG_RECORD(_div_rounded, AG_ARGS__div_rounded, .of = "div", .node = "DivBackward2", .numbers = 3, .inplace = true,
+          .shape = div_rounded_shape, .kernel = { div_rounded_anywhere, div_rounded_anywhere },
+          .backward = div_rounded_backward)
 
 static bool div_with(const void *args, bool inplace, ag_variable **out)
 {
@@ -169,9 +126,9 @@ AG_RECORD(_true_divide, AG_ARGS__true_divide, .torch = "true_divide", .numbers =
 
 /* ---- floor_divide, remainder, fmod ---- */
 
-static const division floor_divide_of = { .name = "floor_divide", .kernel = "div_floor", .floor = true };
+static const division floor_divide_of = { .name = "floor_divide", .kernel = "div_floor", .operation = AG_DIVIDE_FLOOR };
 static bool floor_divide_shape(ag_run *r) { return division_shape(r, &floor_divide_of); }
-static bool floor_divide_cpu(ag_run *r) { return division_cpu(r, floor_divide_of); }
+static bool floor_divide_anywhere(ag_run *r) { return division_anywhere(r, floor_divide_of); }
 static void floor_divide_backward(ag_gradients *b)
 {
     (void)b;
@@ -179,7 +136,7 @@ static void floor_divide_backward(ag_gradients *b)
 }
 #define AG_ARGS_floor_divide(must, may) must(Tensor, input) must(Tensor, other)
 AG_OP_PLAIN(floor_divide, .node = "NotImplemented", .numbers = 3, .inplace = true, .shape = floor_divide_shape,
-            .kernel = { floor_divide_cpu }, .backward = floor_divide_backward)
+            .kernel = { floor_divide_anywhere, floor_divide_anywhere }, .backward = floor_divide_backward)
 AG_INPLACE_PLAIN(floor_divide)
 
 /* b's gradient is minus the quotient, as it was rounded. */
@@ -189,22 +146,24 @@ static void rest_backward(ag_gradients *b, const char *mode)
     if (b->wanted[1]) b->grad[1] = ag_mul(ag_neg(b->g[0]), ag_div(b->in[0], b->in[1], .rounding_mode = mode));
 }
 
-static const division remainder_of = { .name = "remainder", .kernel = "remainder", .floor = true, .rest = true };
+static const division remainder_of = { .name = "remainder", .kernel = "remainder", .operation = AG_REST_FLOOR };
 static bool remainder_shape(ag_run *r) { return division_shape(r, &remainder_of); }
-static bool remainder_cpu(ag_run *r) { return division_cpu(r, remainder_of); }
+static bool remainder_anywhere(ag_run *r) { return division_anywhere(r, remainder_of); }
 static void remainder_backward(ag_gradients *b) { rest_backward(b, "floor"); }
 #define AG_ARGS_remainder(must, may) must(Tensor, input) must(Tensor, other)
 AG_OP_PLAIN(remainder, .node = "RemainderBackward1", .numbers = 3, .inplace = true, .shape = remainder_shape,
-            .kernel = { remainder_cpu }, .backward = remainder_backward, .keeps = { 0, AG_KEEP_IN(0) | AG_KEEP_IN(1) })
+            .kernel = { remainder_anywhere, remainder_anywhere }, .backward = remainder_backward,
+            .keeps = { 0, AG_KEEP_IN(0) | AG_KEEP_IN(1) })
 AG_INPLACE_PLAIN(remainder)
 
-static const division fmod_of = { .name = "fmod", .kernel = "fmod", .rest = true };
+static const division fmod_of = { .name = "fmod", .kernel = "fmod", .operation = AG_REST_TRUNC };
 static bool fmod_shape(ag_run *r) { return division_shape(r, &fmod_of); }
-static bool fmod_cpu(ag_run *r) { return division_cpu(r, fmod_of); }
+static bool fmod_anywhere(ag_run *r) { return division_anywhere(r, fmod_of); }
 static void fmod_backward(ag_gradients *b) { rest_backward(b, "trunc"); }
 #define AG_ARGS_fmod(must, may) must(Tensor, input) must(Tensor, other)
-AG_OP_PLAIN(fmod, .node = "FmodBackward1", .numbers = 2, .inplace = true, .shape = fmod_shape, .kernel = { fmod_cpu },
-            .backward = fmod_backward, .keeps = { 0, AG_KEEP_IN(0) | AG_KEEP_IN(1) })
+AG_OP_PLAIN(fmod, .node = "FmodBackward1", .numbers = 2, .inplace = true, .shape = fmod_shape,
+            .kernel = { fmod_anywhere, fmod_anywhere }, .backward = fmod_backward,
+            .keeps = { 0, AG_KEEP_IN(0) | AG_KEEP_IN(1) })
 AG_INPLACE_PLAIN(fmod)
 
 /* ---- clamp between Variables: rows that go by no name of their own ---- */

@@ -2,9 +2,11 @@
  * it. */
 #include "autograd/op.h"
 #include "ops/check.h"
+#include "ops/cpu/ramp.h"
 #include "ops/fresh.h"
 #include "ops/number.h"
 #include "tensor/convert.h"
+#include "tensor/device_table.h"
 
 #include <argent/factory.h>
 
@@ -240,7 +242,13 @@ static bool arange_shape(ag_run *r)
     return make(r, 1, &size, NULL, o);
 }
 
-static bool arange_cpu(ag_run *r)
+static bool ramp_on_device(ag_run *r, const ag__ramp *ramp)
+{
+    const ag_device_functions *functions = ag__device_functions(r->device);
+    return functions && functions->ramp(r->op->name, &r->out[0]->tensor, ramp);
+}
+
+static bool arange_anywhere(ag_run *r)
 {
     range g = range_of(r->args);
     ag_tensor *y = &r->out[0]->tensor;
@@ -248,6 +256,14 @@ static bool arange_cpu(ag_run *r)
     double start = (double)g.start, step = (double)g.step;
     bool whole = !ag__is_floating(g.dtype); /* then they fit */
     int64_t first = whole ? (int64_t)g.start : 0, by = whole ? (int64_t)g.step : 0;
+    if (r->device.type != AG_DEVICE_CPU)
+        return ramp_on_device(r, &(ag__ramp){ .kind = whole ? AG_RAMP_INTEGER : AG_RAMP_F64,
+                                              .start = start,
+                                              .step = step,
+                                              .first = first,
+                                              .by = by,
+                                              .turn = n,
+                                              .n = n });
     switch (g.dtype) {
     case AG_FLOAT32:
         for (int64_t i = 0; i < n; i++) ((float *)(void *)y->data)[i] = (float)(start + step * (double)i);
@@ -262,7 +278,7 @@ static bool arange_cpu(ag_run *r)
     }
     return true;
 }
-AG_OP(arange, .shape = arange_shape, .kernel = { arange_cpu })
+AG_OP(arange, .shape = arange_shape, .kernel = { arange_anywhere, arange_anywhere })
 
 static bool linspace_shape(ag_run *r)
 {
@@ -275,14 +291,24 @@ static bool linspace_shape(ag_run *r)
     return make(r, 1, &a->steps, NULL, o);
 }
 /* From both ends to the middle, so that the last number is `end` itself and the whole is symmetric. */
-static bool linspace_cpu(ag_run *r)
+static bool linspace_anywhere(ag_run *r)
 {
     const struct ag_linspace_args *a = r->args;
     ag_tensor *y = &r->out[0]->tensor;
     int64_t n = y->numel;
     double step = n > 1 ? (a->end - a->start) / (double)(n - 1) : 0;
+    ag__ramp ramp = { .kind = AG_RAMP_F64, .start = a->start, .step = step, .end = a->end, .n = n };
+    ramp.turn = n == 1 ? 1 : n / 2;
+    if (r->device.type != AG_DEVICE_CPU && y->dtype != AG_FLOAT32) return ramp_on_device(r, &ramp);
     if (y->dtype == AG_FLOAT32) { /* PyTorch's arithmetic is in the type itself */
         float first = (float)a->start, last = (float)a->end, by = n > 1 ? (last - first) / (float)(n - 1) : 0;
+        if (r->device.type != AG_DEVICE_CPU) {
+            ramp.kind = AG_RAMP_F32;
+            ramp.start = first;
+            ramp.step = by;
+            ramp.end = last;
+            return ramp_on_device(r, &ramp);
+        }
         for (int64_t i = 0; i < n; i++)
             ((float *)(void *)y->data)[i] = i < n / 2 ? first + by * (float)i : last - by * (float)(n - i - 1);
         if (n == 1) ((float *)(void *)y->data)[0] = first;
@@ -293,7 +319,7 @@ static bool linspace_cpu(ag_run *r)
                   i < n / 2 || n == 1 ? a->start + step * (double)i : a->end - step * (double)(n - i - 1));
     return true;
 }
-AG_OP(linspace, .shape = linspace_shape, .kernel = { linspace_cpu })
+AG_OP(linspace, .shape = linspace_shape, .kernel = { linspace_anywhere, linspace_anywhere })
 
 static bool eye_shape(ag_run *r)
 {

@@ -1,6 +1,7 @@
 /* index.c - see index.h. */
 #include "ops/check.h"
 #include "ops/index_add.h"
+#include "ops/index_device.h"
 #include "ops/scatter.h"
 
 #include <argent/index.h>
@@ -35,8 +36,9 @@ void ag__beside_begin(ag__beside *b, const ag_tensor *index, int dim, const ag_t
 #define AG_ARGS_gather(must, may) must(Tensor, input) must(Int, dim) must(Tensor, index)
 static bool gather_shape(ag_run *r);
 static bool gather_cpu(ag_run *r);
+static bool gather_device(ag_run *r);
 static void gather_backward(ag_gradients *b);
-AG_OP_PLAIN(gather, .node = "GatherBackward0", .shape = gather_shape, .kernel = { gather_cpu },
+AG_OP_PLAIN(gather, .node = "GatherBackward0", .shape = gather_shape, .kernel = { gather_cpu, gather_device },
             .backward = gather_backward, .keeps = { AG_KEEP_IN(1) })
 
 static bool gather_shape(ag_run *r)
@@ -73,6 +75,13 @@ static bool gather_cpu(ag_run *r)
         memcpy(y->data + b.place[1], x->data + b.place[0] + at[i] * step, (size_t)item);
     return true;
 }
+static bool gather_device(ag_run *r)
+{
+    const struct ag_gather_args *a = r->args;
+    const ag_tensor *x = &a->input->tensor;
+    return ag__index_elements(r, AG_INDEX_READ, x, &r->out[0]->tensor, &a->index->tensor,
+                              ag__from_start(a->dim, x->ndim));
+}
 static void gather_backward(ag_gradients *b)
 {
     const struct ag_gather_args *a = b->args;
@@ -82,9 +91,11 @@ static void gather_backward(ag_gradients *b)
 #define AG_ARGS__gather_backward(must, may) must(Tensor, grad) must(Shape, sizes) must(Int, dim) must(Tensor, index)
 static bool gather_back_shape(ag_run *r);
 static bool gather_back_cpu(ag_run *r);
+static bool gather_back_device(ag_run *r);
 static void gather_back_backward(ag_gradients *b);
-AG_OP_PLAIN(_gather_backward, .node = "ScatterAddBackward0", .shape = gather_back_shape, .kernel = { gather_back_cpu },
-            .backward = gather_back_backward, .keeps = { AG_KEEP_IN(1) })
+AG_OP_PLAIN(_gather_backward, .node = "ScatterAddBackward0", .shape = gather_back_shape,
+            .kernel = { gather_back_cpu, gather_back_device }, .backward = gather_back_backward,
+            .keeps = { AG_KEEP_IN(1) })
 
 static bool gather_back_shape(ag_run *r)
 {
@@ -109,6 +120,13 @@ static bool gather_back_cpu(ag_run *r)
     }
     return true;
 }
+static bool gather_back_device(ag_run *r)
+{
+    const struct ag__gather_backward_args *a = r->args;
+    const ag_tensor *y = &r->out[0]->tensor;
+    return ag__fill_tensor(y, 0) &&
+           ag__index_elements(r, AG_INDEX_ADD, y, &a->grad->tensor, &a->index->tensor, ag__from_start(a->dim, y->ndim));
+}
 static void gather_back_backward(ag_gradients *b)
 {
     const struct ag__gather_backward_args *a = b->args;
@@ -132,9 +150,11 @@ static ag_tensor slice_of(const ag_tensor *x, int dim, int64_t i)
 #define AG_ARGS_index_select(must, may) must(Tensor, input) must(Int, dim) must(Tensor, index)
 static bool index_select_shape(ag_run *r);
 static bool index_select_cpu(ag_run *r);
+static bool index_select_device(ag_run *r);
 static void index_select_backward(ag_gradients *b);
-AG_OP_PLAIN(index_select, .node = "IndexSelectBackward0", .shape = index_select_shape, .kernel = { index_select_cpu },
-            .backward = index_select_backward, .keeps = { AG_KEEP_IN(1) })
+AG_OP_PLAIN(index_select, .node = "IndexSelectBackward0", .shape = index_select_shape,
+            .kernel = { index_select_cpu, index_select_device }, .backward = index_select_backward,
+            .keeps = { AG_KEEP_IN(1) })
 
 static bool index_select_shape(ag_run *r)
 {
@@ -173,6 +193,13 @@ static bool index_select_cpu(ag_run *r)
             memcpy(y->data + (k * n + i) * inner, x->data + (k * x->size[dim] + at[i]) * inner, (size_t)inner);
     return true;
 }
+static bool index_select_device(ag_run *r)
+{
+    const struct ag_index_select_args *a = r->args;
+    const ag_tensor *x = &a->input->tensor;
+    return ag__index_slices(r, AG_INDEX_READ, x, &r->out[0]->tensor, &a->index->tensor, ag__from_start(a->dim, x->ndim),
+                            1);
+}
 static void index_select_backward(ag_gradients *b)
 {
     const struct ag_index_select_args *a = b->args;
@@ -183,9 +210,11 @@ static void index_select_backward(ag_gradients *b)
     must(Tensor, grad) must(Shape, sizes) must(Int, dim) must(Tensor, index)
 static bool index_select_back_shape(ag_run *r);
 static bool index_select_back_cpu(ag_run *r);
+static bool index_select_back_device(ag_run *r);
 static void index_select_back_backward(ag_gradients *b);
 AG_OP_PLAIN(_index_select_backward, .node = "IndexAddBackward0", .shape = index_select_back_shape,
-            .kernel = { index_select_back_cpu }, .backward = index_select_back_backward, .keeps = { AG_KEEP_IN(1) })
+            .kernel = { index_select_back_cpu, index_select_back_device }, .backward = index_select_back_backward,
+            .keeps = { AG_KEEP_IN(1) })
 
 static bool index_select_back_shape(ag_run *r)
 {
@@ -216,6 +245,13 @@ static bool index_select_back_cpu(ag_run *r)
         }
     return true;
 }
+static bool index_select_back_device(ag_run *r)
+{
+    const struct ag__index_select_backward_args *a = r->args;
+    const ag_tensor *y = &r->out[0]->tensor;
+    return ag__fill_tensor(y, 0) && ag__index_slices(r, AG_INDEX_ADD, y, &a->grad->tensor, &a->index->tensor,
+                                                     ag__from_start(a->dim, y->ndim), 1);
+}
 static void index_select_back_backward(ag_gradients *b)
 {
     const struct ag__index_select_backward_args *a = b->args;
@@ -227,9 +263,10 @@ static void index_select_back_backward(ag_gradients *b)
 #define AG_ARGS_take(must, may) must(Tensor, input) must(Tensor, index)
 static bool take_shape(ag_run *r);
 static bool take_cpu(ag_run *r);
+static bool take_device(ag_run *r);
 static void take_backward(ag_gradients *b);
-AG_OP_PLAIN(take, .node = "TakeBackward0", .shape = take_shape, .kernel = { take_cpu }, .backward = take_backward,
-            .keeps = { AG_KEEP_IN(1) })
+AG_OP_PLAIN(take, .node = "TakeBackward0", .shape = take_shape, .kernel = { take_cpu, take_device },
+            .backward = take_backward, .keeps = { AG_KEEP_IN(1) })
 
 /* The numbers of the elements; NULL as ag__indices. */
 static const int64_t *places(ag_run *r, const ag_variable *index, int64_t n)
@@ -268,6 +305,14 @@ static bool take_cpu(ag_run *r)
         memcpy(y->data + (size_t)i * item, x->data + (size_t)(at[i] < 0 ? at[i] + x->numel : at[i]) * item, item);
     return true;
 }
+static bool take_device(ag_run *r)
+{
+    const struct ag_take_args *a = r->args;
+    const ag_tensor *y = &r->out[0]->tensor, *index = &a->index->tensor, *x = &a->input->tensor;
+    x = ag__plain(r->t, a->input, x->ndim, x->size, (ag_dtype)x->dtype);
+    index = x ? ag__plain(r->t, a->index, index->ndim, index->size, AG_INT64) : NULL;
+    return index && ag__index_row(r, AG_INDEX_READ, x, y, index);
+}
 static void take_backward(ag_gradients *b)
 {
     const struct ag_take_args *a = b->args;
@@ -277,9 +322,10 @@ static void take_backward(ag_gradients *b)
 #define AG_ARGS__take_backward(must, may) must(Tensor, grad) must(Shape, sizes) must(Tensor, index)
 static bool take_back_shape(ag_run *r);
 static bool take_back_cpu(ag_run *r);
+static bool take_back_device(ag_run *r);
 static void take_back_backward(ag_gradients *b);
-AG_OP_PLAIN(_take_backward, .node = "PutBackward0", .shape = take_back_shape, .kernel = { take_back_cpu },
-            .backward = take_back_backward, .keeps = { AG_KEEP_IN(1) })
+AG_OP_PLAIN(_take_backward, .node = "PutBackward0", .shape = take_back_shape,
+            .kernel = { take_back_cpu, take_back_device }, .backward = take_back_backward, .keeps = { AG_KEEP_IN(1) })
 
 static bool take_back_shape(ag_run *r)
 {
@@ -303,6 +349,14 @@ static bool take_back_cpu(ag_run *r)
         ag__add_elements((ag_dtype)y->dtype, 1, y->data + (at[i] < 0 ? at[i] + y->numel : at[i]) * item, 0,
                          g->data + i * item, 0, 1);
     return true;
+}
+static bool take_back_device(ag_run *r)
+{
+    const struct ag__take_backward_args *a = r->args;
+    const ag_tensor *y = &r->out[0]->tensor, *index = &a->index->tensor, *g = &a->grad->tensor;
+    g = ag__plain(r->t, a->grad, g->ndim, g->size, (ag_dtype)g->dtype);
+    index = g ? ag__plain(r->t, a->index, index->ndim, index->size, AG_INT64) : NULL;
+    return index && ag__fill_tensor(y, 0) && ag__index_row(r, AG_INDEX_ADD, y, g, index);
 }
 static void take_back_backward(ag_gradients *b)
 {

@@ -1,6 +1,7 @@
 /* index_write.c - whole slices written by number: index_add, index_copy, index_fill. See index.h. */
 #include "ops/check.h"
 #include "ops/fresh.h"
+#include "ops/index_device.h"
 #include "ops/number.h"
 #include "ops/scatter.h"
 
@@ -97,6 +98,8 @@ static bool begin_write(ag_run *r, int64_t dim, ag_variable *index, ag_variable 
     return true;
 }
 
+static bool begin_on_device(ag_run *r) { return r->inplace || ag__copy_tensor(&r->out[0]->tensor, &r->in[0]->tensor); }
+
 typedef struct scaled {
     ag_dtype dtype;
     double alpha;
@@ -122,6 +125,13 @@ static bool index_add_cpu(ag_run *r)
     }
     return true;
 }
+static bool index_add_device(ag_run *r)
+{
+    const struct ag_index_add_args *a = r->args;
+    const ag_tensor *y = &r->out[0]->tensor;
+    return begin_on_device(r) && ag__index_slices(r, AG_INDEX_ADD, y, &a->source->tensor, &a->index->tensor,
+                                                  ag__from_start(a->dim, y->ndim), a->alpha);
+}
 static void index_add_backward(ag_gradients *b)
 {
     const struct ag_index_add_args *a = b->args;
@@ -131,8 +141,9 @@ static void index_add_backward(ag_gradients *b)
     b->grad[2] = a->alpha == 1 ? g : ag_mul(g, ag_scalar(a->alpha));
 }
 /* Backward does not read source, but as in PyTorch a change of it is noticed. */
-AG_OP(index_add, .node = "IndexAddBackward0", .inplace = true, .shape = index_add_shape, .kernel = { index_add_cpu },
-      .backward = index_add_backward, .keeps = { 0, 0, AG_KEEP_IN(1) | AG_KEEP_IN(2) })
+AG_OP(index_add, .node = "IndexAddBackward0", .inplace = true, .shape = index_add_shape,
+      .kernel = { index_add_cpu, index_add_device }, .backward = index_add_backward,
+      .keeps = { 0, 0, AG_KEEP_IN(1) | AG_KEEP_IN(2) })
 AG_INPLACE(index_add)
 
 /* ---- index_copy ---- */
@@ -140,9 +151,10 @@ AG_INPLACE(index_add)
 #define AG_ARGS_index_copy(must, may) must(Tensor, input) must(Int, dim) must(Tensor, index) must(Tensor, source)
 static bool index_copy_shape(ag_run *r);
 static bool index_copy_cpu(ag_run *r);
+static bool index_copy_device(ag_run *r);
 static void index_copy_backward(ag_gradients *b);
 AG_OP_PLAIN(index_copy, .node = "IndexCopyBackward0", .inplace = true, .shape = index_copy_shape,
-            .kernel = { index_copy_cpu }, .backward = index_copy_backward,
+            .kernel = { index_copy_cpu, index_copy_device }, .backward = index_copy_backward,
             .keeps = { AG_KEEP_IN(1), 0, AG_KEEP_IN(1) | AG_KEEP_IN(2) })
 AG_INPLACE_PLAIN(index_copy)
 
@@ -210,6 +222,13 @@ static bool index_copy_cpu(ag_run *r)
     }
     return true;
 }
+static bool index_copy_device(ag_run *r)
+{
+    const struct ag_index_copy_args *a = r->args;
+    const ag_tensor *y = &r->out[0]->tensor;
+    return begin_on_device(r) && ag__index_slices(r, AG_INDEX_WRITE, y, &a->source->tensor, &a->index->tensor,
+                                                  ag__from_start(a->dim, y->ndim), 1);
+}
 static void index_copy_backward(ag_gradients *b)
 {
     const struct ag_index_copy_args *a = b->args;
@@ -221,10 +240,11 @@ static void index_copy_backward(ag_gradients *b)
 
 #define AG_ARGS_index_fill(must, may) must(Tensor, input) must(Int, dim) must(Tensor, index) must(Number, value)
 static bool index_fill_shape(ag_run *r);
-static bool index_fill_cpu(ag_run *r);
+static bool index_fill_anywhere(ag_run *r);
 static void index_fill_backward(ag_gradients *b);
 AG_OP_PLAIN(index_fill, .node = "IndexFillBackward0", .inplace = true, .repeats = true, .shape = index_fill_shape,
-            .kernel = { index_fill_cpu }, .backward = index_fill_backward, .keeps = { AG_KEEP_IN(1) })
+            .kernel = { index_fill_anywhere, index_fill_anywhere }, .backward = index_fill_backward,
+            .keeps = { AG_KEEP_IN(1) })
 AG_INPLACE_PLAIN(index_fill)
 
 static bool fill_shape(ag_run *r, int64_t dim, const ag_variable *index, ag_number value)
@@ -239,10 +259,12 @@ static bool fill_shape(ag_run *r, int64_t dim, const ag_variable *index, ag_numb
            ag__fresh_strides(r->op, r->args, x, AG_PRESERVE_FORMAT, stride) &&
            ag__output_strided(r, 0, x->ndim, x->size, stride, (ag_dtype)x->dtype) != NULL;
 }
-static bool fill_cpu(ag_run *r, int64_t dim, const ag_variable *index, ag_number value)
+static bool fill_anywhere(ag_run *r, int64_t dim, const ag_variable *index, ag_number value)
 {
     const ag_tensor *y = &r->out[0]->tensor;
     int d = ag__from_start(dim, y->ndim);
+    if (r->device.type != AG_DEVICE_CPU)
+        return begin_on_device(r) && ag__index_fill_slices(r, y, value, &index->tensor, d);
     const int64_t n = y->ndim ? y->size[d] : 1, count = index->tensor.numel;
     const int64_t *at = ag__indices(r, index, -n, n, d);
     if (!at && r->t->failed) return false;
@@ -260,10 +282,10 @@ static bool index_fill_shape(ag_run *r)
     const struct ag_index_fill_args *a = r->args;
     return fill_shape(r, a->dim, a->index, a->value);
 }
-static bool index_fill_cpu(ag_run *r)
+static bool index_fill_anywhere(ag_run *r)
 {
     const struct ag_index_fill_args *a = r->args;
-    return fill_cpu(r, a->dim, a->index, a->value);
+    return fill_anywhere(r, a->dim, a->index, a->value);
 }
 static void index_fill_backward(ag_gradients *b)
 {
@@ -274,12 +296,13 @@ static void index_fill_backward(ag_gradients *b)
 /* The overload whose value is a Variable without dimensions, by name. */
 #define AG_ARGS__index_fill_tensor(must, may) must(Tensor, input) must(Int, dim) must(Tensor, index) must(Tensor, value)
 AG_STRUCT(_index_fill_tensor, AG_ARGS__index_fill_tensor)
-static ag_number value_of(const struct ag__index_fill_tensor_args *a)
+static bool read_value(const struct ag__index_fill_tensor_args *a, ag_number *value)
 {
-    const ag_tensor *value = &a->value->tensor;
-    bool floating = ag__is_floating((ag_dtype)value->dtype);
-    return floating ? (ag_number)ag__load(value->data, (ag_dtype)value->dtype)
-                    : (ag_number)ag__load_int64(value->data, (ag_dtype)value->dtype);
+    const ag_dtype dtype = ag_dtype_of(a->value);
+    _Alignas(8) char element[8];
+    if (!ag__read_element(&a->value->tensor, element)) return false;
+    *value = ag__is_floating(dtype) ? (ag_number)ag__load(element, dtype) : (ag_number)ag__load_int64(element, dtype);
+    return true;
 }
 static bool index_fill_tensor_shape(ag_run *r)
 {
@@ -289,12 +312,14 @@ static bool index_fill_tensor_shape(ag_run *r)
                              "index_fill_ only supports a 0-dimensional value tensor, but got tensor with %d "
                              "dimension(s).",
                              a->value->tensor.ndim);
-    return fill_shape(r, a->dim, a->index, value_of(a));
+    ag_number value;
+    return read_value(a, &value) && fill_shape(r, a->dim, a->index, value);
 }
-static bool index_fill_tensor_cpu(ag_run *r)
+static bool index_fill_tensor_anywhere(ag_run *r)
 {
     const struct ag__index_fill_tensor_args *a = r->args;
-    return fill_cpu(r, a->dim, a->index, value_of(a));
+    ag_number value;
+    return read_value(a, &value) && fill_anywhere(r, a->dim, a->index, value);
 }
 static void index_fill_tensor_backward(ag_gradients *b)
 {
@@ -307,5 +332,5 @@ static void index_fill_tensor_backward(ag_gradients *b)
 }
 AG_RECORD(_index_fill_tensor, AG_ARGS__index_fill_tensor, .of = "index_fill", .torch = "index_fill.int_Tensor",
           .node = "IndexFillBackward1", .inplace = true, .repeats = true, .shape = index_fill_tensor_shape,
-          .kernel = { index_fill_tensor_cpu }, .backward = index_fill_tensor_backward,
+          .kernel = { index_fill_tensor_anywhere, index_fill_tensor_anywhere }, .backward = index_fill_tensor_backward,
           .keeps = { AG_KEEP_IN(1), 0, AG_KEEP_IN(1) })

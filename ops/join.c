@@ -85,7 +85,7 @@ static bool cat_shape(ag_run *r)
     ag__format_strides(4, size, AG_BATCH_LAST, stride);
     return ag__output_strided(r, 0, 4, size, stride, dtype) != NULL;
 }
-static bool cat_cpu(ag_run *r)
+static bool cat_anywhere(ag_run *r)
 {
     const struct ag_cat_args *a = r->args;
     const ag_tensor *y = &r->out[0]->tensor;
@@ -95,7 +95,7 @@ static bool cat_cpu(ag_run *r)
         const ag_tensor *x = &r->in[i]->tensor;
         if (is_passed_over(x->ndim, x->size)) continue;
         ag_tensor part = part_of(y, dim, at, x->size[dim]);
-        ag__copy_elements(&part, x);
+        if (!ag__copy_tensor(&part, x)) return false;
         at += x->size[dim];
     }
     return true;
@@ -108,14 +108,15 @@ static void cat_backward(ag_gradients *b)
     for (int i = 0; i < b->n_in; i++) {
         ag_shape_list size = ag__in_shape(b, i);
         if (is_passed_over((int)size.n, size.at)) {
-            if (b->wanted[i]) b->grad[i] = ag_zeros(size, .dtype = (ag_dtype)b->g[0]->tensor.dtype);
+            if (b->wanted[i]) b->grad[i] = ag_zeros(size, .dtype = ag_dtype_of(b->g[0]), .device = ag__device(b->g[0]));
             continue;
         }
         if (b->wanted[i]) b->grad[i] = ag_narrow(b->g[0], dim, at, size.at[dim]);
         at += size.at[dim];
     }
 }
-AG_OP(cat, .node = "CatBackward0", .shape = cat_shape, .kernel = { cat_cpu }, .backward = cat_backward)
+AG_OP(cat, .node = "CatBackward0", .shape = cat_shape, .kernel = { cat_anywhere, cat_anywhere },
+      .backward = cat_backward)
 
 /* ---- stack ---- */
 
@@ -142,7 +143,7 @@ static bool stack_shape(ag_run *r)
     if (!ag__is_floating(dtype)) r->wants_grad = false;
     return ag__output(r, 0, model->ndim + 1, size, dtype) != NULL;
 }
-static bool stack_cpu(ag_run *r)
+static bool stack_anywhere(ag_run *r)
 {
     const struct ag_stack_args *a = r->args;
     const ag_tensor *y = &r->out[0]->tensor;
@@ -152,7 +153,7 @@ static bool stack_cpu(ag_run *r)
         part.ndim--;
         memmove(part.size + dim, part.size + dim + 1, (size_t)(part.ndim - dim) * sizeof *part.size);
         memmove(part.stride + dim, part.stride + dim + 1, (size_t)(part.ndim - dim) * sizeof *part.stride);
-        ag__copy_elements(&part, &r->in[i]->tensor);
+        if (!ag__copy_tensor(&part, &r->in[i]->tensor)) return false;
     }
     return true;
 }
@@ -162,4 +163,5 @@ static void stack_backward(ag_gradients *b)
     for (int i = 0; i < b->n_in; i++)
         if (b->wanted[i]) b->grad[i] = ag_select(b->g[0], a->dim, i);
 }
-AG_OP(stack, .node = "StackBackward0", .shape = stack_shape, .kernel = { stack_cpu }, .backward = stack_backward)
+AG_OP(stack, .node = "StackBackward0", .shape = stack_shape, .kernel = { stack_anywhere, stack_anywhere },
+      .backward = stack_backward)

@@ -67,13 +67,12 @@ static bool constant_pad_nd_shape(ag_run *r)
     return ag__fresh_strides(r->op, a, &part, AG_PRESERVE_FORMAT, stride) &&
            ag__output_strided(r, 0, x->ndim, size, stride, (ag_dtype)x->dtype) != NULL;
 }
-static bool constant_pad_nd_cpu(ag_run *r)
+static bool constant_pad_nd_anywhere(ag_run *r)
 {
     const struct ag_constant_pad_nd_args *a = r->args;
     ag_tensor to = common_part(&r->out[0]->tensor, a->pad, true), from = common_part(&a->input->tensor, a->pad, false);
-    ag__fill_elements(&r->out[0]->tensor, a->value);
-    if (to.numel && from.numel) ag__copy_elements(&to, &from);
-    return true;
+    if (!ag__fill_tensor(&r->out[0]->tensor, a->value)) return false;
+    return !to.numel || !from.numel || ag__copy_tensor(&to, &from);
 }
 static void constant_pad_nd_backward(ag_gradients *b)
 {
@@ -83,4 +82,4 @@ static void constant_pad_nd_backward(ag_gradients *b)
     b->grad[0] = ag_constant_pad_nd(b->g[0], ag_sizes_of(a->pad.n, back));
 }
 AG_OP(constant_pad_nd, .node = "ConstantPadNdBackward0", .shape = constant_pad_nd_shape,
-      .kernel = { constant_pad_nd_cpu }, .backward = constant_pad_nd_backward)
+      .kernel = { constant_pad_nd_anywhere, constant_pad_nd_anywhere }, .backward = constant_pad_nd_backward)

@@ -43,9 +43,10 @@ static void copy_from(const ag_tensor *to, const ag_tensor *from)
 
 #define AG_ARGS_flip(must, may) must(Tensor, input) must(Shape, dims)
 static bool flip_shape(ag_run *r);
-static bool flip_cpu(ag_run *r);
+static bool flip_anywhere(ag_run *r);
 static void flip_backward(ag_gradients *b);
-AG_OP_PLAIN(flip, .node = "FlipBackward0", .shape = flip_shape, .kernel = { flip_cpu }, .backward = flip_backward)
+AG_OP_PLAIN(flip, .node = "FlipBackward0", .shape = flip_shape, .kernel = { flip_anywhere, flip_anywhere },
+            .backward = flip_backward)
 
 static bool flip_shape(ag_run *r)
 {
@@ -62,7 +63,7 @@ static bool flip_shape(ag_run *r)
     return ag__fresh_strides(r->op, a, x, AG_PRESERVE_FORMAT, stride) &&
            ag__output_strided(r, 0, x->ndim, x->size, stride, (ag_dtype)x->dtype) != NULL;
 }
-static bool flip_cpu(ag_run *r)
+static bool flip_anywhere(ag_run *r)
 {
     const struct ag_flip_args *a = r->args;
     ag_tensor from = a->input->tensor; /* seen from its other end: strides below zero */
@@ -72,6 +73,7 @@ static bool flip_cpu(ag_run *r)
         from.stride[d] = -from.stride[d];
         from.contiguous = false;
     }
+    if (r->device.type != AG_DEVICE_CPU) return ag__copy_tensor(&r->out[0]->tensor, &from);
     copy_from(&r->out[0]->tensor, &from);
     return true;
 }
@@ -105,9 +107,9 @@ static bool flipud_compose(const void *args, ag_variable **out)
 
 #define AG_ARGS_repeat(must, may) must(Tensor, input) must(Shape, repeats)
 static bool repeat_shape(ag_run *r);
-static bool repeat_cpu(ag_run *r);
+static bool repeat_anywhere(ag_run *r);
 static void repeat_backward(ag_gradients *b);
-AG_OP_PLAIN(repeat, .node = "RepeatBackward0", .shape = repeat_shape, .kernel = { repeat_cpu },
+AG_OP_PLAIN(repeat, .node = "RepeatBackward0", .shape = repeat_shape, .kernel = { repeat_anywhere, repeat_anywhere },
             .backward = repeat_backward)
 
 static bool repeat_shape(ag_run *r)
@@ -147,6 +149,52 @@ static bool repeat_cpu(ag_run *r)
         for (int d = last - 1; d >= 0 && ++index[d] == y->size[d]; d--) index[d] = 0;
     }
     return true;
+}
+
+/* A dimension of a copy: so many steps, through the result and through what is repeated. */
+typedef struct step {
+    int64_t count, to, from;
+} step;
+/* Through n of them: one copy, where a tensor has so many dimensions. */
+static bool copy_steps(ag_tensor to, ag_tensor from, int n, const step *steps)
+{
+    const int64_t item = (int64_t)ag__itemsize(&to);
+    if (n > AG_MAX_DIMS) {
+        for (int64_t i = 0; i < steps->count; i++) {
+            if (!copy_steps(to, from, n - 1, steps + 1)) return false;
+            to.data += steps->to * item;
+            from.data += steps->from * item;
+        }
+        return true;
+    }
+    to.ndim = from.ndim = (uint8_t)n;
+    for (int d = 0; d < n; d++) {
+        to.size[d] = from.size[d] = steps[d].count;
+        to.stride[d] = steps[d].to;
+        from.stride[d] = steps[d].from;
+    }
+    to.numel = from.numel = ag__numel_of(n, to.size);
+    to.contiguous = ag__is_contiguous(n, to.size, to.stride);
+    from.contiguous = ag__is_contiguous(n, from.size, from.stride);
+    return ag__copy_tensor(&to, &from);
+}
+/* Each dimension of the result is two: the copies, which begin at the same element, and what is copied. */
+static bool repeat_by_steps(const ag_tensor *y, const ag_tensor *x, const int64_t *times)
+{
+    step steps[2 * AG_MAX_DIMS];
+    int n = 0, new = y->ndim - x->ndim;
+    for (int d = 0; d < y->ndim; d++) {
+        const int64_t size = d < new ? 1 : x->size[d - new];
+        if (times[d] > 1) steps[n++] = (step){ times[d], size * y->stride[d], 0 };
+        if (size > 1) steps[n++] = (step){ size, y->stride[d], x->stride[d - new] };
+    }
+    return y->numel == 0 || copy_steps(*y, *x, n, steps);
+}
+static bool repeat_anywhere(ag_run *r)
+{
+    const struct ag_repeat_args *a = r->args;
+    if (r->device.type == AG_DEVICE_CPU) return repeat_cpu(r);
+    return repeat_by_steps(&r->out[0]->tensor, &a->input->tensor, a->repeats.at);
 }
 /* One dimension after another: (outer, times, inner), added up over `times`. */
 static void repeat_backward(ag_gradients *b)
@@ -205,17 +253,11 @@ static bool roll_shape(ag_run *r)
 }
 
 /* Cut where what is beyond the end comes round again; each part is copied to where it goes. */
-static void copy_rolled(ag_tensor to, ag_tensor from, const int64_t *shift, int d)
+static bool copy_rolled(ag_tensor to, ag_tensor from, const int64_t *shift, int d)
 {
-    if (to.numel == 0) return;
-    if (d == to.ndim) {
-        ag__copy_elements(&to, &from);
-        return;
-    }
-    if (shift[d] == 0) {
-        copy_rolled(to, from, shift, d + 1);
-        return;
-    }
+    if (to.numel == 0) return true;
+    if (d == to.ndim) return ag__copy_tensor(&to, &from);
+    if (shift[d] == 0) return copy_rolled(to, from, shift, d + 1);
     const int64_t n = to.size[d], begin[2] = { 0, n - shift[d] }, size[2] = { n - shift[d], shift[d] };
     for (int part = 0; part < 2; part++) {
         ag_tensor into = to, out_of = from;
@@ -226,10 +268,11 @@ static void copy_rolled(ag_tensor to, ag_tensor from, const int64_t *shift, int 
         into.numel = out_of.numel = ag__numel_of(to.ndim, into.size);
         into.contiguous = ag__is_contiguous(to.ndim, into.size, into.stride);
         out_of.contiguous = ag__is_contiguous(to.ndim, out_of.size, out_of.stride);
-        copy_rolled(into, out_of, shift, d + 1);
+        if (!copy_rolled(into, out_of, shift, d + 1)) return false;
     }
+    return true;
 }
-static bool roll_cpu(ag_run *r)
+static bool roll_anywhere(ag_run *r)
 {
     const struct ag_roll_args *a = r->args;
     ag_tensor to = r->out[0]->tensor, from = a->input->tensor;
@@ -247,8 +290,7 @@ static bool roll_cpu(ag_run *r)
         int64_t d = a->dims.n == 0 ? 0 : ag__from_start(a->dims.at[k], to.ndim), n = to.size[d];
         shift[d] = (shift[d] + (a->shifts.at[k] % n + n) % n) % n;
     }
-    copy_rolled(to, from, shift, 0);
-    return true;
+    return copy_rolled(to, from, shift, 0);
 }
 static void roll_backward(ag_gradients *b)
 {
@@ -259,4 +301,5 @@ static void roll_backward(ag_gradients *b)
     b->grad[0] = ag_roll(b->g[0], ag_sizes_of(a->shifts.n, back), a->dims);
     if (back != few) ag__scratch_free(back);
 }
-AG_OP(roll, .node = "RollBackward0", .shape = roll_shape, .kernel = { roll_cpu }, .backward = roll_backward)
+AG_OP(roll, .node = "RollBackward0", .shape = roll_shape, .kernel = { roll_anywhere, roll_anywhere },
+      .backward = roll_backward)

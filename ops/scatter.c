@@ -1,6 +1,7 @@
 /* scatter.c - elements written by number: see index.h. */
 #include "ops/scatter.h"
 #include "ops/check.h"
+#include "ops/index_device.h"
 #include "ops/number.h"
 #include "ops/overlap.h"
 #include "ops/view_part.h"
@@ -73,11 +74,17 @@ static bool scatter_shape_of(ag_run *r, int64_t dim, const ag_variable *index, c
            ag__output(r, 0, x->ndim, x->size, (ag_dtype)x->dtype) != NULL;
 }
 
+/* The result as it is before anything is written, on a device. */
+static bool begin_on_device(ag_run *r) { return r->inplace || ag__copy_tensor(&r->out[0]->tensor, &r->in[0]->tensor); }
+
 /* y[... index ...] = from, or += from; from: n elements of y's type in index's geometry, or one number. */
 static bool scatter_elements(ag_run *r, int64_t dim, const ag_variable *index, const ag_tensor *from, bool add)
 {
     const ag_tensor *y = &r->out[0]->tensor;
     int d = ag__from_start(dim, y->ndim);
+    if (r->device.type != AG_DEVICE_CPU)
+        return begin_on_device(r) &&
+               ag__index_elements(r, add ? AG_INDEX_ADD : AG_INDEX_WRITE, y, from, &index->tensor, d);
     const size_t item = ag__itemsize(y);
     const int64_t step = y->ndim ? y->stride[d] * (int64_t)item : 0;
     const int64_t *at = ag__indices(r, index, 0, y->ndim ? y->size[d] : 1, d);
@@ -114,10 +121,11 @@ static ag_variable *gradient_of_src(const ag_gradients *b, ag_variable *g, int64
 
 #define AG_ARGS_scatter(must, may) must(Tensor, input) must(Int, dim) must(Tensor, index) must(Tensor, src)
 static bool scatter_shape(ag_run *r);
-static bool scatter_cpu(ag_run *r);
+static bool scatter_anywhere(ag_run *r);
 static void scatter_backward(ag_gradients *b);
 AG_OP_PLAIN(scatter, .torch = "scatter.src", .node = "ScatterBackward0", .inplace = true, .shape = scatter_shape,
-            .kernel = { scatter_cpu }, .backward = scatter_backward, .keeps = { AG_KEEP_IN(1), 0, AG_KEEP_IN(1) })
+            .kernel = { scatter_anywhere, scatter_anywhere }, .backward = scatter_backward,
+            .keeps = { AG_KEEP_IN(1), 0, AG_KEEP_IN(1) })
 AG_INPLACE_PLAIN(scatter)
 
 static bool scatter_shape(ag_run *r)
@@ -125,7 +133,7 @@ static bool scatter_shape(ag_run *r)
     const struct ag_scatter_args *a = r->args;
     return scatter_shape_of(r, a->dim, a->index, a->src);
 }
-static bool scatter_cpu(ag_run *r)
+static bool scatter_anywhere(ag_run *r)
 {
     const struct ag_scatter_args *a = r->args;
     return scatter_elements(r, a->dim, a->index, &a->src->tensor, false);
@@ -139,11 +147,11 @@ static void scatter_backward(ag_gradients *b)
 
 #define AG_ARGS_scatter_value(must, may) must(Tensor, input) must(Int, dim) must(Tensor, index) must(Number, value)
 static bool scatter_value_shape(ag_run *r);
-static bool scatter_value_cpu(ag_run *r);
+static bool scatter_value_anywhere(ag_run *r);
 static void scatter_value_backward(ag_gradients *b);
 AG_OP_PLAIN(scatter_value, .torch = "scatter.value", .of = "scatter", .node = "ScatterBackward1", .inplace = true,
-            .shape = scatter_value_shape, .kernel = { scatter_value_cpu }, .backward = scatter_value_backward,
-            .keeps = { AG_KEEP_IN(1) })
+            .shape = scatter_value_shape, .kernel = { scatter_value_anywhere, scatter_value_anywhere },
+            .backward = scatter_value_backward, .keeps = { AG_KEEP_IN(1) })
 AG_INPLACE_PLAIN(scatter_value)
 
 static bool scatter_value_shape(ag_run *r)
@@ -151,11 +159,15 @@ static bool scatter_value_shape(ag_run *r)
     const struct ag_scatter_value_args *a = r->args;
     return ag__check_number(r->op, a, a->value, ag_dtype_of(a->input)) && scatter_shape_of(r, a->dim, a->index, NULL);
 }
-static bool scatter_value_cpu(ag_run *r)
+static bool scatter_value_anywhere(ag_run *r)
 {
     const struct ag_scatter_value_args *a = r->args;
+    const ag_tensor *y = &r->out[0]->tensor;
+    if (r->device.type != AG_DEVICE_CPU)
+        return begin_on_device(r) &&
+               ag__index_fill_elements(r, y, a->value, &a->index->tensor, ag__from_start(a->dim, y->ndim));
     char value[8];
-    ag_tensor number = { .data = value, .dtype = r->out[0]->tensor.dtype }; /* everywhere the same element */
+    ag_tensor number = { .data = value, .dtype = y->dtype }; /* everywhere the same element */
     ag__store_number(value, (ag_dtype)number.dtype, a->value);
     return scatter_elements(r, a->dim, a->index, &number, false);
 }
@@ -169,10 +181,11 @@ static void scatter_value_backward(ag_gradients *b)
 
 #define AG_ARGS_scatter_add(must, may) AG_ARGS_scatter(must, may)
 static bool scatter_add_shape(ag_run *r);
-static bool scatter_add_cpu(ag_run *r);
+static bool scatter_add_anywhere(ag_run *r);
 static void scatter_add_backward(ag_gradients *b);
 AG_OP_PLAIN(scatter_add, .node = "ScatterAddBackward0", .inplace = true, .shape = scatter_add_shape,
-            .kernel = { scatter_add_cpu }, .backward = scatter_add_backward, .keeps = { 0, 0, AG_KEEP_IN(1) })
+            .kernel = { scatter_add_anywhere, scatter_add_anywhere }, .backward = scatter_add_backward,
+            .keeps = { 0, 0, AG_KEEP_IN(1) })
 AG_INPLACE_PLAIN(scatter_add)
 
 static bool scatter_add_shape(ag_run *r)
@@ -180,7 +193,7 @@ static bool scatter_add_shape(ag_run *r)
     const struct ag_scatter_add_args *a = r->args;
     return scatter_shape_of(r, a->dim, a->index, a->src);
 }
-static bool scatter_add_cpu(ag_run *r)
+static bool scatter_add_anywhere(ag_run *r)
 {
     const struct ag_scatter_add_args *a = r->args;
     return scatter_elements(r, a->dim, a->index, &a->src->tensor, true);

@@ -12,6 +12,9 @@ struct ag__gemm_args;     /* ops/cpu/gemm.h */
 struct ag_run;            /* autograd/op.h */
 struct ag_cuda_functions; /* tensor/cuda_table.h */
 struct ag__step_table; /* tensor/step_table.h */
+struct ag__pair;       /* ops/binary.h */
+struct ag__ramp;       /* ops/cpu/ramp.h */
+struct ag__indexing;   /* ops/index_device.h */
 
 typedef enum { AG_COPY_TO_DEVICE, AG_COPY_TO_HOST, AG_COPY_ON_DEVICE } ag_copy_direction;
 
@@ -52,6 +55,10 @@ typedef struct ag_device_functions {
     bool (*copy_elements)(const struct ag_tensor *to, const struct ag_tensor *from);
     bool (*fill_elements)(const struct ag_tensor *to, const char value[8]); /* an element of to's type */
     bool (*evaluate)(const char *op, const struct ag__evaluation *e);       /* an expression of a pointwise row */
+
+    bool (*combine)(const char *op, const struct ag__pair *p); /* two tensors by what is no row */
+    bool (*ramp)(const char *op, const struct ag_tensor *y, const struct ag__ramp *ramp); /* y is contiguous */
+    bool (*index)(struct ag_run *r, const struct ag__indexing *how);
 
     /* x over the dimensions in mask into y: contiguous, of the total's type; fold is an ag__fold (ops/cpu/reduce.h) */
     bool (*fold_elements)(const char *op, int fold, const struct ag_tensor *x, uint32_t mask,

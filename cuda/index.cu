@@ -1,0 +1,205 @@
+/* index.cu - see index.c. */
+#include "cuda/elements.cuh"
+#include "cuda/index.h"
+#include "cuda/raise.cuh"
+
+namespace
+{
+enum { THREADS = 256 };
+
+/* The number that stands there, from 0 on; -1 and a note where there is no such place. */
+__device__ inline int64_t number_at(const ag_cuda_number &n, const char *at)
+{
+    const int64_t given = n.wide ? *(const int64_t *)at : *(const int32_t *)at;
+    const int64_t i = n.from_end && given < 0 ? given + n.size : given;
+    if (i >= 0 && i < n.size) return i;
+    note(n.report, given);
+    return -1;
+}
+
+/* ---- each element for itself ---- */
+
+template <class T> __global__ void read_by_number(const ag_cuda_pick p)
+{
+    const int64_t step = (int64_t)gridDim.x * THREADS;
+    for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < p.elements.numel; i += step) {
+        int64_t at[AG_CUDA_SLOTS];
+        places(p.elements, i, at);
+        const int64_t number = number_at(p.number, p.elements.data[2] + at[2]);
+        const char *from = p.elements.data[1] + at[1] + number * p.step;
+        *(T *)(p.elements.data[0] + at[0]) = number < 0 ? 0 : *(const T *)from;
+    }
+}
+
+template <class T> __global__ void fill_by_number(const ag_cuda_pick p)
+{
+    const int64_t step = (int64_t)gridDim.x * THREADS;
+    T value;
+    memcpy(&value, &p.value, sizeof value);
+    for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < p.elements.numel; i += step) {
+        int64_t at[AG_CUDA_SLOTS];
+        places(p.elements, i, at);
+        const int64_t number = number_at(p.number, p.elements.data[2] + at[2]);
+        if (number >= 0) *(T *)(p.elements.data[0] + at[0] + number * p.step) = value;
+    }
+}
+
+template <class T> int launch_pick(const ag_cuda_pick *p, bool reads, void *stream)
+{
+    constexpr auto read = read_by_number<T>, fill = fill_by_number<T>;
+    const unsigned blocks = blocks_of(p->elements.numel, THREADS);
+    return reads ? LAUNCH(read, blocks, THREADS, 0, (cudaStream_t)stream, *p)
+                 : LAUNCH(fill, blocks, THREADS, 0, (cudaStream_t)stream, *p);
+}
+int launch_pick_of(const ag_cuda_pick *p, bool reads, void *stream)
+{
+    return p->itemsize == 8   ? launch_pick<uint64_t>(p, reads, stream)
+           : p->itemsize == 4 ? launch_pick<uint32_t>(p, reads, stream)
+                              : launch_pick<uint8_t>(p, reads, stream);
+}
+
+/* ---- slices ---- */
+
+/* The target that entry i names; target.numel where there is none. */
+__device__ inline int64_t target_of(const ag_cuda_write &w, int64_t i)
+{
+    int64_t index[AG_CUDA_DIMS], target = 0;
+    const int64_t number = number_at(w.number, w.index + ag__cuda_place(&w.entry, w.entry.ndim, i, index));
+    if (number < 0) return w.target.numel;
+    for (int d = 0; d < w.entry.ndim; d++) target += index[d] * w.target_step[d];
+    return target + number * w.number_step;
+}
+/* Of element e of a slice. */
+__device__ inline void inner_places(const ag_cuda_write &w, int64_t e, int64_t *to, int64_t *from)
+{
+    int64_t index[AG_CUDA_DIMS];
+    *to = ag__cuda_place(&w.inner, w.inner.ndim, e, index);
+    *from = 0;
+    for (int d = 0; d < w.inner.ndim; d++) *from += index[d] * w.inner_source[d];
+}
+
+__global__ void find_last(const ag_cuda_write w)
+{
+    const int64_t step = (int64_t)gridDim.x * THREADS;
+    for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < w.entry.numel; i += step) {
+        const int64_t target = target_of(w, i);
+        if (target < w.target.numel) atomicMax(&w.last[target], (unsigned)i + 1);
+    }
+}
+
+template <class T> __global__ void write_last(const ag_cuda_write w)
+{
+    const int64_t step = (int64_t)gridDim.x * THREADS, n = w.entry.numel * w.inner.numel;
+    for (int64_t k = (int64_t)blockIdx.x * THREADS + threadIdx.x; k < n; k += step) {
+        const int64_t i = k / w.inner.numel, target = target_of(w, i);
+        int64_t to, from;
+        if (target >= w.target.numel || w.last[target] != (unsigned)i + 1) continue;
+        inner_places(w, k - i * w.inner.numel, &to, &from);
+        to += ag__cuda_place(&w.target, w.target.ndim, target, nullptr);
+        from += ag__cuda_place(&w.source, w.source.ndim, i, nullptr);
+        *(T *)(w.whole + to) = *(const T *)(w.part + from);
+    }
+}
+template <class T> int launch_write_last(const ag_cuda_write *w, void *stream)
+{
+    constexpr auto kernel = write_last<T>;
+    return LAUNCH(kernel, blocks_of(w->entry.numel * w->inner.numel, THREADS), THREADS, 0, (cudaStream_t)stream, *w);
+}
+
+/* ---- sums ---- */
+
+__global__ void name_targets(const ag_cuda_write w)
+{
+    const int64_t step = (int64_t)gridDim.x * THREADS;
+    for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < w.entry.numel; i += step)
+        w.key[i] = (uint64_t)target_of(w, i);
+}
+
+/* total + alpha x, as the CPU adds (ops/scatter.c) */
+template <int D> struct adding { /* integers wrap */
+    typedef typename type_of<D>::T T;
+    static __device__ T of(T total, T x, double alpha)
+    {
+        return (T)((uint64_t)total + (uint64_t)(int64_t)alpha * (uint64_t)x);
+    }
+};
+template <> struct adding<AG_FLOAT32> {
+    static __device__ float of(float total, float x, double alpha) { return total + (float)alpha * x; }
+};
+template <> struct adding<AG_FLOAT64> {
+    static __device__ double of(double total, double x, double alpha) { return total + alpha * x; }
+};
+template <> struct adding<AG_BOOL> {
+    static __device__ uint8_t of(uint8_t total, uint8_t x, double alpha) { return total || (alpha != 0 && x); }
+};
+
+/* The first of the sorted entries that name a target adds up all of them; a few are read ahead, so that reading does
+ * not wait for adding. */
+template <int D> __global__ void add_sorted(const ag_cuda_write w)
+{
+    typedef typename type_of<D>::T T;
+    enum { AHEAD = 8 };
+    const int64_t step = (int64_t)gridDim.x * THREADS, n = w.entry.numel, total = n * w.inner.numel;
+    for (int64_t k = (int64_t)blockIdx.x * THREADS + threadIdx.x; k < total; k += step) {
+        int64_t i = k / w.inner.numel, to, from;
+        const uint64_t target = w.key[i];
+        if (target >= (uint64_t)w.target.numel || (i > 0 && w.key[i - 1] == target)) continue;
+        inner_places(w, k - i * w.inner.numel, &to, &from);
+        T *at = (T *)(w.whole + to + ag__cuda_place(&w.target, w.target.ndim, (int64_t)target, nullptr)), sum = *at;
+        for (bool more = true; more; i += AHEAD) {
+            T x[AHEAD];
+            bool is[AHEAD];
+            for (int a = 0; a < AHEAD; a++) {
+                is[a] = i + a < n && w.key[i + a] == target;
+                x[a] = 0;
+                if (is[a])
+                    x[a] = *(const T *)(w.part + from +
+                                        ag__cuda_place(&w.source, w.source.ndim, w.sorted[i + a], nullptr));
+            }
+            for (int a = 0; a < AHEAD; a++)
+                if (is[a]) sum = adding<D>::of(sum, x[a], w.alpha);
+            more = is[AHEAD - 1];
+        }
+        *at = sum;
+    }
+}
+template <int D> int launch_add(const ag_cuda_write *w, void *stream)
+{
+    constexpr auto kernel = add_sorted<D>;
+    return LAUNCH(kernel, blocks_of(w->entry.numel * w->inner.numel, THREADS), THREADS, 0, (cudaStream_t)stream, *w);
+}
+} // namespace
+
+extern "C" int ag__cuda_read_by_number(const ag_cuda_pick *p, void *stream) { return launch_pick_of(p, true, stream); }
+extern "C" int ag__cuda_fill_by_number(const ag_cuda_pick *p, void *stream) { return launch_pick_of(p, false, stream); }
+extern "C" int ag__cuda_find_last(const ag_cuda_write *w, void *stream)
+{
+    return LAUNCH(find_last, blocks_of(w->entry.numel, THREADS), THREADS, 0, (cudaStream_t)stream, *w);
+}
+extern "C" int ag__cuda_write_last(const ag_cuda_write *w, int itemsize, void *stream)
+{
+    return itemsize == 8   ? launch_write_last<uint64_t>(w, stream)
+           : itemsize == 4 ? launch_write_last<uint32_t>(w, stream)
+                           : launch_write_last<uint8_t>(w, stream);
+}
+extern "C" int ag__cuda_name_targets(const ag_cuda_write *w, void *stream)
+{
+    return LAUNCH(name_targets, blocks_of(w->entry.numel, THREADS), THREADS, 0, (cudaStream_t)stream, *w);
+}
+extern "C" int ag__cuda_add_sorted(const ag_cuda_write *w, int dtype, void *stream)
+{
+    switch (dtype) {
+    case AG_FLOAT32:
+        return launch_add<AG_FLOAT32>(w, stream);
+    case AG_FLOAT64:
+        return launch_add<AG_FLOAT64>(w, stream);
+    case AG_INT64:
+        return launch_add<AG_INT64>(w, stream);
+    case AG_INT32:
+        return launch_add<AG_INT32>(w, stream);
+    case AG_BOOL:
+        return launch_add<AG_BOOL>(w, stream);
+    default:
+        return launch_add<AG_UINT8>(w, stream);
+    }
+}
