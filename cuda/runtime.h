@@ -3,6 +3,7 @@
 #define AG_CUDA_RUNTIME_H
 #include "autograd/op.h"
 #include "cuda/fault.h"
+#include "cuda/philox.h"
 #include "cuda/shape.h"
 #include "tensor/cuda_plugin.h"
 #include "tensor/cuda_table.h"
@@ -89,6 +90,17 @@ static inline bool ag__cuda_is_number(const ag_tensor *x)
 
 /* ---- reading and writing by number (index.c) ---- */
 bool ag__cuda_index(ag_run *r, const struct ag__indexing *how);
+
+/* ---- random numbers (random.c, philox.h) ---- */
+bool ag__cuda_random(ag_generator *generator, const ag_tensor *x, const struct ag__random *how);
+bool ag__cuda_dropout_place(ag_device device, int64_t n, uint64_t place[3]);
+/* Where a launch draws: the generator (NULL: the device's own) moves on by so many words for each thread. */
+bool ag__cuda_philox_of(ag_device device, ag_generator *generator, uint64_t words, ag_cuda_philox *philox);
+/* While a graph is captured the device's own generator is not moved. What is launched reads a seed and an offset from
+ * the device's memory, to which it adds how much has been drawn since this call; whoever replays the graph sets them,
+ * and moves the generator on by the total. NULL ends it. The total is in words, a multiple of 4. */
+void ag__cuda_philox_capture(ag_device device, const uint64_t *state);
+uint64_t ag__cuda_philox_captured(ag_device device);
 
 /* ---- reductions (reduce.c) ---- */
 bool ag__cuda_fold_elements(const char *op, int fold, const ag_tensor *x, uint32_t mask, const ag_tensor *y);

@@ -76,54 +76,54 @@ static bool bernoulli_shape(ag_run *r)
                              ag__scalar_type((ag_dtype)p->dtype));
     return ag__output(r, 0, p->ndim, p->size, (ag_dtype)p->dtype) != NULL;
 }
-static bool bernoulli_cpu(ag_run *r)
+static bool bernoulli_anywhere(ag_run *r)
 {
     const struct ag_bernoulli_args *a = r->args;
     return ag__random_bernoulli_tensor(a->generator, &r->out[0]->tensor, &r->in[0]->tensor);
 }
-AG_OP(bernoulli, .node = "BernoulliBackward0", .shape = bernoulli_shape, .kernel = { bernoulli_cpu },
-      .backward = zero_gradient)
+AG_OP(bernoulli, .node = "BernoulliBackward0", .shape = bernoulli_shape,
+      .kernel = { bernoulli_anywhere, bernoulli_anywhere }, .backward = zero_gradient)
 
 /* ---- in place: the fill itself refuses what it cannot do, before it draws ---- */
 
 static bool nothing_to_make(ag_run *r) { return r->out[0] != NULL; }
 
-static bool uniform__cpu(ag_run *r)
+static bool uniform__anywhere(ag_run *r)
 {
     const struct ag_uniform__args *a = r->args;
     return ag__random_uniform(a->generator, &r->out[0]->tensor, a->from, a->to);
 }
-AG_OP(uniform_, .node = "UniformBackward0", .inplace_only = true, .shape = nothing_to_make, .kernel = { uniform__cpu },
-      .backward = zero_gradient)
+AG_OP(uniform_, .node = "UniformBackward0", .inplace_only = true, .shape = nothing_to_make,
+      .kernel = { uniform__anywhere, uniform__anywhere }, .backward = zero_gradient)
 
-static bool normal__cpu(ag_run *r)
+static bool normal__anywhere(ag_run *r)
 {
     const struct ag_normal__args *a = r->args;
     return ag__random_normal(a->generator, &r->out[0]->tensor, a->mean, a->std);
 }
-AG_OP(normal_, .node = "NormalBackward0", .inplace_only = true, .shape = nothing_to_make, .kernel = { normal__cpu },
-      .backward = zero_gradient)
+AG_OP(normal_, .node = "NormalBackward0", .inplace_only = true, .shape = nothing_to_make,
+      .kernel = { normal__anywhere, normal__anywhere }, .backward = zero_gradient)
 
-static bool bernoulli__cpu(ag_run *r)
+static bool bernoulli__anywhere(ag_run *r)
 {
     const struct ag_bernoulli__args *a = r->args;
     return ag__random_bernoulli(a->generator, &r->out[0]->tensor, a->p);
 }
 AG_OP(bernoulli_, .node = "BernoulliBackward2", .inplace_only = true, .shape = nothing_to_make,
-      .kernel = { bernoulli__cpu }, .backward = zero_gradient)
+      .kernel = { bernoulli__anywhere, bernoulli__anywhere }, .backward = zero_gradient)
 
-static bool random__cpu(ag_run *r)
+static bool random__anywhere(ag_run *r)
 {
     const struct ag_random__args *a = r->args;
     return ag__random_integers(a->generator, &r->out[0]->tensor, a->from, a->to);
 }
-AG_OP(random_, .node = "RandomBackward0", .inplace_only = true, .shape = nothing_to_make, .kernel = { random__cpu },
-      .backward = zero_gradient)
+AG_OP(random_, .node = "RandomBackward0", .inplace_only = true, .shape = nothing_to_make,
+      .kernel = { random__anywhere, random__anywhere }, .backward = zero_gradient)
 
-static bool exponential__cpu(ag_run *r)
+static bool exponential__anywhere(ag_run *r)
 {
     const struct ag_exponential__args *a = r->args;
     return ag__random_exponential(a->generator, &r->out[0]->tensor, a->lambd);
 }
 AG_OP(exponential_, .node = "ExponentialBackward0", .inplace_only = true, .shape = nothing_to_make,
-      .kernel = { exponential__cpu }, .backward = zero_gradient)
+      .kernel = { exponential__anywhere, exponential__anywhere }, .backward = zero_gradient)

@@ -7,6 +7,7 @@
 #ifndef AG_CUDA_PLUGIN_H
 #define AG_CUDA_PLUGIN_H
 #include "tensor/device_table.h"
+#include "tensor/random_device.h"
 #include "tensor/tensor.h"
 
 enum { AG_CUDA_ABI = 4 };
@@ -30,6 +31,11 @@ typedef struct ag_cuda_host {
     ag_variable *(*new_variable)(struct ag_thread *t, int ndim, const int64_t *size, ag_dtype dtype, ag_device device);
     /* x itself, or a contiguous copy of these sizes and this type on x's device (ops/check.h). */
     const ag_tensor *(*plain)(struct ag_thread *t, const ag_variable *x, int ndim, const int64_t *size, ag_dtype dtype);
+    bool (*philox)(ag_generator *generator, ag_device device, uint64_t words, uint64_t *seed, uint64_t *offset);
+    /* The order in which a tensor takes its numbers (tensor/random_order.h), dimension 0 the fastest; beside: the
+     * strides of another of its sizes, or NULL. All in elements; returns how many dimensions there are. */
+    int (*random_order)(const ag_tensor *x, const ag_tensor *beside, int64_t size[AG_MAX_DIMS],
+                        int64_t stride[2][AG_MAX_DIMS]);
 } ag_cuda_host;
 extern const ag_cuda_host ag__cuda_services; /* ops/cuda_services.c: it knows all floors */
 

@@ -15,6 +15,9 @@ struct ag__step_table; /* tensor/step_table.h */
 struct ag__pair;       /* ops/binary.h */
 struct ag__ramp;       /* ops/cpu/ramp.h */
 struct ag__indexing;   /* ops/index_device.h */
+struct ag_generator;   /* tensor/generator_internal.h */
+struct ag__random;     /* tensor/random_device.h */
+struct ag_run;         /* autograd/op.h */
 
 typedef enum { AG_COPY_TO_DEVICE, AG_COPY_TO_HOST, AG_COPY_ON_DEVICE } ag_copy_direction;
 
@@ -69,6 +72,10 @@ typedef struct ag_device_functions {
     bool (*gather_pixels)(const ag_pixel_batch *batch);
     /* An optimiser's step of all its parameters there of one type. */
     bool (*step)(const char *op, ag_device device, const struct ag__step_table *t);
+    bool (*random)(struct ag_generator *generator, const struct ag_tensor *x, const struct ag__random *how);
+    /* Where dropout's mask of n numbers begins, to be drawn as often as one likes: its seed, its offset, and the
+     * address on the device of what is to be added to them, 0 for none. */
+    bool (*dropout)(ag_device device, int64_t n, uint64_t place[3]);
 
     bool (*memory)(ag_device device, ag_device_memory *memory);
     void (*reset_peak)(ag_device device);

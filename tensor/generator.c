@@ -2,6 +2,7 @@
 #include "tensor/generator_internal.h"
 
 #include "tensor/fail.h"
+#include "tensor/random_device.h"
 #include "tensor/random_kernels.h"
 
 #include <fcntl.h>
@@ -28,11 +29,21 @@ static void seed_words(ag_generator *g, uint64_t seed)
     g->next_float = 0;
 }
 
+static void set_seed(ag_generator *g, uint64_t seed)
+{
+    if (g->device.type == AG_DEVICE_CPU) {
+        seed_words(g, seed);
+        return;
+    }
+    g->seed = seed;
+    g->offset = 0;
+}
+
 void ag__generator_words(ag_generator *g, uint32_t *words, int64_t n)
 {
     const ag_random_kernels *kernels = ag__random_kernels();
     while (n > 0) {
-        if (g->left == 1) {
+        if (g->left <= 1) {
             kernels->twist(g->word);
             g->left = AG_MT_WORDS + 1;
             g->next = 0;
@@ -62,6 +73,10 @@ uint64_t ag__generator_word64(ag_generator *g)
 
 int64_t ag__random_int64(ag_generator *generator)
 {
+    if (generator && generator->device.type != AG_DEVICE_CPU) {
+        ag__fail(AG_EINVAL, "Expected a 'cpu' device type for generator but found 'cuda'");
+        return 0;
+    }
     ag_generator *g = ag__generator_lock(generator);
     uint64_t value = ag__generator_word64(g);
     ag__generator_unlock(g);
@@ -79,7 +94,7 @@ static bool read_urandom(void *bytes, size_t n)
     return got == (ssize_t)n;
 }
 
-static uint64_t unforeseen_seed(void)
+uint64_t ag__unforeseen_seed(void)
 {
     uint64_t seed;
 #ifdef __linux__
@@ -103,7 +118,7 @@ static void after_fork(void) { pthread_mutex_unlock(&default_generator.lock); }
 
 static void start_default(void)
 {
-    seed_words(&default_generator, unforeseen_seed());
+    seed_words(&default_generator, ag__unforeseen_seed());
     pthread_atfork(before_fork, after_fork, after_fork);
 }
 
@@ -122,8 +137,17 @@ ag_generator *ag__generator_lock(ag_generator *generator)
 
 void ag__generator_unlock(ag_generator *generator) { pthread_mutex_unlock(&generator->lock); }
 
-ag_generator *ag_manual_seed(uint64_t seed) { return ag_generator_manual_seed(ag_default_generator(), seed); }
-uint64_t ag_seed(void) { return ag_generator_seed(ag_default_generator()); }
+ag_generator *ag_manual_seed(uint64_t seed)
+{
+    ag__cuda_generators_seed(seed);
+    return ag_generator_manual_seed(ag_default_generator(), seed);
+}
+uint64_t ag_seed(void)
+{
+    uint64_t seed = ag_generator_seed(ag_default_generator());
+    ag__cuda_generators_seed(seed);
+    return seed;
+}
 uint64_t ag_initial_seed(void) { return ag_generator_initial_seed(ag_default_generator()); }
 bool ag_get_rng_state(unsigned char state[AG_RNG_STATE_BYTES])
 {
@@ -138,30 +162,39 @@ ag_forked_rng ag_fork_rng_begin(void)
 {
     ag_forked_rng before;
     ag_get_rng_state(before.state);
+    for (int16_t i = 0; i < AG_CUDA_GENERATORS; i++)
+        ag_generator_get_state(ag_cuda_default_generator(AG_DEVICE(AG_DEVICE_CUDA, i)), before.cuda_state[i]);
     return before;
 }
 void ag_fork_rng_end(ag_forked_rng *before)
 {
-    if (before) ag_set_rng_state(before->state, sizeof before->state);
+    if (!before) return;
+    ag_set_rng_state(before->state, sizeof before->state);
+    for (int16_t i = 0; i < AG_CUDA_GENERATORS; i++)
+        ag_generator_set_state(ag_cuda_default_generator(AG_DEVICE(AG_DEVICE_CUDA, i)), before->cuda_state[i],
+                               AG_CUDA_RNG_STATE_BYTES);
 }
 
 /* ---- any generator ---- */
 
-ag_generator *ag_generator_new(void)
+ag_generator *ag_generator_new(void) { return ag_generator_new_on(AG_CPU); }
+
+ag_generator *ag_generator_new_on(ag_device device)
 {
-    ag_generator *g = malloc(sizeof *g);
+    ag_generator *g = calloc(1, sizeof *g);
     if (!g) return ag__fail_memory("generator", sizeof *g);
+    g->device = device;
     if (pthread_mutex_init(&g->lock, NULL) != 0) {
         free(g);
         return ag__fail(AG_ENOMEM, "generator: out of memory for its lock");
     }
-    seed_words(g, 67280421310721u);
+    set_seed(g, 67280421310721u);
     return g;
 }
 
 void ag_generator_free(ag_generator *g)
 {
-    if (!g || g == &default_generator) return;
+    if (!g || g == &default_generator || ag__is_cuda_default_generator(g)) return;
     pthread_mutex_destroy(&g->lock);
     free(g);
 }
@@ -176,16 +209,23 @@ ag_generator *ag_generator_manual_seed(ag_generator *generator, uint64_t seed)
 {
     if (!generator) return no_generator("ag_generator_manual_seed");
     ag_generator *g = ag__generator_lock(generator);
-    seed_words(g, seed);
+    set_seed(g, seed);
     ag__generator_unlock(g);
     return g;
 }
 
 uint64_t ag_generator_seed(ag_generator *generator)
 {
-    uint64_t seed = unforeseen_seed();
+    uint64_t seed = ag__unforeseen_seed();
     if (!ag_generator_manual_seed(generator, seed)) return 0;
     return seed;
+}
+
+ag_device ag_generator_device(const ag_generator *generator)
+{
+    if (generator) return generator->device;
+    no_generator("ag_generator_device");
+    return AG_CPU;
 }
 
 uint64_t ag_generator_initial_seed(ag_generator *generator)
@@ -226,10 +266,31 @@ static uint64_t take(const unsigned char *at, int bytes)
     return value;
 }
 
-bool ag_generator_get_state(ag_generator *generator, unsigned char state[AG_RNG_STATE_BYTES])
+/* Of a device's: the seed, then the offset, both u64. */
+static bool get_cuda_state(ag_generator *generator, unsigned char *state)
+{
+    ag_generator *g = ag__generator_lock(generator);
+    put(state, g->seed, 8);
+    put(state + 8, g->offset, 8);
+    ag__generator_unlock(g);
+    return true;
+}
+static bool set_cuda_state(ag_generator *generator, const unsigned char *state, size_t size)
+{
+    if (size != AG_CUDA_RNG_STATE_BYTES) return ag__fail(AG_EINVAL, "RNG state is wrong size");
+    if (take(state + 8, 8) % 4) return ag__fail(AG_EINVAL, "offset must be a multiple of 4");
+    ag_generator *g = ag__generator_lock(generator);
+    g->seed = take(state, 8);
+    g->offset = take(state + 8, 8);
+    ag__generator_unlock(g);
+    return true;
+}
+
+bool ag_generator_get_state(ag_generator *generator, unsigned char *state)
 {
     if (!generator) return no_generator("ag_generator_get_state");
     if (!state) return ag__fail(AG_EINVAL, "ag_generator_get_state: there is no place for the state (it is NULL)");
+    if (generator->device.type != AG_DEVICE_CPU) return get_cuda_state(generator, state);
     memset(state, 0, AG_RNG_STATE_BYTES);
     ag_generator *g = ag__generator_lock(generator);
     put(state + AT_SEED, g->seed, 8);
@@ -257,6 +318,7 @@ bool ag_generator_set_state(ag_generator *generator, const void *state, size_t s
 {
     if (!generator) return no_generator("ag_generator_set_state");
     if (!state) return ag__fail(AG_EINVAL, "ag_generator_set_state: the state is NULL");
+    if (generator->device.type != AG_DEVICE_CPU) return set_cuda_state(generator, state, size);
     if (size != AG_RNG_STATE_BYTES)
         return ag__fail(AG_EINVAL,
                         "Expected a CPUGeneratorImplState of size %d but found the input RNG state size to be %zu",

@@ -12,6 +12,7 @@
  */
 #ifndef ARGENT_GENERATOR_H
 #define ARGENT_GENERATOR_H
+#include <argent/device.h>
 #include <argent/export.h>
 
 AG_BEGIN_DECLS
@@ -43,25 +44,40 @@ AG_API ag_generator *ag_generator_manual_seed(ag_generator *generator, uint64_t 
 AG_API uint64_t ag_generator_seed(ag_generator *generator);
 AG_API uint64_t ag_generator_initial_seed(ag_generator *generator);
 
+/* ---- CUDA ----
+ * What is drawn on a device comes from that device's generator, PyTorch's there: Philox, whose state is the seed and
+ * how far it has been drawn. ag_manual_seed and ag_seed set all of them, too. Everything above takes one of these as
+ * well. */
+
+/* torch.cuda.default_generators[i], of the first 16 devices. It is there before CUDA is used, and never freed. */
+AG_API ag_generator *ag_cuda_default_generator(ag_device device);
+/* torch.Generator(device). */
+AG_API ag_generator *ag_generator_new_on(ag_device device);
+/* Where it draws. */
+AG_API ag_device ag_generator_device(const ag_generator *generator);
+
 /* ---- the state, to stop and resume ---- */
 
 /* The bytes of torch.get_rng_state(), little endian on every machine: a state saved by either side can be restored by
  * the other. */
 #define AG_RNG_STATE_BYTES 5056
+/* Those of torch.cuda.get_rng_state(): the seed and the offset. */
+#define AG_CUDA_RNG_STATE_BYTES 16
 
 AG_API bool ag_get_rng_state(unsigned char state[AG_RNG_STATE_BYTES]);
 /* size must be AG_RNG_STATE_BYTES; a state that no generator could have written is refused and changes nothing. */
 AG_API bool ag_set_rng_state(const void *state, size_t size);
-AG_API bool ag_generator_get_state(ag_generator *generator, unsigned char state[AG_RNG_STATE_BYTES]);
+/* The same of any generator: AG_RNG_STATE_BYTES, of a CUDA generator AG_CUDA_RNG_STATE_BYTES. */
+AG_API bool ag_generator_get_state(ag_generator *generator, unsigned char *state);
 AG_API bool ag_generator_set_state(ag_generator *generator, const void *state, size_t size);
 
 /* From here to the end of the enclosing block, however it is left; then the default generator is again as it was.
- * Source: torch.random.fork_rng. */
+ * So are those of CUDA devices. Source: torch.random.fork_rng. */
 #define AG_FORK_RNG                                                                          \
     __attribute__((cleanup(ag_fork_rng_end), unused)) ag_forked_rng AG_PASTE(ag_forked_rng_, \
                                                                              __COUNTER__) = ag_fork_rng_begin()
 typedef struct ag_forked_rng {
-    unsigned char state[AG_RNG_STATE_BYTES];
+    unsigned char state[AG_RNG_STATE_BYTES], cuda_state[16][AG_CUDA_RNG_STATE_BYTES];
 } ag_forked_rng;
 AG_API ag_forked_rng ag_fork_rng_begin(void);
 AG_API void ag_fork_rng_end(ag_forked_rng *before);

@@ -10,7 +10,8 @@ enum { AG_MT_WORDS = 624 };
 
 struct ag_generator {
     pthread_mutex_t lock;
-    uint64_t seed;
+    ag_device device; /* the CPU, or whose generator it is: then the seed and the offset are all there is of it */
+    uint64_t seed, offset;
     uint32_t word[AG_MT_WORDS]; /* of the twister, not yet tempered */
     uint32_t next;              /* index of the word that comes next */
     int32_t left;               /* one more than the words left before all are made anew */

@@ -3,6 +3,7 @@
 
 #include "tensor/fail.h"
 #include "tensor/generator_internal.h"
+#include "tensor/random_device.h"
 #include "tensor/random_kernels.h"
 #include "tensor/random_order.h"
 
@@ -89,9 +90,16 @@ static bool in_bounds(const char *which, int64_t value, ag_dtype dtype)
     return ag__fail(AG_EINVAL, "%s is out of bounds for %s", which, name[dtype]);
 }
 
+static bool elsewhere(ag_generator *generator, const ag_tensor *x, const integers *in, bool *done)
+{
+    const ag__random how = { .kind = AG_RANDOM_INTEGERS, .base = in->base, .range = in->range, .wide = in->wide };
+    return ag__random_elsewhere(generator, x, &how, done);
+}
 static bool fill_integers(ag_generator *generator, const ag_tensor *x, int64_t from, uint64_t range)
 {
     integers in = { .base = (uint64_t)from, .range = range, .wide = range >= (uint64_t)1 << 28 };
+    bool done;
+    if (elsewhere(generator, x, &in, &done)) return done;
     ag__random_fill(generator, x, AG_INT64, draw_integers, &in);
     return true;
 }
@@ -124,6 +132,8 @@ bool ag__random_integers_from(ag_generator *generator, const ag_tensor *x, int64
         if (x->dtype == AG_INT32 || x->dtype == AG_UINT8)
             return ag__fail(AG_EINVAL, "%s handles only int64, double, float and bfloat16", kernel);
         integers all = { .wide = true };
+        bool done;
+        if (elsewhere(generator, x, &all, &done)) return done;
         ag__random_fill(generator, x, AG_INT64, draw_integers, &all);
         return true;
     }
@@ -175,6 +185,8 @@ static void draw_tosses_double(ag_generator *g, const void *how, void *values, i
 bool ag__random_bernoulli(ag_generator *generator, const ag_tensor *x, double p)
 {
     if (!(p >= 0 && p <= 1)) return ag__fail(AG_EINVAL, "bernoulli_ expects p to be in [0, 1], but got p=%g", p);
+    bool done;
+    if (ag__random_elsewhere(generator, x, &(ag__random){ .kind = AG_RANDOM_TOSS, .a = p, .b = 1 }, &done)) return done;
     toss coin = toss_of(p, 1);
     bool wide = x->dtype == AG_FLOAT64;
     ag__random_fill(generator, x, wide ? AG_FLOAT64 : AG_FLOAT32, wide ? draw_tosses_double : draw_tosses_float, &coin);
@@ -188,6 +200,9 @@ bool ag__random_dropout_mask(ag_generator *generator, const ag_tensor *x, double
     double keep = 1 - p;
     bool wide = x->dtype == AG_FLOAT64;
     toss coin = toss_of(keep, wide ? 1 / keep : (double)(1 / (float)keep));
+    bool done;
+    if (ag__random_elsewhere(generator, x, &(ag__random){ .kind = AG_RANDOM_TOSS, .a = keep, .b = coin.heads }, &done))
+        return done;
     ag__random_fill(generator, x, x->dtype, wide ? draw_tosses_double : draw_tosses_float, &coin);
     return true;
 }
@@ -217,11 +232,13 @@ bool ag__random_bernoulli_tensor(ag_generator *generator, const ag_tensor *x, co
 {
     if (x->numel == 0) return true;
     if (!ag__random_is_float(p)) return ag__random_refuse_dtype("bernoulli_tensor_cpu_p_", p->dtype);
+    bool done;
+    if (ag__random_elsewhere(generator, x, &(ag__random){ .kind = AG_RANDOM_TOSS_EACH, .p = p }, &done)) return done;
     ag_random_order order;
     ag__random_order(&order, x, p);
     ag_random_order again = order;
-    for (int64_t done = 0; done < x->numel;) { /* look before the first draw */
-        ag_random_run run = ag__random_order_next(&order, x->numel - done);
+    for (int64_t seen = 0; seen < x->numel;) { /* look before the first draw */
+        ag_random_run run = ag__random_order_next(&order, x->numel - seen);
         for (int64_t i = 0; i < run.count; i++) {
             int64_t at = run.offset[1] + i * run.step[1];
             double each = p->dtype == AG_FLOAT32 ? ((const float *)p->data)[at] : ((const double *)p->data)[at];
@@ -231,14 +248,14 @@ bool ag__random_bernoulli_tensor(ag_generator *generator, const ag_tensor *x, co
                                 "the probability %g",
                                 each);
         }
-        done += run.count;
+        seen += run.count;
     }
 
     ag_generator *g = ag__generator_lock(generator);
-    for (int64_t done = 0; done < x->numel;) {
+    for (int64_t tossed = 0; tossed < x->numel;) {
         ag_random_run run = ag__random_order_next(&again, AG_RANDOM_BLOCK);
         toss_run(g, x, p, &run);
-        done += run.count;
+        tossed += run.count;
     }
     ag__generator_unlock(g);
     return true;
@@ -291,6 +308,8 @@ bool ag__random_randperm(ag_generator *generator, const ag_tensor *x)
 {
     int64_t n = x->numel;
     if (!ag__randperm_check(n, x->dtype)) return false;
+    bool done;
+    if (ag__random_elsewhere(generator, x, &(ag__random){ .kind = AG_RANDOM_PERMUTATION }, &done)) return done;
     size_t size = ag__itemsize(x);
     int64_t step = x->ndim ? x->stride[0] * (int64_t)size : 0;
 

@@ -8,6 +8,7 @@
 
 #include "tensor/fail.h"
 #include "tensor/generator_internal.h"
+#include "tensor/random_device.h"
 #include "tensor/random_kernels.h"
 #include "tensor/random_order.h"
 
@@ -99,6 +100,9 @@ bool ag__random_uniform(ag_generator *generator, const ag_tensor *x, double from
                         "uniform_ expects to-from <= std::numeric_limits<%s>::max(), but found to=%g and from=%g which "
                         "result in to-from to exceed the limit",
                         single ? "Float" : "Double", to, from);
+    bool done;
+    if (ag__random_elsewhere(generator, x, &(ag__random){ .kind = AG_RANDOM_UNIFORM, .a = from, .b = to }, &done))
+        return done;
     pair range = { from, to };
     ag__random_fill(generator, x, x->dtype, single ? draw_uniform_float : draw_uniform_double, &range);
     return true;
@@ -174,6 +178,9 @@ bool ag__random_normal(ag_generator *generator, const ag_tensor *x, double mean,
     if (!(std >= 0)) return ag__fail(AG_EINVAL, "normal expects std >= 0.0, but found std %g", std);
     if (x->numel == 0) return true; /* whatever the type, as in PyTorch; so below */
     if (!ag__random_is_float(x)) return ag__random_refuse_dtype("normal_kernel_cpu", x->dtype);
+    bool done;
+    if (ag__random_elsewhere(generator, x, &(ag__random){ .kind = AG_RANDOM_NORMAL, .a = mean, .b = std }, &done))
+        return done;
     if (x->numel < 16 || !x->contiguous) {
         pair normal = { mean, std };
         ag__random_fill(generator, x, AG_FLOAT64, draw_normal, &normal);
@@ -224,6 +231,9 @@ bool ag__random_exponential(ag_generator *generator, const ag_tensor *x, double 
                         "Exponential distribution is a continuous probability distribution. dtype must be a floating "
                         "point but you specified %s",
                         name[x->dtype]);
+    bool done;
+    if (ag__random_elsewhere(generator, x, &(ag__random){ .kind = AG_RANDOM_EXPONENTIAL, .a = lambda }, &done))
+        return done;
     ag__random_fill(generator, x, AG_FLOAT64, draw_exponential, &lambda);
     return true;
 }

@@ -39,6 +39,7 @@ enum cudaDeviceAttr {
     cudaDevAttrWarpSize = 10,
     cudaDevAttrMultiProcessorCount = 16,
     cudaDevAttrComputeCapabilityMajor = 75,
+    cudaDevAttrMaxThreadsPerMultiProcessor = 39,
     cudaDevAttrMaxSharedMemoryPerBlockOptin = 97
 };
 #define cudaStreamDefault      0u

@@ -70,11 +70,12 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *p, int)
 }
 cudaError_t cudaDeviceGetAttribute(int *v, enum cudaDeviceAttr a, int)
 {
-    *v = a == cudaDevAttrMaxThreadsPerBlock       ? 1024
-         : a == cudaDevAttrWarpSize               ? 32
-         : a == cudaDevAttrMultiProcessorCount    ? 4
-         : a == cudaDevAttrComputeCapabilityMajor ? 8
-                                                  : 227 << 10;
+    *v = a == cudaDevAttrMaxThreadsPerBlock            ? 1024
+         : a == cudaDevAttrWarpSize                    ? 32
+         : a == cudaDevAttrMultiProcessorCount         ? 4
+         : a == cudaDevAttrMaxThreadsPerMultiProcessor ? 2048
+         : a == cudaDevAttrComputeCapabilityMajor      ? 8
+                                                       : 227 << 10;
     return cudaSuccess;
 }
 cudaError_t cudaGetLastError(void)
