@@ -15,6 +15,7 @@
 #include "ops/cpu/conv2d_depthwise.h"
 #include "ops/cpu/conv2d_flat.h"
 #include "ops/cpu/conv2d_pixels.h"
+#include "ops/cpu/conv2d_product.h"
 #include "ops/cpu/isa.h"
 #include "tensor/allocator.h"
 #include "tensor/parallel.h"
@@ -194,10 +195,88 @@ static const ag__conv2d_kernels *kernels_for(ag_dtype dtype)
     return dtype == AG_FLOAT32 ? AG_ISA_PICK(ag__conv2d_f32) : AG_ISA_PICK(ag__conv2d_f64);
 }
 
+/* ---- outputs that meet nothing but padding ---- */
+
+typedef struct {
+    const ag__conv2d_shape *shape;
+    size_t size;
+    ag__conv2d_out out;
+    const void *bias;
+    int64_t bias_stride;
+    int64_t before[2], after[2]; /* so many rows and columns of it */
+} border_plan;
+
+/* n images or pixels become the bias, or zero. */
+static void fill(const border_plan *b, int64_t channel, int64_t place, int64_t n, int64_t stride)
+{
+    const int64_t size = (int64_t)b->size;
+    double value = 0; /* zero of either type */
+    if (b->bias) memcpy(&value, at(b->bias, channel * b->bias_stride, b->size), b->size);
+    char *to = (char *)b->out.data + place * size;
+    for (int64_t i = 0; i < n; i++, to += stride * size) {
+        if (size == sizeof(float))
+            memcpy(to, &value, sizeof(float));
+        else
+            memcpy(to, &value, sizeof(double));
+    }
+}
+
+/* Items: rows of the output's planes. Images are filled together if they lie together. */
+static void fill_border(void *user, int64_t begin, int64_t end)
+{
+    const border_plan *b = user;
+    const ag__conv2d_shape *s = b->shape;
+    const int64_t *stride = b->out.stride, high = s->out_size[0], wide = s->out_size[1];
+    const bool last = stride[0] == 1;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t y = i % high, channel = i / high % s->out_channels, image = i / high / s->out_channels;
+        const bool inside = y >= b->before[0] && y < high - b->after[0];
+        const int64_t place = image * stride[0] + channel * stride[1] + y * stride[2], right = wide - b->after[1];
+        if (last) {
+            for (int64_t x = 0; x < wide; x++)
+                if (!inside || x < b->before[1] || x >= right) fill(b, channel, place + x * stride[3], s->batch, 1);
+        } else if (inside) {
+            fill(b, channel, place, b->before[1], stride[3]);
+            fill(b, channel, place + right * stride[3], b->after[1], stride[3]);
+        } else {
+            fill(b, channel, place, wide, stride[3]);
+        }
+    }
+}
+
+/* The convolution without its border, whose outputs are written; false if it has none. */
+static bool without_border(const ag__conv2d_shape *s, const void *bias, int64_t bias_stride, ag__conv2d_out *output,
+                           ag__conv2d_shape *inner)
+{
+    border_plan b = { .shape = s,
+                      .size = s->dtype == AG_FLOAT32 ? sizeof(float) : sizeof(double),
+                      .out = *output,
+                      .bias = bias,
+                      .bias_stride = bias_stride };
+    *inner = *s;
+    for (int i = 0; i < 2 && s->stride[0] == 1 && s->stride[1] == 1; i++) {
+        b.before[i] = ag__max(0, s->padding[i] - (s->kernel[i] - 1) * s->dilation[i]);
+        b.after[i] = ag__max(0, s->out_size[i] - s->size[i] - s->padding[i]);
+        inner->padding[i] -= b.before[i];
+        inner->out_size[i] -= b.before[i] + b.after[i];
+    }
+    if (b.before[0] + b.before[1] + b.after[0] + b.after[1] == 0) return false;
+    const int64_t planes = s->out_channels * (output->stride[0] == 1 ? 1 : s->batch);
+    ag__parallel_for(planes * s->out_size[0], 1 + 16384 / s->out_size[1], fill_border, &b);
+    output->data = (char *)output->data +
+                   (b.before[0] * output->stride[2] + b.before[1] * output->stride[3]) * (int64_t)b.size;
+    return true;
+}
+
 bool ag__conv2d_forward(const ag__conv2d_shape *s, ag__conv2d_in input, ag__conv2d_in weight, const void *bias,
                         int64_t bias_stride, ag__conv2d_out output)
 {
     if (s->batch * s->out_channels * s->out_size[0] * s->out_size[1] == 0) return true;
+    ag__conv2d_shape inner;
+    if (without_border(s, bias, bias_stride, &output, &inner))
+        return ag__conv2d_forward(&inner, input, weight, bias, bias_stride, output);
+    if (ag__conv2d_is_product(s, input.stride, output.stride))
+        return ag__conv2d_product_forward(s, input, weight, bias, bias_stride, output);
     if (ag__conv2d_depthwise_suits(s, input.stride, output.stride)) {
         ag__conv2d_depthwise_forward(s, input, weight, bias, bias_stride, output);
         return true;
@@ -234,6 +313,8 @@ bool ag__conv2d_input_gradient(const ag__conv2d_shape *s, ag__conv2d_in output_g
                                ag__conv2d_out input_gradient)
 {
     if (s->batch * s->channels * s->size[0] * s->size[1] == 0) return true;
+    if (ag__conv2d_is_product(s, input_gradient.stride, output_gradient.stride))
+        return ag__conv2d_product_input_gradient(s, output_gradient, weight, input_gradient);
     if (ag__conv2d_depthwise_suits(s, output_gradient.stride, input_gradient.stride)) {
         ag__conv2d_depthwise_input_gradient(s, output_gradient, weight, input_gradient);
         return true;

@@ -88,17 +88,26 @@ typedef struct {
 } ag__conv_weight_run;
 
 /* sums[o * sums_channel + v * lanes ...] += sum over rows and pixels of gradient[o][row][t] * a register of numbers at
- * in[offset[v]][row][t]; pixels of the gradient lie side by side */
+ * in[offset[v]][row][t] */
 enum { AG_CONV_VECTORS = 5 };
 typedef struct {
     int channels, vectors;
     int64_t rows, n;
     const void *in, *gradient;
-    int64_t in_row, in_pixel, gradient_channel, gradient_row;
+    int64_t in_row, in_pixel, gradient_channel, gradient_row, gradient_pixel;
     int64_t offset[AG_CONV_VECTORS];
     void *sums;
     int64_t sums_channel;
 } ag__conv_window_run;
+
+/* to[i / inner * to_step + i % inner * to_inner + r] = runs[r][first + i * step] for i < n and r < n_runs, 0 where a
+ * run is NULL; may write a register beyond a place's runs, of the last place too */
+typedef struct {
+    void *to;
+    int64_t to_step, inner, to_inner;
+    const void *const *runs;
+    int64_t n_runs, first, step, n;
+} ag__conv_turn;
 
 typedef struct {
     int lanes;
@@ -112,13 +121,15 @@ typedef struct {
      * ranges. */
     void (*pack)(void *plane, int64_t first_row, int64_t last_row, int64_t columns, const ag__conv_lane *lanes,
                  bool side_by_side, int64_t row_stride, int64_t column_stride);
+    /* to[row][column], rows `pitch` elements apart, n_rows of them: from[row - rows[0]][column - columns[0]] for rows
+     * and columns in these ranges, 0 elsewhere, and up to a register of zeros after the last row */
+    void (*copy_plane)(void *to, int64_t pitch, int64_t n_rows, const void *from, int64_t row_stride,
+                       const int64_t rows[2], const int64_t columns[2]);
     /* from[channel][pixel][lane]: each lane's row of pixels goes to lane.at[channel * channel_stride + pixel *
      * pixel_stride], as many as lane.columns[1] says */
     void (*unpack)(const void *from, int channels, int64_t pixels, const ag__conv_lane *lanes, bool side_by_side,
                    int64_t channel_stride, int64_t pixel_stride);
-    /* to[column][channel] = from[channel * channel_stride + column * column_stride]; may write a register beyond */
-    void (*pack_row)(void *to, const void *from, int64_t channels, int64_t channel_stride, int64_t columns,
-                     int64_t column_stride);
+    void (*turn)(const ag__conv_turn *turn);
     /* the sum of the lanes of each of n registers: totals[i] = sums[i][0] + ... */
     void (*add_lanes)(const void *sums, int64_t n, void *totals);
     /* sums[o] += the numbers of up to `lanes` channels, each one after another */

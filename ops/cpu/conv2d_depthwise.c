@@ -1,104 +1,339 @@
-/* conv2d_depthwise.c - see conv2d_depthwise.h. */
+/* conv2d_depthwise.c - see conv2d_depthwise.h.
+ *
+ * The weight's gradient is a sum over all places of a strip, for which the gradient lies in a strip of the same pitch:
+ *
+ *     sums[a][b][lane] += gradient[place - a * dilation * pitch + lane] * in[place + b * dilation * inner + lane]
+ *
+ * Where one has no pixel the other has zeros, so the places are one run, whatever the rows; the kernel is that of
+ * conv2d_weight.c. Each channel is cut into parts that depend on the shape alone.
+ */
 #include "ops/cpu/conv2d_depthwise.h"
 #include "ops/cpu/conv2d_lanes.h"
 #include "ops/cpu/isa.h"
+#include "tensor/allocator.h"
 #include "tensor/parallel.h"
 
 #include <string.h>
 
 AG_ISA_TABLES(ag__conv2d_depthwise_kernels, ag__conv2d_depthwise_f32)
 AG_ISA_TABLES(ag__conv2d_depthwise_kernels, ag__conv2d_depthwise_f64)
+AG_ISA_TABLES(ag__conv2d_kernels, ag__conv2d_f32)
+AG_ISA_TABLES(ag__conv2d_kernels, ag__conv2d_f64)
+
+enum {
+    SLACK = 128,         /* bytes beyond a strip that may be read and written */
+    ENOUGH_TASKS = 16,   /* of the weight's gradient */
+    REGISTER_BYTES = 64, /* the most */
+};
 
 typedef struct {
     const ag__conv2d_depthwise_kernels *kernels;
+    const ag__conv2d_kernels *planes;
     size_t size; /* of an element */
-    ag__conv2d_in in, weight;
+    ag__conv2d_in in, weight, gradient;
     ag__conv2d_out out;
     const void *bias;
     int64_t bias_stride;
-    int64_t channels, out_rows, rows_a_task, row_tasks;
     bool turned; /* the last kernel position comes first */
-    ag__conv_depthwise_run run;
+
+    int64_t channels, images, inner; /* images one by one, side by side */
+    int64_t in_size[2], out_size[2], kernel[2], dilation[2], padding[2], reach[2];
+    int64_t tile[2], tiles[2]; /* output pixels of one, rows and columns; how many */
+    int64_t pitch;             /* elements from a row of a strip to the next */
+    int64_t parts;             /* of a channel, of the weight's gradient */
+    char *totals;              /* [channel][part][kernel position] */
 } depthwise_plan;
+
+typedef struct {
+    int64_t image, channel, first[2], size[2]; /* output pixels */
+} tile;
 
 static const char *at(const void *p, int64_t elements, size_t size)
 {
     return (const char *)p + elements * (int64_t)size;
 }
 
-/* Tasks: some rows of a plane. */
-static void make_rows(void *user, int64_t begin, int64_t end)
+/* `margins`: how often a strip has the rows that a kernel reaches besides those of the tile; one row is to spare. */
+static bool choose_tile(depthwise_plan *p, int64_t margins)
 {
-    const depthwise_plan *p = user;
-    _Alignas(8) char weights[AG_DEPTHWISE_TAPS * sizeof(double)];
-    ag__conv_depthwise_run run = p->run;
-    run.weights = weights;
-    for (int64_t i = begin; i < end; i++) {
-        const int64_t plane = i / p->row_tasks, channel = plane % p->channels, image = plane / p->channels;
-        for (int64_t a = 0; a < run.kernel[0]; a++) {
-            for (int64_t b = 0; b < run.kernel[1]; b++) {
-                const int64_t row = p->turned ? run.kernel[0] - 1 - a : a,
-                              column = p->turned ? run.kernel[1] - 1 - b : b;
-                memcpy(weights + (a * run.kernel[1] + b) * (int64_t)p->size,
-                       at(p->weight.data,
-                          channel * p->weight.stride[0] + row * p->weight.stride[2] + column * p->weight.stride[3],
-                          p->size),
-                       p->size);
-            }
+    const int64_t room = AG_DEPTHWISE_ROOM / (int64_t)p->size, beyond = margins * p->reach[0] + 1;
+    int64_t columns = p->out_size[1], rows = 0;
+    for (;; columns = ag__ceil_div(columns, 2)) {
+        rows = room / ((columns + p->reach[1]) * p->inner) - beyond;
+        if (rows >= ag__min(p->out_size[0], 4 * beyond) || columns <= 4) break;
+    }
+    if (rows < 1) return false;
+    const int64_t most[2] = { rows, columns };
+    for (int i = 0; i < 2; i++) {
+        p->tiles[i] = ag__ceil_div(p->out_size[i], most[i]);
+        p->tile[i] = ag__ceil_div(p->out_size[i], p->tiles[i]);
+        p->tiles[i] = ag__ceil_div(p->out_size[i], p->tile[i]);
+    }
+    p->pitch = (p->tile[1] + p->reach[1]) * p->inner;
+    return (p->tile[0] + p->reach[0]) * (p->tile[1] + p->reach[1]) <= 4 * p->tile[0] * p->tile[1];
+}
+
+/* Tile i of image 0, channel 0. */
+static tile tile_of(const depthwise_plan *p, int64_t i)
+{
+    tile t = { .first = { i / p->tiles[1] * p->tile[0], i % p->tiles[1] * p->tile[1] } };
+    for (int j = 0; j < 2; j++) t.size[j] = ag__min(p->tile[j], p->out_size[j] - t.first[j]);
+    return t;
+}
+
+/* Rows and columns of a plane of so many to a strip whose first row and column are these. */
+static void copy_to_strip(const depthwise_plan *p, char *strip, int64_t n_rows, int64_t columns,
+                          const ag__conv2d_in *from, const tile *t, const int64_t first[2], const int64_t last[2])
+{
+    int64_t part[2][2]; /* of the strip */
+    const int64_t n[2] = { n_rows, columns };
+    for (int i = 0; i < 2; i++) {
+        part[i][0] = ag__min(n[i], ag__max(0, -first[i]));
+        part[i][1] = ag__max(part[i][0], ag__min(n[i], last[i] - first[i]));
+    }
+    const int64_t place = t->image * from->stride[0] + t->channel * from->stride[1] +
+                          (first[0] + part[0][0]) * from->stride[2] + (first[1] + part[1][0]) * from->stride[3];
+    const bool some = part[0][0] < part[0][1] && part[1][0] < part[1][1];
+    p->planes->copy_plane(strip, p->pitch, n_rows, some ? at(from->data, place, p->size) : from->data, from->stride[2],
+                          part[0], (int64_t[]){ part[1][0] * p->inner, part[1][1] * p->inner });
+}
+
+/* The input that tile t meets. */
+static void copy_input(const depthwise_plan *p, char *strip, const tile *t)
+{
+    const int64_t first[2] = { t->first[0] - p->padding[0], t->first[1] - p->padding[1] };
+    copy_to_strip(p, strip, t->size[0] + p->reach[0], t->size[1] + p->reach[1], &p->in, t, first, p->in_size);
+}
+
+/* ---- the output and the input's gradient ---- */
+
+static void copy_weight(const depthwise_plan *p, int64_t channel, char *to)
+{
+    for (int64_t a = 0; a < p->kernel[0]; a++) {
+        for (int64_t b = 0; b < p->kernel[1]; b++, to += p->size) {
+            const int64_t row = p->turned ? p->kernel[0] - 1 - a : a, column = p->turned ? p->kernel[1] - 1 - b : b;
+            memcpy(to,
+                   at(p->weight.data,
+                      channel * p->weight.stride[0] + row * p->weight.stride[2] + column * p->weight.stride[3],
+                      p->size),
+                   p->size);
         }
-        run.bias = p->bias ? at(p->bias, channel * p->bias_stride, p->size) : NULL;
-        run.in = at(p->in.data, image * p->in.stride[0] + channel * p->in.stride[1], p->size);
-        run.out = (char *)p->out.data + (image * p->out.stride[0] + channel * p->out.stride[1]) * (int64_t)p->size;
-        run.rows[0] = i % p->row_tasks * p->rows_a_task;
-        run.rows[1] = ag__min(run.rows[0] + p->rows_a_task, p->out_rows);
-        p->kernels->run(&run);
     }
 }
 
-static void convolve(depthwise_plan *p, const ag__conv2d_shape *s, const int64_t *in_size, const int64_t *out_size)
+/* Tasks: the tiles of all planes. */
+static void make_tiles(void *user, int64_t begin, int64_t end)
 {
-    p->kernels = s->dtype == AG_FLOAT32 ? AG_ISA_PICK(ag__conv2d_depthwise_f32) : AG_ISA_PICK(ag__conv2d_depthwise_f64);
-    p->size = s->dtype == AG_FLOAT32 ? sizeof(float) : sizeof(double);
-    p->channels = s->channels;
-    p->out_rows = out_size[0];
-    const bool last = s->batch > 1 && p->in.stride[0] == 1 && p->in.stride[3] == s->batch;
-    p->run.inner = last ? s->batch : 1;
-    p->run.out_columns = out_size[1];
-    p->run.in_row = p->in.stride[2];
-    p->run.out_row = p->out.stride[2];
-    for (int i = 0; i < 2; i++) {
-        p->run.in_size[i] = in_size[i];
-        p->run.kernel[i] = s->kernel[i];
-        p->run.dilation[i] = s->dilation[i];
-        p->run.padding[i] = p->turned ? (s->kernel[i] - 1) * s->dilation[i] - s->padding[i] : s->padding[i];
+    const depthwise_plan *p = user;
+    _Alignas(REGISTER_BYTES) char strip[AG_DEPTHWISE_ROOM + SLACK];
+    _Alignas(8) char weights[AG_DEPTHWISE_TAPS * sizeof(double)];
+    const int64_t a_plane = p->tiles[0] * p->tiles[1];
+    for (int64_t i = begin; i < end; i++) {
+        tile t = tile_of(p, i % a_plane);
+        t.channel = i / a_plane % p->channels;
+        t.image = i / a_plane / p->channels;
+        copy_weight(p, t.channel, weights);
+        copy_input(p, strip, &t);
+        const int64_t place = t.image * p->out.stride[0] + t.channel * p->out.stride[1] +
+                              t.first[0] * p->out.stride[2] + t.first[1] * p->out.stride[3];
+        p->kernels->run(&(ag__conv_depthwise_run){
+            .kernel = { p->kernel[0], p->kernel[1] },
+            .dilation = { p->dilation[0], p->dilation[1] },
+            .inner = p->inner,
+            .rows = t.size[0],
+            .n = t.size[1] * p->inner,
+            .in = strip,
+            .weights = weights,
+            .bias = p->bias ? at(p->bias, t.channel * p->bias_stride, p->size) : NULL,
+            .in_row = p->pitch,
+            .out_row = p->out.stride[2],
+            .out = (char *)p->out.data + place * (int64_t)p->size,
+        });
     }
-    const int64_t a_row = out_size[1] * p->run.inner * s->kernel[0] * s->kernel[1], enough = AG_CONV_TASK / 8;
-    p->rows_a_task = ag__max(1, ag__min(out_size[0], enough / a_row));
-    p->row_tasks = ag__ceil_div(out_size[0], p->rows_a_task);
-    ag__parallel_for((last ? 1 : s->batch) * s->channels * p->row_tasks, 1 + enough / (a_row * p->rows_a_task),
-                     make_rows, p);
 }
+
+static void convolve(depthwise_plan *p)
+{
+    choose_tile(p, 1);
+    const int64_t positions = p->kernel[0] * p->kernel[1], a_tile = p->tile[0] * p->tile[1] * p->inner * positions;
+    ag__parallel_for(p->images * p->channels * p->tiles[0] * p->tiles[1], 1 + AG_CONV_TASK / 8 / a_tile, make_tiles, p);
+}
+
+/* ---- the weight's gradient ---- */
+
+/* sums[piece of kernel rows][piece of columns][a][b][lane] += what tile t has */
+static void add_tile(const depthwise_plan *p, const tile *t, char *in, char *gradient, char *sums)
+{
+    const int64_t size = (int64_t)p->size, lanes = p->planes->lanes, beyond = p->reach[0];
+    const int64_t rows = t->size[0] + beyond, places = ag__ceil_div(rows * p->pitch, lanes) * lanes;
+    copy_input(p, in, t);
+    memset(in + rows * p->pitch * size, 0, (size_t)(places - rows * p->pitch + p->reach[1] * p->inner) * p->size);
+    memset(gradient, 0, (size_t)(beyond * p->pitch) * p->size);
+    copy_to_strip(p, gradient + beyond * p->pitch * size, rows, t->size[1], &p->gradient, t, t->first,
+                  (int64_t[]){ t->first[0] + t->size[0], t->first[1] + t->size[1] });
+    memset(gradient + (rows + beyond) * p->pitch * size, 0, (size_t)(places - rows * p->pitch) * p->size);
+    ag__conv_weight_run run = {
+        .rows = 1,
+        .n = places / lanes,
+        .in_tap = p->dilation[1] * p->inner,
+        .in_pixel = lanes,
+        .gradient_channel = -p->dilation[0] * p->pitch,
+        .gradient_pixel = lanes,
+    };
+    const int64_t row_pieces = ag__ceil_div(p->kernel[0], p->planes->weight_channels),
+                  column_pieces = ag__ceil_div(p->kernel[1], p->planes->weight_taps);
+    for (int64_t i = 0; i < row_pieces; i++) {
+        const int64_t a = ag__piece(p->kernel[0], row_pieces, i);
+        run.channels = (int)(ag__piece(p->kernel[0], row_pieces, i + 1) - a);
+        run.gradient = at(gradient, (beyond - a * p->dilation[0]) * p->pitch, p->size);
+        for (int64_t j = 0; j < column_pieces; j++) {
+            const int64_t b = ag__piece(p->kernel[1], column_pieces, j);
+            run.taps = (int)(ag__piece(p->kernel[1], column_pieces, j + 1) - b);
+            run.in = at(in, b * run.in_tap, p->size);
+            run.sums = sums;
+            p->planes->weight_run(&run);
+            sums += run.channels * run.taps * lanes * size;
+        }
+    }
+}
+
+/* Tasks: the parts of the channels. */
+static void add_parts(void *user, int64_t begin, int64_t end)
+{
+    const depthwise_plan *p = user;
+    _Alignas(REGISTER_BYTES) char in[AG_DEPTHWISE_ROOM + SLACK], gradient[AG_DEPTHWISE_ROOM + SLACK];
+    _Alignas(REGISTER_BYTES) char sums[AG_DEPTHWISE_TAPS * REGISTER_BYTES];
+    const int64_t positions = p->kernel[0] * p->kernel[1], a_plane = p->tiles[0] * p->tiles[1];
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t part = i % p->parts;
+        memset(sums, 0, sizeof sums);
+        for (int64_t j = ag__piece(p->images * a_plane, p->parts, part);
+             j < ag__piece(p->images * a_plane, p->parts, part + 1); j++) {
+            tile t = tile_of(p, j % a_plane);
+            t.image = j / a_plane;
+            t.channel = i / p->parts;
+            add_tile(p, &t, in, gradient, sums);
+        }
+        p->planes->add_lanes(sums, positions, p->totals + i * positions * (int64_t)p->size);
+    }
+}
+
+/* The place of a kernel position among the sums, which are in pieces. */
+static int64_t place_of(const depthwise_plan *p, int64_t row, int64_t column)
+{
+    const int64_t row_pieces = ag__ceil_div(p->kernel[0], p->planes->weight_channels),
+                  column_pieces = ag__ceil_div(p->kernel[1], p->planes->weight_taps);
+    int64_t i = 0, j = 0;
+    while (ag__piece(p->kernel[0], row_pieces, i + 1) <= row) i++;
+    while (ag__piece(p->kernel[1], column_pieces, j + 1) <= column) j++;
+    const int64_t a = ag__piece(p->kernel[0], row_pieces, i), high = ag__piece(p->kernel[0], row_pieces, i + 1) - a,
+                  b = ag__piece(p->kernel[1], column_pieces, j),
+                  wide = ag__piece(p->kernel[1], column_pieces, j + 1) - b;
+    return a * p->kernel[1] + high * b + (row - a) * wide + column - b;
+}
+
+static void write_totals(const depthwise_plan *p)
+{
+    const int64_t positions = p->kernel[0] * p->kernel[1], size = (int64_t)p->size, *stride = p->out.stride;
+    for (int64_t i = 0; i < p->channels * positions; i++) {
+        const int64_t channel = i / positions, row = i % positions / p->kernel[1], column = i % p->kernel[1];
+        char *to = (char *)p->out.data + (channel * stride[0] + row * stride[2] + column * stride[3]) * size;
+        const char *from = p->totals + (channel * p->parts * positions + place_of(p, row, column)) * size;
+        if (size == sizeof(float)) {
+            float sum = 0;
+            for (int64_t j = 0; j < p->parts; j++) sum += ((const float *)(const void *)from)[j * positions];
+            memcpy(to, &sum, sizeof sum);
+        } else {
+            double sum = 0;
+            for (int64_t j = 0; j < p->parts; j++) sum += ((const double *)(const void *)from)[j * positions];
+            memcpy(to, &sum, sizeof sum);
+        }
+    }
+}
+
+/* ---- the plan ---- */
+
+static bool batch_is_last(const ag__conv2d_shape *s, const int64_t *stride)
+{
+    return s->batch > 1 && stride[0] == 1 && stride[3] == s->batch;
+}
+
+static depthwise_plan plan_of(const ag__conv2d_shape *s, bool turned, bool last)
+{
+    const bool single = s->dtype == AG_FLOAT32;
+    depthwise_plan p = {
+        .kernels = single ? AG_ISA_PICK(ag__conv2d_depthwise_f32) : AG_ISA_PICK(ag__conv2d_depthwise_f64),
+        .planes = single ? AG_ISA_PICK(ag__conv2d_f32) : AG_ISA_PICK(ag__conv2d_f64),
+        .size = single ? sizeof(float) : sizeof(double),
+        .turned = turned,
+        .channels = s->channels,
+        .images = last ? 1 : s->batch,
+        .inner = last ? s->batch : 1,
+    };
+    for (int i = 0; i < 2; i++) {
+        p.in_size[i] = turned ? s->out_size[i] : s->size[i];
+        p.out_size[i] = turned ? s->size[i] : s->out_size[i];
+        p.kernel[i] = s->kernel[i];
+        p.dilation[i] = s->dilation[i];
+        p.reach[i] = (s->kernel[i] - 1) * s->dilation[i];
+        p.padding[i] = turned ? p.reach[i] - s->padding[i] : s->padding[i];
+    }
+    return p;
+}
+
+enum { WEIGHT_MARGINS = 2 }; /* zeros above and below the gradient */
 
 bool ag__conv2d_depthwise_suits(const ag__conv2d_shape *s, const int64_t *input_stride, const int64_t *output_stride)
 {
     const bool contiguous = input_stride[3] == 1 && output_stride[3] == 1,
-               last = input_stride[0] == 1 && output_stride[0] == 1 && input_stride[3] == s->batch &&
-                      output_stride[3] == s->batch;
-    return s->groups == s->channels && s->groups == s->out_channels && s->groups > 1 && s->stride[0] == 1 &&
-           s->stride[1] == 1 && s->kernel[0] * s->kernel[1] <= AG_DEPTHWISE_TAPS &&
-           (contiguous || (last && s->batch > 1));
+               last = batch_is_last(s, input_stride) && batch_is_last(s, output_stride);
+    if (s->groups != s->channels || s->groups != s->out_channels || s->groups <= 1 || s->stride[0] != 1 ||
+        s->stride[1] != 1 || s->kernel[0] * s->kernel[1] > AG_DEPTHWISE_TAPS || s->size[0] * s->size[1] == 0 ||
+        (!contiguous && !last))
+        return false;
+    depthwise_plan p = plan_of(s, false, last);
+    if (!choose_tile(&p, WEIGHT_MARGINS)) return false;
+    p = plan_of(s, true, last);
+    return choose_tile(&p, 1);
 }
 
 void ag__conv2d_depthwise_forward(const ag__conv2d_shape *s, ag__conv2d_in input, ag__conv2d_in weight,
                                   const void *bias, int64_t bias_stride, ag__conv2d_out output)
 {
-    depthwise_plan p = { .in = input, .weight = weight, .out = output, .bias = bias, .bias_stride = bias_stride };
-    convolve(&p, s, s->size, s->out_size);
+    depthwise_plan p = plan_of(s, false, batch_is_last(s, input.stride));
+    p.in = input;
+    p.weight = weight;
+    p.bias = bias;
+    p.bias_stride = bias_stride;
+    p.out = output;
+    convolve(&p);
 }
 
 void ag__conv2d_depthwise_input_gradient(const ag__conv2d_shape *s, ag__conv2d_in output_gradient, ag__conv2d_in weight,
                                          ag__conv2d_out input_gradient)
 {
-    depthwise_plan p = { .in = output_gradient, .weight = weight, .out = input_gradient, .turned = true };
-    convolve(&p, s, s->out_size, s->size);
+    depthwise_plan p = plan_of(s, true, batch_is_last(s, input_gradient.stride));
+    p.in = output_gradient;
+    p.weight = weight;
+    p.out = input_gradient;
+    convolve(&p);
+}
+
+bool ag__conv2d_depthwise_weight_gradient(const ag__conv2d_shape *s, ag__conv2d_in input, ag__conv2d_in output_gradient,
+                                          ag__conv2d_out weight_gradient)
+{
+    depthwise_plan p = plan_of(s, false, batch_is_last(s, input.stride));
+    p.in = input;
+    p.gradient = output_gradient;
+    p.out = weight_gradient;
+    choose_tile(&p, WEIGHT_MARGINS);
+    const int64_t positions = p.kernel[0] * p.kernel[1], tiles = p.images * p.tiles[0] * p.tiles[1];
+    p.parts = ag__max(1, ag__min(tiles, ENOUGH_TASKS / p.channels));
+    p.totals = ag__scratch((size_t)(p.channels * p.parts * positions) * p.size);
+    if (!p.totals) return false;
+    const double a_part = (double)tiles / (double)p.parts * (double)(p.tile[0] * p.tile[1] * p.inner * positions);
+    ag__parallel_for(p.channels * p.parts, 1 + (int64_t)(AG_CONV_TASK / 8 / a_part), add_parts, &p);
+    write_totals(&p);
+    ag__scratch_free(p.totals);
+    return true;
 }

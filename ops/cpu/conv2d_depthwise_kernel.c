@@ -3,7 +3,11 @@
 #include "ops/cpu/isa.h"
 #include "ops/cpu/vector.h"
 
-enum { VECTORS = 4 }; /* at once */
+enum {
+    VECTORS = 4,    /* at once of one row */
+    ROWS = 4,       /* at once of a kernel whose size is known */
+    MOST_FIXED = 9, /* positions of such a kernel */
+};
 
 #define real       float
 #define REAL(name) AG_PASTE(name, _f32)

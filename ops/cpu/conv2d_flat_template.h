@@ -80,41 +80,67 @@ static void REAL(flat_run)(const ag__conv_flat_run *u)
     functions[u->channels - 1](u);
 }
 
-static void REAL(flat_gather)(void *to, const void *from, int64_t n, int64_t step)
+/* n elements in few steps of fixed sizes, the last of which overlap; no other element is touched. */
+AG_INLINE void REAL(flat_copy)(real *to, const real *from, int64_t n)
 {
-    real *restrict out = to;
-    const real *in = from;
-    if (step == 1)
-        memcpy(out, in, (size_t)n * sizeof(real));
-    else if (step == 2)
-        for (int64_t i = 0; i < n; i++) out[i] = in[2 * i];
-    else
-        for (int64_t i = 0; i < n; i++) out[i] = in[i * step];
-}
-
-static void REAL(flat_gather_images)(void *to, const void *from, int64_t n, int64_t step, int64_t inner, int64_t valid,
-                                     int64_t image_step)
-{
-    enum { LINE = 64 / sizeof(real) };
-    real *restrict out = to;
-    const real *in = from;
-    if (inner == LINE && valid == LINE && image_step == 1) {
-        for (int64_t i = 0; i < n; i++, out += LINE, in += step) {
-            __builtin_prefetch((const void *)((uintptr_t)in + (uintptr_t)(16 * step) * sizeof(real)));
-            memcpy(out, in, LINE * sizeof(real));
-        }
+    AG_UNROLL
+    for (int64_t most = LANES; most >= 2; most /= 2) {
+        if (n < most) continue;
+        for (int64_t i = 0; i + most <= n; i += most) memcpy(to + i, from + i, (size_t)most * sizeof(real));
+        memcpy(to + n - most, from + n - most, (size_t)most * sizeof(real));
         return;
     }
-    for (int64_t i = 0; i < n; i++, out += inner, in += step) {
-        for (int64_t image = 0; image < inner; image++) out[image] = image < valid ? in[image * image_step] : 0;
+    if (n > 0) *to = *from;
+}
+
+/* n zeros, likewise */
+AG_INLINE void REAL(flat_zero)(real *to, int64_t n)
+{
+    AG_UNROLL
+    for (int64_t most = LANES; most >= 2; most /= 2) {
+        if (n < most) continue;
+        for (int64_t i = 0; i + most <= n; i += most) memset(to + i, 0, (size_t)most * sizeof(real));
+        memset(to + n - most, 0, (size_t)most * sizeof(real));
+        return;
+    }
+    if (n > 0) *to = 0;
+}
+
+static void REAL(flat_pack_row)(void *to_, int64_t n, int64_t first, int64_t end, const void *from, int64_t step)
+{
+    real *restrict to = to_;
+    const real *in = from;
+    REAL(flat_zero)(to, first);
+    REAL(flat_zero)(to + end, n - end);
+    to += first;
+    n = end - first;
+    if (step == 1)
+        REAL(flat_copy)(to, in, n);
+    else if (step == 2)
+        for (int64_t i = 0; i < n; i++) to[i] = in[2 * i];
+    else if (step == 3)
+        for (int64_t i = 0; i < n; i++) to[i] = in[3 * i];
+    else
+        for (int64_t i = 0; i < n; i++) to[i] = in[i * step];
+}
+
+static void REAL(flat_copy_runs)(void *to_, int64_t to_step, const void *from_, int64_t from_step, int64_t run,
+                                 int64_t n)
+{
+    real *to = to_;
+    const real *from = from_;
+    enum { AHEAD = 16 };
+    for (int64_t i = 0; i < n; i++, to += to_step, from += from_step) {
+        __builtin_prefetch((const void *)((uintptr_t)from + (uintptr_t)(AHEAD * from_step) * sizeof(real)));
+        REAL(flat_copy)(to, from, run);
     }
 }
 
 AG_ISA_TABLE(ag__conv2d_flat_kernels, REAL(ag__conv2d_flat)) = {
     .channels = CHANNELS,
     .run = REAL(flat_run),
-    .gather = REAL(flat_gather),
-    .gather_images = REAL(flat_gather_images),
+    .pack_row = REAL(flat_pack_row),
+    .copy_runs = REAL(flat_copy_runs),
 };
 #undef vec
 #undef LANES

@@ -198,6 +198,35 @@ static void REAL(pack)(void *plane, int64_t first_row, int64_t last_row, int64_t
     }
 }
 
+/* n zeros, and up to a register more */
+AG_INLINE void REAL(zeros)(real *to, int64_t n)
+{
+    for (int64_t i = 0; i < n; i += LANES) REAL(store)(to + i, (vec){ 0 });
+}
+
+static void REAL(copy_plane)(void *to_, int64_t pitch, int64_t n_rows, const void *from_, int64_t row_stride,
+                             const int64_t *rows, const int64_t *columns)
+{
+    real *to = to_;
+    const real *from = from_;
+    const int64_t first = columns[0], n = columns[1] - columns[0];
+    for (int64_t r = 0; r < n_rows; r++, to += pitch) {
+        if (r < rows[0] || r >= rows[1] || n <= 0) {
+            REAL(zeros)(to, pitch);
+            continue;
+        }
+        REAL(zeros)(to, first);
+        int64_t i = 0;
+        for (; i + LANES <= n; i += LANES) REAL(store)(to + first + i, REAL(load)(from + i));
+        if (i < n && n >= LANES)
+            REAL(store)(to + first + n - LANES, REAL(load)(from + n - LANES));
+        else
+            for (; i < n; i++) to[first + i] = from[i];
+        REAL(zeros)(to + columns[1], pitch - columns[1]);
+        from += row_stride;
+    }
+}
+
 static void REAL(unpack)(const void *from_, int channels, int64_t pixels, const ag__conv_lane *lanes, bool side_by_side,
                          int64_t channel_stride, int64_t pixel_stride)
 {

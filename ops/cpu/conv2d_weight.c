@@ -7,7 +7,9 @@
  * task has a few units and some output channels and goes over the whole block, so nothing has to be shared between
  * threads, and the lanes are added up at the end, in one order.
  */
+#include "ops/cpu/conv2d_depthwise.h"
 #include "ops/cpu/conv2d_lanes.h"
+#include "ops/cpu/conv2d_product.h"
 #include "ops/cpu/conv2d_window.h"
 #include "ops/cpu/isa.h"
 #include "tensor/allocator.h"
@@ -235,6 +237,11 @@ bool ag__conv2d_weight_gradient(const ag__conv2d_shape *s, ag__conv2d_in input, 
         .kernel = { s->kernel[0], s->kernel[1] },
         .first = true,
     };
+    if (s->batch > 0 && ag__conv2d_is_long_product(s, input.stride, output_gradient.stride))
+        return ag__conv2d_product_weight_gradient(s, input, output_gradient, weight_gradient);
+    if (s->batch * s->out_size[0] * s->out_size[1] > 0 &&
+        ag__conv2d_depthwise_suits(s, input.stride, output_gradient.stride))
+        return ag__conv2d_depthwise_weight_gradient(s, input, output_gradient, weight_gradient);
     if (ag__conv2d_windows_suit(s, input, output_gradient))
         return ag__conv2d_weight_gradient_by_windows(s, input, output_gradient, weight_gradient);
     choose_units(&w);

@@ -75,15 +75,15 @@ AG_INLINE void REAL(windows)(int channels, int vectors, const ag__conv_window_ru
     for (int64_t row = 0; row < u->rows; row++) {
         const real *in = (const real *)u->in + row * u->in_row,
                    *gradient = (const real *)u->gradient + row * u->gradient_row;
-        for (int64_t t = 0; t < u->n; t++, in += in_pixel, gradient++) {
-            vec value[WEIGHT_TAPS];
+        for (int64_t t = 0; t < u->n; t++, in += in_pixel, gradient += u->gradient_pixel) {
+            vec g[WEIGHT_CHANNELS];
             AG_UNROLL
-            for (int v = 0; v < vectors; v++) value[v] = REAL(load)(in + u->offset[v]);
+            for (int o = 0; o < channels; o++) g[o] = REAL(splat)(gradient[o * channel]);
             AG_UNROLL
-            for (int o = 0; o < channels; o++) {
-                vec g = REAL(splat)(gradient[o * channel]);
+            for (int v = 0; v < vectors; v++) {
+                const vec value = REAL(load)(in + u->offset[v]);
                 AG_UNROLL
-                for (int v = 0; v < vectors; v++) sum[o][v] += g * value[v];
+                for (int o = 0; o < channels; o++) sum[o][v] += g[o] * value;
             }
         }
     }
@@ -152,28 +152,44 @@ static void REAL(window_run)(const ag__conv_window_run *u)
 
 /* ---- before and after ---- */
 
-/* What a register has beyond the last channel is overwritten by the next column, that is why the incomplete register
- * comes first. */
-static void REAL(pack_row)(void *to_, const void *from_, int64_t channels, int64_t channel_stride, int64_t columns,
-                           int64_t column_stride)
+/* What a register has beyond the last run is overwritten by the next place, that is why the incomplete register comes
+ * first. */
+static void REAL(turn)(const ag__conv_turn *u)
 {
-    real *to = to_;
-    const real *from = from_;
-    const bool turn = column_stride == 1 && columns >= LANES && channels > 1;
-    for (int64_t c0 = (channels - 1) / LANES * LANES; turn && c0 >= 0; c0 -= LANES) {
-        for (int64_t x = 0; x < columns; x += LANES) {
-            if (x > columns - LANES) x = columns - LANES; /* the last block overlaps the one before */
+    const real *const *runs = (const real *const *)u->runs;
+    const int64_t n = u->n;
+    const bool turn = u->step == 1 && n >= LANES && u->n_runs > 1;
+    for (int64_t r0 = (u->n_runs - 1) / LANES * LANES; turn && r0 >= 0; r0 -= LANES) {
+        for (int64_t i = 0; i < n; i += LANES) {
+            if (i > n - LANES) i = n - LANES; /* the last block overlaps the one before */
             vec block[LANES];
             AG_UNROLL
-            for (int i = 0; i < LANES; i++)
-                block[i] = c0 + i < channels ? REAL(load)(from + (c0 + i) * channel_stride + x) : (vec){ 0 };
+            for (int r = 0; r < LANES; r++)
+                block[r] = r0 + r < u->n_runs && runs[r0 + r] ? REAL(load)(runs[r0 + r] + u->first + i) : (vec){ 0 };
             REAL(transpose)(block);
+            real *to = (real *)u->to + i / u->inner * u->to_step + r0;
+            int64_t inner = i % u->inner;
             AG_UNROLL
-            for (int i = 0; i < LANES; i++) REAL(store)(to + (x + i) * channels + c0, block[i]);
+            for (int j = 0; j < LANES; j++) {
+                REAL(store)(to + inner * u->to_inner, block[j]);
+                if (++inner == u->inner) {
+                    inner = 0;
+                    to += u->to_step;
+                }
+            }
         }
     }
-    for (int64_t c = 0; c < channels && !turn; c++)
-        for (int64_t x = 0; x < columns; x++) to[x * channels + c] = from[c * channel_stride + x * column_stride];
+    for (int64_t r = 0; r < u->n_runs && !turn; r++) {
+        const real *from = runs[r];
+        real *to = (real *)u->to + r;
+        for (int64_t i = 0, inner = 0; i < n; i++) {
+            to[inner * u->to_inner] = from ? from[u->first + i * u->step] : 0;
+            if (++inner == u->inner) {
+                inner = 0;
+                to += u->to_step;
+            }
+        }
+    }
 }
 
 /* Registers are added up LANES at a time: their transpose has the first lane of each in its first register,
@@ -233,9 +249,10 @@ AG_ISA_TABLE(ag__conv2d_kernels, REAL(ag__conv2d)) = {
     .weight_run = REAL(weight_run),
     .pack = REAL(pack),
     .unpack = REAL(unpack),
+    .copy_plane = REAL(copy_plane),
     .add_lanes = REAL(add_lanes),
     .window_run = REAL(window_run),
-    .pack_row = REAL(pack_row),
+    .turn = REAL(turn),
     .channel_sums = REAL(channel_sums),
 };
 

@@ -144,7 +144,8 @@ int main(int n_arguments, char **arguments)
     if (n_arguments == 2 && strcmp(arguments[1], "capability") == 0) return puts(ag_cpu_capability()) < 0;
 
     Suite *suite = suite_create("kernels");
-    TCase *cases[] = { parallel_tests(), gemm_tests(), conv2d_tests(), moments_tests(), pool_tests(), softmax_tests() };
+    TCase *cases[] = { parallel_tests(), gemm_tests(), conv2d_tests(), conv2d_order_tests(),
+                       moments_tests(),  pool_tests(), softmax_tests() };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tcase_set_timeout(cases[i], 300);
         suite_add_tcase(suite, cases[i]);

@@ -69,6 +69,7 @@ extern const int thread_counts[4]; /* 1, 2, 3, 16 */
 TCase *parallel_tests(void);
 TCase *gemm_tests(void);
 TCase *conv2d_tests(void);
+TCase *conv2d_order_tests(void);
 TCase *moments_tests(void);
 TCase *pool_tests(void);
 TCase *softmax_tests(void);
