@@ -9,12 +9,31 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* Each result goes as soon as the next one is there. */
+/* Nobody but the innermost scope holds x or shares its elements, and no gradient is wanted: what overwrites it is seen
+ * by nobody. */
+static bool is_disposable(const ag_variable *x)
+{
+    const Thread *t = ag__thread();
+    const ag_storage *s = x->tensor.storage;
+    if (x->refs != AG_OWNER || x->base || x->grad_fn || ag__requires_grad(x) || s->external || s->refs != 1)
+        return false;
+    for (int64_t i = t->n_held; i-- > t->scope_start;)
+        if (t->held[i] == x) return true;
+    return false;
+}
+
+/* Each result goes as soon as the next one is there; or it becomes the next one, where that can be written over it. */
 static ag_variable *sequential_forward(ag_module *self, ag_variable *x)
 {
     const struct ag_module_parts *parts = self->parts;
-    for (int64_t i = 0; x && i < parts->n; i++)
-        if (parts->at[i].kind == AG_PART_CHILD) ag_let(&x, ag_module_forward(parts->at[i].child, x));
+    for (int64_t i = 0; x && i < parts->n; i++) {
+        if (parts->at[i].kind != AG_PART_CHILD) continue;
+        ag_module *child = parts->at[i].child;
+        if (child->parts->forward_over && !ag__module_has_hooks(child) && is_disposable(x))
+            x = ag__module_forward_over(child, x);
+        else
+            ag_let(&x, ag_module_forward(child, x));
+    }
     return x;
 }
 

@@ -267,6 +267,11 @@ static ag_variable *relu_forward(ag_module *self, ag_variable *x)
 {
     return ((relu *)self)->inplace ? ag_relu_(x) : ag_relu(x);
 }
+static ag_variable *relu_over(ag_module *self, ag_variable *x)
+{
+    (void)self;
+    return ag_relu_(x);
+}
 static int relu_repr(const ag_module *self, char *text, size_t room)
 {
     return snprintf(text, room, "%s", ((const relu *)self)->inplace ? "inplace=True" : "");
@@ -276,6 +281,7 @@ ag_module *ag_nn_relu_call(const struct ag_nn_relu_args *a)
     ag_module *m = ag__module_new_own(sizeof(relu), "ReLU", relu_forward);
     if (!m) return NULL;
     m->extra_repr = relu_repr;
+    m->parts->forward_over = relu_over;
     ((relu *)m)->inplace = a->inplace;
     return m;
 }

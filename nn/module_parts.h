@@ -35,16 +35,20 @@ struct ag_module_parts {
     int64_t n, max;
     int32_t owners; /* how many modules it is a part of */
     ag_container container;
-    bool is_own;               /* one of the library's: an error in backward names whoever called it */
-    bool failed;               /* a part could not be added: AG_MODULE_DONE tells */
-    ag_module *link;           /* in the list of those being freed */
-    struct ag__hook *hooks[2]; /* module_hooks.c */
-    ag_module_link *link_here; /* NULL: nobody has asked */
-    ag_name_table *names;      /* as last asked for; older ones behind it */
+    ag_forward_function *forward_over; /* as forward, with the result in x itself; NULL where there is no such way */
+    bool is_own;                       /* one of the library's: an error in backward names whoever called it */
+    bool failed;                       /* a part could not be added: AG_MODULE_DONE tells */
+    ag_module *link;                   /* in the list of those being freed */
+    struct ag__hook *hooks[2];         /* module_hooks.c */
+    ag_module_link *link_here;         /* NULL: nobody has asked */
+    ag_name_table *names;              /* as last asked for; older ones behind it */
 };
 
 /* A Module of the library's own. */
 void *ag__module_new_own(size_t size, const char *type, ag_forward_function *forward);
+
+/* Runs m's forward_over, for an x that nobody else sees and m without hooks. */
+ag_variable *ag__module_forward_over(ag_module *m, ag_variable *x);
 
 /* m's own parameter or buffer of that name; AG_NONE if there is none. */
 ag_variable *ag__module_variable(const ag_module *m, const char *name);

@@ -112,17 +112,20 @@ static ag__pool2d_out into(const ag_tensor *x)
 
 /* ---- values and indices ---- */
 
-static bool pool_shape(ag_run *r)
+static bool pool_output(ag_run *r, const ag__pool2d_shape *s, int k, ag_dtype dtype)
 {
-    ag__pool2d_shape s;
-    if (!geometry(r->op, r->args, &s)) return false;
     const ag_tensor *x = &r->in[0]->tensor;
     int64_t size[AG_MAX_DIMS], stride[AG_MAX_DIMS];
     memcpy(size, x->size, sizeof size);
-    memcpy(size + x->ndim - 2, s.out_size, sizeof s.out_size);
+    memcpy(size + x->ndim - 2, s->out_size, sizeof s->out_size);
     ag__window_strides(x, size, stride);
-    return ag__output_strided(r, 0, x->ndim, size, stride, (ag_dtype)x->dtype) &&
-           ag__output_strided(r, 1, x->ndim, size, stride, AG_INT64);
+    return ag__output_strided(r, k, x->ndim, size, stride, dtype) != NULL;
+}
+static bool pool_shape(ag_run *r)
+{
+    ag__pool2d_shape s;
+    return geometry(r->op, r->args, &s) && pool_output(r, &s, 0, (ag_dtype)r->in[0]->tensor.dtype) &&
+           pool_output(r, &s, 1, AG_INT64);
 }
 static bool pool_cpu(ag_run *r)
 {
@@ -148,9 +151,31 @@ ag_max_pool2d_with_indices_result ag_max_pool2d_with_indices_call(const struct a
     return (ag_max_pool2d_with_indices_result){ out[0], out[1] };
 }
 
+/* The values alone, for which no gradient is wanted: the indices are twice as large. */
+#define AG_ARGS__max_pool2d_values(must, may) AG_ARGS_max_pool2d_with_indices(must, may)
+AG_STRUCT(_max_pool2d_values, AG_ARGS__max_pool2d_values)
+static bool pool_values_shape(ag_run *r)
+{
+    ag__pool2d_shape s;
+    return geometry(r->op, r->args, &s) && pool_output(r, &s, 0, (ag_dtype)r->in[0]->tensor.dtype);
+}
+static bool pool_values_cpu(ag_run *r)
+{
+    ag__pool2d_shape s;
+    if (!geometry(r->op, r->args, &s)) return false;
+    const ag_tensor *x = &r->in[0]->tensor;
+    ag__max_pool2d_forward((ag_dtype)x->dtype, &s, from(x), into(&r->out[0]->tensor), (ag__pool2d_out){ .data = NULL });
+    return true;
+}
+AG_RECORD(_max_pool2d_values, AG_ARGS__max_pool2d_values, .of = "max_pool2d", .shape = pool_values_shape,
+          .kernel = { pool_values_cpu })
+
 static bool max_pool2d_compose(const void *args, ag_variable **out)
 {
     const struct ag_max_pool2d_args *a = args;
+    const Thread *t = ag__thread();
+    if (a->input && a->input != AG_NONE && !ag__wants(t, a->input) && ag__device(a->input).type == AG_DEVICE_CPU)
+        return ag__apply(ag__op__max_pool2d_values(), args, out, __builtin_return_address(0));
     ag_max_pool2d_with_indices_result y = ag_max_pool2d_with_indices(a->input, a->kernel_size, a->stride, a->padding,
                                                                      a->dilation, a->ceil_mode);
     return (out[0] = y.values) != NULL;

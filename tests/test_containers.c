@@ -220,6 +220,79 @@ START_TEST(a_forward_of_ones_own_runs_a_list)
 }
 END_TEST
 
+/* ---- a ReLU writes over what nobody else can see ---- */
+
+static Variable *held;     /* what a module keeps for itself */
+static const float *there; /* where the numbers lie that it gives */
+static Variable *give(Variable *x)
+{
+    there = x ? ag_data(x) : NULL;
+    return x;
+}
+static Variable *fresh(Module *self, Variable *x)
+{
+    (void)self;
+    return give(ag_neg(x));
+}
+static Variable *kept(Module *self, Variable *x) { return held = ag_retain(fresh(self, x)); }
+static Variable *looked_at(Module *self, Variable *x)
+{
+    x = fresh(self, x);
+    held = ag_retain(ag_detach(x));
+    return x;
+}
+static Variable *a_part(Module *self, Variable *x)
+{
+    (void)self;
+    return give(ag_slice(x, 0, 0, 3));
+}
+static Variable *itself(Module *self, Variable *x)
+{
+    (void)self;
+    return give(x);
+}
+static Variable *a_buffer(Module *self, Variable *x)
+{
+    (void)x;
+    return give(ag_get_buffer(self, "numbers"));
+}
+static Variable *borrowed(Module *self, Variable *x)
+{
+    static float numbers[3] = { -1, 2, -3 };
+    (void)self, (void)x;
+    return give(ag_from_blob(numbers, AG_SHAPE(3), AG_SHAPE(1), AG_FLOAT32, NULL, NULL));
+}
+
+START_TEST(a_relu_of_a_sequential_writes_over_what_nobody_else_sees)
+{
+    static const struct {
+        ag_forward_function *before;
+        bool record, over;
+        float first; /* what it gives begins with; 0: it has died */
+    } cases[] = {
+        { fresh, false, true, 0 },   { fresh, true, false, 0 },       { kept, false, false, -1 },
+        { kept, true, false, -1 },   { looked_at, false, false, -1 }, { a_part, false, false, 1 },
+        { itself, false, false, 1 }, { a_buffer, false, false, -1 },  { borrowed, false, false, -1 },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        AG_SCOPE;
+        Module *first = ag_module_new(sizeof *first, "First", cases[i].before), *net;
+        Variable *x = ag_tensor(((float[]){ 1, -2, 3 }), AG_SHAPE(3), .requires_grad = cases[i].record);
+        OK(ag_module_add_buffer(first, "numbers", ag_tensor(((float[]){ -1, 2, -3 }), AG_SHAPE(3))));
+        OK(net = ag_nn_sequential(first, ag_nn_relu()));
+        Variable *y = ag_forward(net, x);
+        OK(y);
+        const float *got = ag_data(y), *gave = there;
+        ck_assert_msg((got == gave) == cases[i].over, "case %d: %d", (int)i, got == gave);
+        if (cases[i].first != 0) ck_assert_msg(*gave == cases[i].first, "case %d: %g", (int)i, (double)*gave);
+        for (int k = 0; k < 3; k++) ck_assert_msg(got[k] >= 0, "case %d: %g", (int)i, (double)got[k]);
+        ag_release(held);
+        held = NULL;
+        ag_module_free(net);
+    }
+}
+END_TEST
+
 START_TEST(without_memory_a_container_is_as_it_was)
 {
     for (int64_t at = 1, undisturbed = 0; !undisturbed; at++) {
@@ -241,4 +314,5 @@ END_TEST
 SUPPORT_MAIN("containers", a_list_is_indexed_from_both_ends, a_list_grows_at_its_end_and_in_between,
              what_is_popped_is_the_callers_and_those_behind_it_move_up, a_dictionary_is_read_by_name_in_the_order_given,
              a_container_refuses_what_is_another_ones, while_an_error_stands_nothing_goes_in_or_out,
-             containers_print_as_in_pytorch, a_forward_of_ones_own_runs_a_list, without_memory_a_container_is_as_it_was)
+             containers_print_as_in_pytorch, a_forward_of_ones_own_runs_a_list,
+             a_relu_of_a_sequential_writes_over_what_nobody_else_sees, without_memory_a_container_is_as_it_was)
