@@ -16,8 +16,7 @@ static double squares_of(ag_dtype dtype, const void *row, int64_t n, const void 
 {
     double left = (double)n - *(const double *)correction;
     if (!n) return NAN;
-    return ag__sum_of(AG_SQUARES, dtype, row, n, ag__sum_of(AG_SUM, dtype, row, n, 0) / (double)n) /
-           (left > 0 ? left : 0);
+    return ag__squares_from_mean(dtype, row, n) / (left > 0 ? left : 0);
 }
 #define SQUARES(type, dtype)                                                         \
     static double squares_##type(const void *row, int64_t n, const void *correction) \

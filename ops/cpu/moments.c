@@ -5,21 +5,35 @@
 
 AG_ISA_TABLES(ag__moment_kernels, ag__moments)
 
-enum { PIECE = 1 << 15 /* elements at least */, MAX_PIECES = 64 };
+enum {
+    PIECE = 1 << 15, /* elements at least */
+    MAX_PIECES = 64,
+    IN_CACHE = 1 << 12 /* elements gone over twice */
+};
 
 typedef struct job {
-    ag__moment_row *row;
+    ag__moment_row *row, *squares;
     const char *x;
     int64_t item, n, piece;
-    double from, sum[MAX_PIECES];
+    double from, sum[MAX_PIECES], spread[MAX_PIECES];
 } job;
+static int64_t elements_of(const job *j, int64_t i)
+{
+    return j->n - i * j->piece < j->piece ? j->n - i * j->piece : j->piece;
+}
+
+static job job_of(ag__moment_row *row, ag_dtype dtype, const void *x, int64_t n, int64_t piece)
+{
+    job j = { .row = row, .x = x, .item = (int64_t)ag_dtype_size(dtype), .n = n, .piece = piece };
+    while ((n - 1) / j.piece + 1 > MAX_PIECES) j.piece *= 2;
+    return j;
+}
 
 static void sum_pieces(void *user, int64_t begin, int64_t end)
 {
     job *j = user;
     for (int64_t i = begin; i < end; i++) {
-        const int64_t at = i * j->piece, n = j->n - at < j->piece ? j->n - at : j->piece;
-        j->sum[i] = j->row(j->x + at * j->item, n, j->from);
+        j->sum[i] = j->row(j->x + i * j->piece * j->item, elements_of(j, i), j->from);
     }
 }
 
@@ -27,11 +41,57 @@ double ag__sum_of(ag__moment moment, ag_dtype dtype, const void *x, int64_t n, d
 {
     ag__moment_row *row = AG_ISA_PICK(ag__moments)->row[moment][dtype];
     if (n <= PIECE) return row(x, n, from);
-    job j = { .row = row, .x = x, .item = (int64_t)ag_dtype_size(dtype), .n = n, .piece = PIECE, .from = from };
-    while ((n - 1) / j.piece + 1 > MAX_PIECES) j.piece *= 2;
+    job j = job_of(row, dtype, x, n, PIECE);
+    j.from = from;
     const int64_t pieces = (n - 1) / j.piece + 1;
     ag__parallel_for(pieces, 1, sum_pieces, &j);
     for (int64_t step = 1; step < pieces; step *= 2)
         for (int64_t i = 0; i + step < pieces; i += 2 * step) j.sum[i] += j.sum[i + step];
     return j.sum[0];
+}
+
+/* ---- squares from the mean, each number fetched from memory once ---- */
+
+/* A mean, and the sum of squares from it, of n numbers. */
+typedef struct spread {
+    double n, mean, squares;
+} spread;
+
+static spread spread_of_few(const job *j, const char *x, int64_t n)
+{
+    const double mean = j->row(x, n, 0) / (double)n;
+    return (spread){ (double)n, mean, j->squares(x, n, mean) };
+}
+/* Of both together (Chan, Golub and LeVeque). */
+static spread together(spread a, spread b)
+{
+    const double n = a.n + b.n, apart = b.mean - a.mean;
+    return (spread){ n, a.mean + apart * (b.n / n), a.squares + b.squares + apart * apart * (a.n * (b.n / n)) };
+}
+
+static void spread_pieces(void *user, int64_t begin, int64_t end)
+{
+    job *j = user;
+    for (int64_t i = begin; i < end; i++) {
+        const char *x = j->x + i * j->piece * j->item;
+        const int64_t n = elements_of(j, i);
+        spread all = spread_of_few(j, x, n < IN_CACHE ? n : IN_CACHE);
+        for (int64_t at = IN_CACHE; at < n; at += IN_CACHE)
+            all = together(all, spread_of_few(j, x + at * j->item, n - at < IN_CACHE ? n - at : IN_CACHE));
+        j->sum[i] = all.mean;
+        j->spread[i] = all.squares;
+    }
+}
+
+double ag__squares_from_mean(ag_dtype dtype, const void *x, int64_t n)
+{
+    job j = job_of(AG_ISA_PICK(ag__moments)->row[AG_SUM][dtype], dtype, x, n, PIECE);
+    j.squares = AG_ISA_PICK(ag__moments)->row[AG_SQUARES][dtype];
+    if (n <= IN_CACHE) return spread_of_few(&j, x, n).squares;
+    const int64_t pieces = (n - 1) / j.piece + 1;
+    ag__parallel_for(pieces, 1, spread_pieces, &j);
+    spread all = { (double)elements_of(&j, 0), j.sum[0], j.spread[0] };
+    for (int64_t i = 1; i < pieces; i++)
+        all = together(all, (spread){ (double)elements_of(&j, i), j.sum[i], j.spread[i] });
+    return all.squares;
 }

@@ -14,6 +14,9 @@ typedef enum {
  * way that depends on n alone. */
 double ag__sum_of(ag__moment moment, ag_dtype dtype, const void *x, int64_t n, double from);
 
+/* The sum of (x - mean)^2 over the same, n > 0, where mean is theirs. */
+double ag__squares_from_mean(ag_dtype dtype, const void *x, int64_t n);
+
 /* ---- the kernels, by moment and type, compiled for each instruction set ---- */
 
 typedef double ag__moment_row(const void *x, int64_t n, double from);

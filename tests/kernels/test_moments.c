@@ -30,6 +30,24 @@ static void check_one(rng *r, ag_dtype dtype, int64_t n, int64_t shift)
         ck_assert(got == ag__sum_of((ag__moment)k, dtype, row, n, from));
         ag_set_num_threads(2);
     }
+    if (n) {
+        const void *row = x + (size_t)shift * ag_dtype_size(dtype);
+        const long double mean = want[AG_SUM] / (long double)n;
+        long double squares = 0;
+        for (int64_t i = 0; i < n; i++) {
+            const long double apart = (long double)get(x, i + shift, dtype) - mean;
+            squares += apart * apart;
+        }
+        const double got = ag__squares_from_mean(dtype, row, n);
+        ck_assert_msg(fabsl((long double)got - squares) <= 1e-13L * squares,
+                      "%s, %s, squares from the mean of %d: %.17g, not %.17Lg", ag_cpu_capability(),
+                      ag_dtype_name(dtype), (int)n, got, squares);
+        for (int threads = 3; threads >= 1; threads -= 2) {
+            ag_set_num_threads(threads);
+            ck_assert(got == ag__squares_from_mean(dtype, row, n));
+        }
+        ag_set_num_threads(2);
+    }
     free(x);
 }
 
