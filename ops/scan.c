@@ -1,6 +1,7 @@
 /* scan.c - see scan.h. */
 #include "autograd/op.h"
 #include "ops/check.h"
+#include "tensor/parallel.h"
 
 #include <argent/copy.h>
 #include <argent/factory.h>
@@ -54,39 +55,63 @@ static around round_dim(const ag_tensor *x, int64_t dim)
     return a;
 }
 
-/* The line that begins at element `at` of both, its elements `step` apart. */
-typedef void total_line(int64_t n, int64_t at, int64_t step, const void *x, void *y);
-#define TOTAL_LINE(type, wide)                                                                \
-    static void add_##type(int64_t n, int64_t at, int64_t step, const void *x, void *y)       \
-    {                                                                                         \
-        const type *from = x;                                                                 \
-        type *to = y;                                                                         \
-        wide total = 0;                                                                       \
-        for (int64_t i = 0; i < n; i++, at += step) to[at] = (type)(total += (wide)from[at]); \
-    }                                                                                         \
-    static void multiply_##type(int64_t n, int64_t at, int64_t step, const void *x, void *y)  \
-    {                                                                                         \
-        const type *from = x;                                                                 \
-        type *to = y;                                                                         \
-        wide total = 1;                                                                       \
-        for (int64_t i = 0; i < n; i++, at += step) to[at] = (type)(total *= (wide)from[at]); \
+/* Lines of n elements, `step` apart, that begin side by side at x and y; LINES of them at most. */
+enum { LINES = 64, GRAIN = 1 << 15 /* elements a task */ };
+typedef void total_lines(int64_t n, int64_t step, int64_t lines, const void *x, void *y);
+#define TOTAL_LINES(name, type, wide, start, OP)                                                         \
+    static void name(int64_t n, int64_t step, int64_t lines, const void *x, void *y)                     \
+    {                                                                                                    \
+        const type *from = x;                                                                            \
+        type *to = y;                                                                                    \
+        wide total[LINES], one = start;                                                                  \
+        if (lines == 1) {                                                                                \
+            for (int64_t i = 0; i < n; i++, from += step, to += step) *to = (type)(one OP(wide) * from); \
+            return;                                                                                      \
+        }                                                                                                \
+        for (int64_t k = 0; k < lines; k++) total[k] = start;                                            \
+        for (int64_t i = 0; i < n; i++, from += step, to += step)                                        \
+            for (int64_t k = 0; k < lines; k++) to[k] = (type)(total[k] OP(wide) from[k]);               \
     }
-TOTAL_LINE(float, double)
-TOTAL_LINE(double, double)
-TOTAL_LINE(int64_t, uint64_t)
-TOTAL_LINE(int32_t, uint32_t)
-TOTAL_LINE(uint8_t, uint8_t)
+#define TOTALS(type, wide)                     \
+    TOTAL_LINES(add_##type, type, wide, 0, +=) \
+    TOTAL_LINES(multiply_##type, type, wide, 1, *=)
+TOTALS(float, double)
+TOTALS(double, double)
+TOTALS(int64_t, uint64_t)
+TOTALS(int32_t, uint32_t)
+TOTALS(uint8_t, uint8_t)
 
-static bool total_cpu(ag_run *r, int64_t dim, total_line *const line[AG_N_DTYPES])
+typedef struct total_job {
+    around a;
+    int64_t blocks; /* of LINES lines, in each of a.outer */
+    int64_t item;
+    total_lines *lines;
+    const char *x;
+    char *y;
+} total_job;
+static void total_part(void *user, int64_t begin, int64_t end)
+{
+    const total_job *j = user;
+    const around *a = &j->a;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t first = i % j->blocks * LINES, at = (i / j->blocks * a->n * a->inner + first) * j->item;
+        j->lines(a->n, a->inner, a->inner - first < LINES ? a->inner - first : LINES, j->x + at, j->y + at);
+    }
+}
+
+static bool total_cpu(ag_run *r, int64_t dim, total_lines *const lines[AG_N_DTYPES])
 {
     const ag_tensor *y = &r->out[0]->tensor;
     const ag_tensor *x = ag__plain(r->t, r->in[0], y->ndim, y->size, (ag_dtype)y->dtype);
     ag_variable *plain = NULL; /* where y, in place, has gaps */
     if (!x || (!y->contiguous && !(plain = ag__new(r->t, y->ndim, y->size, (ag_dtype)y->dtype, AG_CPU)))) return false;
     void *to = plain ? plain->tensor.data : y->data;
-    around a = round_dim(y, dim);
-    for (int64_t o = 0; o < a.outer; o++)
-        for (int64_t i = 0; i < a.inner; i++) line[y->dtype](a.n, o * a.n * a.inner + i, a.inner, x->data, to);
+    total_job j = { .a = round_dim(y, dim), .item = (int64_t)ag__itemsize(y), .lines = lines[y->dtype] };
+    j.blocks = (j.a.inner + LINES - 1) / LINES;
+    j.x = x->data;
+    j.y = to;
+    const int64_t elements = j.a.n * (j.a.inner < LINES ? j.a.inner : LINES);
+    if (y->numel) ag__parallel_for(j.a.outer * j.blocks, GRAIN / (elements + 1) + 1, total_part, &j);
     if (plain) ag__copy_elements(y, &plain->tensor);
     return true;
 }
@@ -100,12 +125,12 @@ static bool cumsum_shape(ag_run *r)
 }
 static bool cumsum_cpu(ag_run *r)
 {
-    static total_line *const line[AG_N_DTYPES] = { [AG_FLOAT32] = add_float,
-                                                   [AG_FLOAT64] = add_double,
-                                                   [AG_INT64] = add_int64_t,
-                                                   [AG_INT32] = add_int32_t,
-                                                   [AG_UINT8] = add_uint8_t };
-    return total_cpu(r, ((const struct ag_cumsum_args *)r->args)->dim, line);
+    static total_lines *const lines[AG_N_DTYPES] = { [AG_FLOAT32] = add_float,
+                                                     [AG_FLOAT64] = add_double,
+                                                     [AG_INT64] = add_int64_t,
+                                                     [AG_INT32] = add_int32_t,
+                                                     [AG_UINT8] = add_uint8_t };
+    return total_cpu(r, ((const struct ag_cumsum_args *)r->args)->dim, lines);
 }
 static void cumsum_backward(ag_gradients *b)
 {
@@ -126,12 +151,12 @@ static bool cumprod_shape(ag_run *r)
 }
 static bool cumprod_cpu(ag_run *r)
 {
-    static total_line *const line[AG_N_DTYPES] = { [AG_FLOAT32] = multiply_float,
-                                                   [AG_FLOAT64] = multiply_double,
-                                                   [AG_INT64] = multiply_int64_t,
-                                                   [AG_INT32] = multiply_int32_t,
-                                                   [AG_UINT8] = multiply_uint8_t };
-    return total_cpu(r, ((const struct ag_cumprod_args *)r->args)->dim, line);
+    static total_lines *const lines[AG_N_DTYPES] = { [AG_FLOAT32] = multiply_float,
+                                                     [AG_FLOAT64] = multiply_double,
+                                                     [AG_INT64] = multiply_int64_t,
+                                                     [AG_INT32] = multiply_int32_t,
+                                                     [AG_UINT8] = multiply_uint8_t };
+    return total_cpu(r, ((const struct ag_cumprod_args *)r->args)->dim, lines);
 }
 
 /* The gradient of element k, of the products from its own on: the product before it times those after it, itself left
