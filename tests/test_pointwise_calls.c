@@ -259,5 +259,43 @@ START_TEST(functions_with_options_take_them_by_place_and_by_name)
 }
 END_TEST
 
+/* Of numbers whose quotients are small, large, nearly whole and infinite. */
+START_TEST(remainders_are_exact)
+{
+    enum { N = 20000 };
+    static double a[N], b[N];
+    static float c[N], d[N];
+    static const double special[] = { 0, -0.0, 1, -1, 3, 1e-310, 5e-324, INFINITY, -INFINITY, NAN, 1e300, 0x1p53 };
+    uint64_t state = 7;
+    for (int i = 0; i < N; i++) {
+        double part[4];
+        for (int k = 0; k < 4; k++) {
+            state = state * 6364136223846793005u + 1442695040888963407u;
+            part[k] = (double)(state >> 11) * 0x1p-53;
+        }
+        b[i] = i % 97 ? ldexp(part[0] - 0.5, (int)(part[1] * 40) - 20) : special[(int)(part[1] * 12)];
+        a[i] = i % 89 ? b[i] * ldexp(part[2] - 0.5, (int)(part[3] * 70) - 5) : special[(int)(part[3] * 12)];
+        if (i % 3 == 0) a[i] = nextafter(b[i] * rint(part[2] * 1e6), i % 2 ? INFINITY : 0);
+        c[i] = (float)a[i];
+        d[i] = (float)b[i];
+    }
+    Variable *x = ag_tensor(a, AG_SHAPE(N)), *y = ag_tensor(b, AG_SHAPE(N)), *v = ag_tensor(c, AG_SHAPE(N)),
+             *w = ag_tensor(d, AG_SHAPE(N));
+    const double *fine = ag_data(ag_fmod(x, y)), *floored = ag_data(ag_remainder(x, y));
+    const float *coarse = ag_data(ag_fmod(v, w)), *floored_coarse = ag_data(ag_remainder(v, w));
+    for (int i = 0; i < N; i++) {
+        double left = fmod(a[i], b[i]), rest = left != 0 && (b[i] < 0) != (left < 0) ? left + b[i] : left;
+        float left_f = fmodf(c[i], d[i]), rest_f = left_f != 0 && (d[i] < 0) != (left_f < 0) ? left_f + d[i] : left_f;
+#define SAME(got, want, p, q)                                                                             \
+    ck_assert_msg((got) == (want) ? !signbit(got) == !signbit(want) : (got) != (got) && (want) != (want), \
+                  "%a and %a: %a, not %a", (double)(p), (double)(q), (double)(got), (double)(want))
+        SAME(fine[i], left, a[i], b[i]);
+        SAME(coarse[i], left_f, c[i], d[i]);
+        SAME(floored[i], rest, a[i], b[i]);
+        SAME(floored_coarse[i], rest_f, c[i], d[i]);
+    }
+}
+END_TEST
+
 SUPPORT_MAIN("pointwise calls", every_type_gives_what_pytorch_gives, a_public_function_is_its_record_called_by_name,
-             functions_with_options_take_them_by_place_and_by_name)
+             functions_with_options_take_them_by_place_and_by_name, remainders_are_exact)

@@ -79,12 +79,32 @@ AG_ON_DEVICE static inline int64_t ag__combine_bits(int operation, int width, in
 
 /* ---- floating numbers ---- */
 
+/* fmod, which is exact, in one step where the quotient is small; libm subtracts bit by bit. In float32 the product is
+ * exact in double, and no quotient below 2^28 is rounded up to a whole number; in float64 one may be, which shows in
+ * the sign of what is left over. */
+AG_ON_DEVICE static inline float ag__left_f32(float a, float b)
+{
+    const double q = (double)a / b;
+    if (!(fabs(q) < 0x1p28)) return fmodf(a, b);
+    const double whole = (double)(int32_t)q;
+    return whole == 0 ? a : copysignf((float)(a - whole * b), a);
+}
+AG_ON_DEVICE static inline double ag__left_f64(double a, double b)
+{
+    const double q = a / b;
+    if (!(fabs(q) < 0x1p52)) return fmod(a, b);
+    const double whole = (double)(int64_t)q;
+    if (whole == 0) return a;
+    double left = fma(-whole, b, a);
+    if (left != 0 && (left < 0) != (a < 0)) left += copysign(b, a);
+    return copysign(left, a);
+}
 /* As Python's // and %: from the exact remainder, for a / b may have been rounded up to a whole number. */
 #define AG_FLOOR_DIVISION(name, real, F)                                                           \
     AG_ON_DEVICE static inline real ag__floor_division_##name(real a, real b)                      \
     {                                                                                              \
         if (b == 0) return a / b;                                                                  \
-        real left = F(fmod)(a, b), q = (a - left) / b;                                             \
+        real left = ag__left_##name(a, b), q = (a - left) / b;                                     \
         if (left != 0 && (b < 0) != (left < 0)) q -= 1;                                            \
         if (q == 0) return F(copysign)((real)0, a / b);                                            \
         real whole = F(floor)(q);                                                                  \
@@ -94,7 +114,7 @@ AG_ON_DEVICE static inline int64_t ag__combine_bits(int operation, int width, in
     {                                                                                              \
         if (operation == AG_DIVIDE_TRUNC) return F(trunc)(a / b);                                  \
         if (operation == AG_DIVIDE_FLOOR) return ag__floor_division_##name(a, b);                  \
-        real left = F(fmod)(a, b);                                                                 \
+        real left = ag__left_##name(a, b);                                                         \
         return operation == AG_REST_FLOOR && left != 0 && (b < 0) != (left < 0) ? left + b : left; \
     }
 #define AG_F32(function) function##f
