@@ -21,10 +21,8 @@ bool ag__cuda_ok(const char *op, cudaError_t e)
     return ag__cuda_host->fail(AG_EDEVICE, "%s: CUDA error: %s (%s)", op, cudaGetErrorString(e), cudaGetErrorName(e));
 }
 
-/* The outcome of a call that waited: what it says may be a kernel's doing. */
-bool ag__cuda_waited(const char *op, cudaError_t e)
 /* The outcome of a call that waited for the device in use: what it says may be a kernel's doing. */
-static bool waited(const char *op, cudaError_t e)
+bool ag__cuda_waited(const char *op, cudaError_t e)
 {
     int device = 0;
     if (e == cudaSuccess) return cudaGetDevice(&device) != cudaSuccess || ag__cuda_no_fault(device);

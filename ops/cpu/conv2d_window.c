@@ -90,8 +90,9 @@ static void make_plan(window_plan *w, const ag__conv2d_shape *s, ag__conv2d_in i
     w->pieces = ag__ceil_div(w->out_channels, w->kernels->weight_channels);
     w->register_pieces = ag__ceil_div(w->registers, w->kernels->weight_taps);
     w->pieces_a_task = ag__max(1, ag__min(w->pieces, w->pieces * w->register_pieces * s->groups / ENOUGH_TASKS));
-    /* a register may reach beyond its run */
-    w->row = (s->size[1] + 2 * s->padding[1]) * w->channels + lanes;
+    /* padding = "same" may pad one column more behind than before; a register may reach beyond its run */
+    const int64_t met = (s->out_size[1] - 1) * s->stride[1] + (s->kernel[1] - 1) * s->dilation[1] + 1;
+    w->row = ag__max(s->padding[1] + s->size[1], met) * w->channels + lanes;
     w->gradient_row = s->out_size[1] * s->out_channels + lanes;
 }
 
@@ -184,14 +185,15 @@ static void pack_input(const window_plan *w, int64_t image, int64_t group, int64
                       ? NULL
                       : first + (i / high * stride[1] + down * stride[2]) * size;
     }
-    const int64_t apart = s->groups * w->in_rows * w->row, margin = s->padding[1] * w->channels;
+    const int64_t apart = s->groups * w->in_rows * w->row, margin = s->padding[1] * w->channels,
+                  behind = margin + s->size[1] * w->channels;
     const bool together = is_together(w, stride);
     char *to = w->strips + (image * apart + (group * w->in_rows + row) * w->row) * size;
     pack_pixels(w, &(pixels){ stride, runs, w->channels, w->channels, s->size[1], apart, together },
                 to + margin * size);
     for (int64_t i = 0; i < (together ? w->images : 1); i++, to += apart * size) {
         memset(to, 0, (size_t)(margin * size));
-        memset(to + (w->row - margin - w->kernels->lanes) * size, 0, (size_t)((margin + w->kernels->lanes) * size));
+        memset(to + behind * size, 0, (size_t)((w->row - behind) * size));
     }
 }
 
