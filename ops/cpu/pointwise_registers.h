@@ -1,6 +1,6 @@
 /* pointwise_registers.h - every expression of every row as a loop over registers, for one floating type. The last,
- * partial register goes through the same arithmetic with zeros in the missing lanes, so that an element's bits do not
- * depend on where it stands. */
+ * partial register goes through the same arithmetic, so that an element's bits do not depend on where it stands; the
+ * missing lanes hold 1/2, for which no function takes long, as the logarithm of 0 does. */
 #define REAL(name) AG_PASTE(name, SUFFIX)
 #include "ops/cpu/pointwise_vector.h"
 #define NUM(p) \
@@ -26,7 +26,7 @@ AG_INLINE void REAL(map)(int64_t n, real *out, const void *const *in, const doub
     }
     int rest = (int)(n - i);
     if (!rest) return;
-#define PART(p) REAL(load_first)(p + i, rest)
+#define PART(p) REAL(load_first)(p + i, rest, (real)0.5)
     REAL(bytes) last = { 0 };
     for (int k = 0; k < rest; k++) last[k] = m[i + k];
     mask chosen = __builtin_convertvector(last != 0, mask);

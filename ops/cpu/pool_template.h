@@ -187,7 +187,7 @@ AG_INLINE void REAL(forward_lanes)(const ag__pool2d_job *job, int lanes, bool fe
                     for (int64_t j = 0; j < across.n; j++) {
                         const int64_t row = down.at + i * s->dilation[0], column = across.at + j * s->dilation[1];
                         const real *at = plane + row * job->in.stride[2] + column * job->in.stride[3] + n;
-                        const vec v = few ? REAL(load_first)(at, (int)count) : REAL(load)(at);
+                        const vec v = few ? REAL(load_first)(at, (int)count, 0) : REAL(load)(at);
                         REAL(meet)(v, zero + (place_t)(row * s->size[1] + column), &most, &index);
                     }
                 }

@@ -3,20 +3,24 @@
 #define mask  REAL(mask)
 #define LANES REAL(LANES)
 
+/* All ones in the first n lanes. */
+AG_INLINE mask REAL(first_lanes)(int64_t n)
+{
+    mask lane;
+    for (int i = 0; i < LANES; i++) lane[i] = i;
+    return lane < (mask){ 0 } + (__typeof__(lane[0]))n;
+}
 /* The first n lanes, `fill` in the rest; and back. */
 AG_INLINE vec REAL(load_some)(const real *p, int64_t n, real fill)
 {
-    if (n >= LANES) return REAL(load)(p);
-    vec v = REAL(splat)(fill);
-    for (int i = 0; i < n; i++) v[i] = p[i];
-    return v;
+    return n >= LANES ? REAL(load)(p) : REAL(load_first)(p, (int)n, fill);
 }
 AG_INLINE void REAL(store_some)(real *p, vec v, int64_t n)
 {
     if (n >= LANES)
         REAL(store)(p, v);
     else
-        for (int i = 0; i < n; i++) p[i] = v[i];
+        REAL(store_first)(p, v, (int)n);
 }
 
 /* NaN wins */
@@ -104,25 +108,45 @@ static void REAL(short_rows_backward)(bool is_log, int64_t n, const real *dy, co
 
 /* ---- rows ---- */
 
-static void REAL(row)(bool is_log, int64_t n, const real *x, real *y)
+AG_INLINE real REAL(greatest)(int64_t n, const real *x)
 {
     const real lowest = (real)-__builtin_inf();
-    vec most = REAL(splat)(lowest);
-    for (int64_t i = 0; i < n; i += LANES) most = REAL(larger)(REAL(load_some)(x + i, n - i, lowest), most);
-    real top = most[0];
-    for (int i = 1; i < LANES; i++) top = most[i] > top || most[i] != most[i] ? most[i] : top;
+    vec most[4];
+    int64_t i = 0;
+    for (int k = 0; k < 4; k++) most[k] = REAL(splat)(lowest);
+    for (; i + 4 * LANES <= n; i += 4 * LANES) {
+        AG_UNROLL
+        for (int k = 0; k < 4; k++) most[k] = REAL(larger)(REAL(load)(x + i + k * LANES), most[k]);
+    }
+    for (; i < n; i += LANES) most[0] = REAL(larger)(REAL(load_some)(x + i, n - i, lowest), most[0]);
+    most[0] = REAL(larger)(REAL(larger)(most[0], most[1]), REAL(larger)(most[2], most[3]));
+    AG_PASTE(AG_ACROSS, REAL())(most[0], REAL(larger));
+    return most[0][0];
+}
 
+static void REAL(row)(bool is_log, int64_t n, const real *x, real *y)
+{
+    const int64_t whole = n / LANES * LANES;
+    const real lowest = (real)-__builtin_inf(), top = REAL(greatest)(n, x);
     vec sums = { 0 };
-    for (int64_t i = 0; i < n; i += LANES) {
-        vec e = REAL(exp)(REAL(load_some)(x + i, n - i, lowest) - top);
-        for (int64_t j = n - i; j < LANES; j++) e[j] = 0;
+    for (int64_t i = 0; i < whole; i += LANES) {
+        const vec e = REAL(exp)(REAL(load)(x + i) - top);
         sums += e;
-        if (!is_log) REAL(store_some)(y + i, e, n - i);
+        if (!is_log) REAL(store)(y + i, e);
+    }
+    if (whole < n) {
+        const vec e = REAL(exp)(REAL(load_some)(x + whole, n - whole, lowest) - top);
+        sums += (vec)((mask)e & REAL(first_lanes)(n - whole));
+        if (!is_log) REAL(store_some)(y + whole, e, n - whole);
     }
     const real sum = REAL(total)(sums), log_sum = is_log ? REAL(log)(REAL(splat)(sum))[0] : 0;
-    for (int64_t i = 0; i < n; i += LANES) {
-        const vec v = REAL(load_some)((is_log ? x : y) + i, n - i, 0);
-        REAL(store_some)(y + i, is_log ? v - top - log_sum : v / sum, n - i);
+    if (is_log)
+        for (int64_t i = 0; i < whole; i += LANES) REAL(store)(y + i, REAL(load)(x + i) - top - log_sum);
+    else
+        for (int64_t i = 0; i < whole; i += LANES) REAL(store)(y + i, REAL(load)(y + i) / sum);
+    if (whole < n) {
+        const vec v = REAL(load_some)((is_log ? x : y) + whole, n - whole, 0);
+        REAL(store_some)(y + whole, is_log ? v - top - log_sum : v / sum, n - whole);
     }
 }
 

@@ -4,11 +4,9 @@
  *
  *     vec_T                       a register of LANES_T numbers; + - * / and comparisons work lane by lane
  *     load_T(p), store_T(p, v)    from and to memory, aligned or not
- *     load_first_T(p, n)          the first n lanes, 0 to LANES_T of them, zero in the rest; nothing beyond is touched
- *     store_first_T(p, v, n)      and back
- *     splat_T(x)                  x in every lane
- *     total_T(v)                  the sum of the lanes, in one fixed order
- *     transpose_T(r)              the LANES_T x LANES_T matrix of rows r[i] becomes its transpose
+ *     load_first_T(p, n, rest)    the first n lanes, 0 to LANES_T of them, `rest` in the others; nothing beyond is
+ * touched store_first_T(p, v, n)      and back splat_T(x)                  x in every lane total_T(v) the sum of the
+ * lanes, in one fixed order transpose_T(r)              the LANES_T x LANES_T matrix of rows r[i] becomes its transpose
  *
  * A kernel that serves both types is a file read twice, with `real` and REAL(name) defined for one and then for the
  * other.
@@ -55,8 +53,14 @@ AG_INLINE vec_f64 splat_f64(double x) { return x - (vec_f64){ 0 }; }
 
 #if defined(__AVX512F__)
 #define AG_FIRST(n) ((1u << (n)) - 1)
-AG_INLINE vec_f32 load_first_f32(const float *p, int n) { return _mm512_maskz_loadu_ps((__mmask16)AG_FIRST(n), p); }
-AG_INLINE vec_f64 load_first_f64(const double *p, int n) { return _mm512_maskz_loadu_pd((__mmask8)AG_FIRST(n), p); }
+AG_INLINE vec_f32 load_first_f32(const float *p, int n, float rest)
+{
+    return _mm512_mask_loadu_ps(splat_f32(rest), (__mmask16)AG_FIRST(n), p);
+}
+AG_INLINE vec_f64 load_first_f64(const double *p, int n, double rest)
+{
+    return _mm512_mask_loadu_pd(splat_f64(rest), (__mmask8)AG_FIRST(n), p);
+}
 AG_INLINE void store_first_f32(float *p, vec_f32 v, int n) { _mm512_mask_storeu_ps(p, (__mmask16)AG_FIRST(n), v); }
 AG_INLINE void store_first_f64(double *p, vec_f64 v, int n) { _mm512_mask_storeu_pd(p, (__mmask8)AG_FIRST(n), v); }
 #undef AG_FIRST
@@ -69,20 +73,28 @@ AG_INLINE __m256i ag__first_bytes(int bytes)
     memcpy(&m, (const char *)on + 32 - bytes, sizeof m);
     return m;
 }
-AG_INLINE vec_f32 load_first_f32(const float *p, int n) { return _mm256_maskload_ps(p, ag__first_bytes(4 * n)); }
-AG_INLINE vec_f64 load_first_f64(const double *p, int n) { return _mm256_maskload_pd(p, ag__first_bytes(8 * n)); }
+AG_INLINE vec_f32 load_first_f32(const float *p, int n, float rest)
+{
+    const __m256i first = ag__first_bytes(4 * n);
+    return _mm256_blendv_ps(splat_f32(rest), _mm256_maskload_ps(p, first), (__m256)first);
+}
+AG_INLINE vec_f64 load_first_f64(const double *p, int n, double rest)
+{
+    const __m256i first = ag__first_bytes(8 * n);
+    return _mm256_blendv_pd(splat_f64(rest), _mm256_maskload_pd(p, first), (__m256d)first);
+}
 AG_INLINE void store_first_f32(float *p, vec_f32 v, int n) { _mm256_maskstore_ps(p, ag__first_bytes(4 * n), v); }
 AG_INLINE void store_first_f64(double *p, vec_f64 v, int n) { _mm256_maskstore_pd(p, ag__first_bytes(8 * n), v); }
 #else
-AG_INLINE vec_f32 load_first_f32(const float *p, int n)
+AG_INLINE vec_f32 load_first_f32(const float *p, int n, float rest)
 {
-    vec_f32 v = { 0 };
+    vec_f32 v = splat_f32(rest);
     for (int i = 0; i < n; i++) v[i] = p[i];
     return v;
 }
-AG_INLINE vec_f64 load_first_f64(const double *p, int n)
+AG_INLINE vec_f64 load_first_f64(const double *p, int n, double rest)
 {
-    vec_f64 v = { 0 };
+    vec_f64 v = splat_f64(rest);
     for (int i = 0; i < n; i++) v[i] = p[i];
     return v;
 }
