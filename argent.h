@@ -16,6 +16,7 @@
 #include <argent/backends.h>
 #include <argent/capability.h>
 #include <argent/cuda.h>
+#include <argent/cuda_graph.h>
 #include <argent/device.h>
 #include <argent/dtype.h>
 #include <argent/error.h>

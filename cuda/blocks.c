@@ -123,10 +123,30 @@ static int64_t segment_bytes(int64_t bytes)
     return (bytes + 2 * AG_MB - 1) / (2 * AG_MB) * (2 * AG_MB);
 }
 
+/* What the driver gives and takes is not part of a graph that is being captured. */
+static void *driver_alloc(int64_t bytes)
+{
+    void *at = NULL;
+    enum cudaStreamCaptureMode mode = cudaStreamCaptureModeRelaxed;
+    cudaThreadExchangeStreamCaptureMode(&mode);
+    const cudaError_t e = cudaMalloc(&at, (size_t)bytes);
+    cudaThreadExchangeStreamCaptureMode(&mode);
+    if (e == cudaSuccess) return at;
+    cudaGetLastError();
+    return NULL;
+}
+static void driver_free(void *at)
+{
+    enum cudaStreamCaptureMode mode = cudaStreamCaptureModeRelaxed;
+    cudaThreadExchangeStreamCaptureMode(&mode);
+    cudaFree(at);
+    cudaThreadExchangeStreamCaptureMode(&mode);
+}
+
 /* b is a whole segment that nobody uses, and in no list. */
 static void release_segment(block *b)
 {
-    cudaFree(b->at);
+    driver_free(b->at);
     b->arena->memory->reserved -= b->bytes;
     pool_of(b)->n_blocks--;
     record_drop(b);
@@ -146,17 +166,11 @@ static block *new_segment(ag__arena *a, int64_t bytes, uint8_t stream)
 {
     const bool small = bytes <= AG_MB;
     pool *p = &a->pool[!small];
-    void *at = NULL;
-    int64_t size = segment_bytes(bytes);
-    if (!reserve(p, p->n_blocks + 2)) return NULL;
-    cudaError_t e = cudaMalloc(&at, (size_t)size);
-    if (e != cudaSuccess) {
-        cudaGetLastError();
-        return NULL;
-    }
-    block *b = record_new();
+    const int64_t size = segment_bytes(bytes);
+    void *at = reserve(p, p->n_blocks + 2) ? driver_alloc(size) : NULL;
+    block *b = at ? record_new() : NULL;
     if (!b) {
-        cudaFree(at);
+        if (at) driver_free(at);
         return NULL;
     }
     b->arena = a;

@@ -74,7 +74,7 @@ static void mark_streams(int device, block *b)
 /* Blocks whose streams are past their use become free. wait: until they are. */
 static void look_at_marks(int device, bool wait)
 {
-    if (captures) return; /* a question would spoil the capture */
+    if (ag__cuda_is_captured()) return; /* a question would spoil the capture */
     for (block *b = devices[device].deferred; b; b = devices[device].deferred) {
         devices[device].deferred = b->next;
         mark_streams(device, b);
@@ -168,6 +168,7 @@ void ag__cuda_mempool_drop(ag_cuda_mempool *m)
 }
 
 void ag__cuda_captures(int more) { __atomic_add_fetch(&captures, more, __ATOMIC_SEQ_CST); }
+bool ag__cuda_is_captured(void) { return __atomic_load_n(&captures, __ATOMIC_SEQ_CST) > 0; }
 
 /* ---- what the table offers ---- */
 
@@ -176,7 +177,7 @@ static block *take(int device, int64_t bytes, uint8_t stream)
     ag__arena *a = arena_of(device);
     block *b = a ? ag__cuda_take(a, bytes, stream) : NULL;
     if (b || !a) return b;
-    if (!captures) cudaDeviceSynchronize(); /* what is kept goes back first */
+    if (!ag__cuda_is_captured()) cudaDeviceSynchronize(); /* what is kept goes back first */
     cudaGetLastError();
     look_at_marks(device, true);
     release_free(device);
@@ -223,7 +224,7 @@ void ag__cuda_free(ag_device device, void *data, int64_t bytes)
         devices[device.index].memory.allocated -= b->bytes;
         if (!b->used_on[0] && !b->used_on[1]) {
             ag__cuda_settle(b);
-        } else if (captures) {
+        } else if (ag__cuda_is_captured()) {
             b->next = devices[device.index].deferred;
             devices[device.index].deferred = b;
         } else {
@@ -262,4 +263,5 @@ void ag__cuda_empty_cache(void)
     }
     pthread_mutex_unlock(&mutex);
     cudaSetDevice(now);
+    ag__cuda_pinned_release();
 }

@@ -36,7 +36,10 @@ bool ag__cuda_waited(const char *op, cudaError_t e)
         op, cudaGetErrorString(e), cudaGetErrorName(e), last ? last : "nobody");
 }
 
-bool ag__cuda_wait(const char *op, cudaStream_t stream) { return ag__cuda_waited(op, cudaStreamSynchronize(stream)); }
+bool ag__cuda_wait(const char *op, cudaStream_t stream)
+{
+    return ag__cuda_may_wait(op) && ag__cuda_waited(op, cudaStreamSynchronize(stream));
+}
 
 bool ag__cuda_launched(const char *op, cudaError_t e, cudaStream_t stream)
 {
@@ -46,24 +49,12 @@ bool ag__cuda_launched(const char *op, cudaError_t e, cudaStream_t stream)
     int device = 0;
     return ag__cuda_ok(op, cudaStreamSynchronize(stream)) && ag__cuda_ok(op, cudaGetDevice(&device)) &&
            ag__cuda_no_fault(device);
+    return !launch_blocking || ag__cuda_is_captured() || ag__cuda_ok(op, cudaStreamSynchronize(stream));
 }
 
 /* ---- the table ---- */
 
 static int count(void) { return n_devices; }
-
-static bool copy(ag_device device, void *to, const void *from, int64_t bytes, ag_copy_direction direction)
-{
-    static const enum cudaMemcpyKind kind[] = { [AG_COPY_TO_DEVICE] = cudaMemcpyHostToDevice,
-                                                [AG_COPY_TO_HOST] = cudaMemcpyDeviceToHost,
-                                                [AG_COPY_ON_DEVICE] = cudaMemcpyDeviceToDevice };
-    cudaStream_t stream;
-    if (bytes <= 0) return true;
-    if (!ag__cuda_use("copy", device, &stream)) return false;
-    cudaError_t e = cudaMemcpyAsync(to, from, (size_t)bytes, kind[direction], stream);
-    if (direction != AG_COPY_TO_HOST) return ag__cuda_ok("copy", e);
-    return ag__cuda_waited("copy", e == cudaSuccess ? cudaStreamSynchronize(stream) : e);
-}
 
 /* ---- the entry ---- */
 
@@ -77,7 +68,7 @@ static const ag_device_functions functions = {
     .count = count,
     .alloc = ag__cuda_alloc,
     .free = ag__cuda_free,
-    .copy = copy,
+    .copy = ag__cuda_copy,
     .synchronize = ag__cuda_synchronize,
     .copy_elements = ag__cuda_copy_elements,
     .fill_elements = ag__cuda_fill_elements,

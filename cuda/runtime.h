@@ -70,6 +70,41 @@ void ag__cuda_mempool_drop(ag_cuda_mempool *m);
 /* So many more captures are under way. */
 void ag__cuda_captures(int more);
 
+/* While a graph is captured by the calling thread: false with an error. */
+bool ag__cuda_may_wait(const char *op);
+bool ag__cuda_is_captured(void); /* by any thread */
+
+/* ---- graphs (graph.c) ---- */
+
+extern const ag_cuda_graph_functions ag__cuda_graphs;
+/* How random numbers come to differ from replay to replay: what is captured reads a seed and an offset from the
+ * device's memory. capture: from now on `state` is where, and the device's own generator is not moved; NULL ends it.
+ * captured: how many words have been drawn since. advance: the device's generator (NULL) moves on by so many; where it
+ * stood. NULL: nobody draws. */
+typedef struct ag__cuda_draws {
+    void (*capture)(ag_device device, const uint64_t *state);
+    uint64_t (*captured)(ag_device device);
+    bool (*advance)(ag_generator *generator, ag_device device, uint64_t words, uint64_t *seed, uint64_t *offset);
+} ag__cuda_draws;
+extern const ag__cuda_draws *ag__cuda_captured_draws;
+
+/* ---- pinned host memory (pinned.c) ---- */
+
+enum { AG_CUDA_STAGED = 16 << 20 }; /* as much goes through pinned memory at a time, and as much may be under way */
+void *ag__cuda_pinned_new(int64_t bytes, void **data);
+/* NULL without an error where there is none, or much is under way. */
+void *ag__cuda_staging_new(int64_t bytes, void **data);
+void ag__cuda_pinned_free(void *block);
+/* What was asked of the stream so far uses the block. */
+bool ag__cuda_pinned_use(const char *op, void *block, cudaStream_t stream);
+/* What is spare goes back. */
+void ag__cuda_pinned_release(void);
+
+/* ---- copies of bytes (transfer.c) ---- */
+bool ag__cuda_copy(ag_device device, void *to, const void *from, int64_t bytes, ag_copy_direction direction,
+                   void *pinned);
+bool ag__cuda_copy_peer(ag_device to_device, void *to, ag_device from_device, const void *from, int64_t bytes);
+
 /* ---- elements (elements.c) ---- */
 bool ag__cuda_copy_elements(const ag_tensor *to, const ag_tensor *from);
 bool ag__cuda_fill_elements(const ag_tensor *to, const char value[8]);

@@ -58,7 +58,8 @@ bool ag__cuda_use(const char *op, ag_device device, cudaStream_t *stream)
 /* All streams of the device. */
 bool ag__cuda_synchronize(ag_device device)
 {
-    return use_device("synchronize", device.index) && ag__cuda_waited("synchronize", cudaDeviceSynchronize());
+    return ag__cuda_may_wait("synchronize") && use_device("synchronize", device.index) &&
+           ag__cuda_waited("synchronize", cudaDeviceSynchronize());
 }
 
 static bool stream_synchronize(ag_cuda_stream stream)
@@ -78,7 +79,7 @@ static bool answer(const char *op, cudaError_t e)
 static bool stream_query(ag_cuda_stream stream)
 {
     cudaStream_t handle;
-    return ag__cuda_use_stream("cuda_stream_query", stream, &handle) &&
+    return ag__cuda_may_wait("cuda_stream_query") && ag__cuda_use_stream("cuda_stream_query", stream, &handle) &&
            answer("cuda_stream_query", cudaStreamQuery(handle));
 }
 
@@ -132,12 +133,12 @@ static bool event_wait(ag_cuda_event *event, ag_cuda_stream stream)
 }
 static bool event_query(ag_cuda_event *event)
 {
-    return use_device("cuda_event_query", event->device.index) &&
+    return ag__cuda_may_wait("cuda_event_query") && use_device("cuda_event_query", event->device.index) &&
            answer("cuda_event_query", cudaEventQuery(event->handle));
 }
 static bool event_synchronize(ag_cuda_event *event)
 {
-    return use_device("cuda_event_synchronize", event->device.index) &&
+    return ag__cuda_may_wait("cuda_event_synchronize") && use_device("cuda_event_synchronize", event->device.index) &&
            ag__cuda_waited("cuda_event_synchronize", cudaEventSynchronize(event->handle));
 }
 static double event_elapsed_time(ag_cuda_event *event, ag_cuda_event *end)
@@ -145,7 +146,7 @@ static double event_elapsed_time(ag_cuda_event *event, ag_cuda_event *end)
     float milliseconds = 0;
     const char *op = "cuda_event_elapsed_time";
     if (!use_device(op, event->device.index)) return NAN;
-    return ag__cuda_waited(op, cudaEventElapsedTime(&milliseconds, event->handle, end->handle)) ? milliseconds : NAN;
+    return ag__cuda_ok(op, cudaEventElapsedTime(&milliseconds, event->handle, end->handle)) ? milliseconds : NAN;
 }
 static void event_free(ag_cuda_event *event)
 {
@@ -165,4 +166,8 @@ const ag_cuda_functions ag__cuda_more = {
     .event_elapsed_time = event_elapsed_time,
     .event_free = event_free,
     .record_stream = ag__cuda_record_stream,
+    .copy_peer = ag__cuda_copy_peer,
+    .pinned_new = ag__cuda_pinned_new,
+    .pinned_free = ag__cuda_pinned_free,
+    .graph = &ag__cuda_graphs,
 };

@@ -12,6 +12,8 @@
 #include "tensor/random_fill.h"
 
 #include <argent/copy.h>
+#include <argent/cuda_memory.h>
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,6 +69,7 @@ ag_loader *ag_data_loader_call(const struct ag_data_loader_args *args)
     l->ahead = args->num_workers * args->prefetch_factor;
     l->shuffle = args->shuffle;
     l->drop_last = args->drop_last;
+    l->pin_memory = args->pin_memory && ag_cuda_is_available();
     l->format = args->memory_format == AG_PRESERVE_FORMAT ? AG_CONTIGUOUS_FORMAT : args->memory_format;
     l->generator = args->generator;
     l->sampler = args->sampler;
@@ -271,6 +274,8 @@ bool ag__loader_make(const ag_loader *loader, int64_t k, ag__made_batch *made)
     made->n_parts = loader->resident  ? ag__resident_batch(loader, first, n, parts)
                     : loader->collate ? collate(loader, index, n, parts)
                                       : ag__dataset_batch(loader->dataset, index, n, loader->format, parts);
+    for (int p = 0; loader->pin_memory && !loader->resident && p < made->n_parts; p++)
+        if (!(parts[p] = ag_pin_memory(parts[p]))) made->n_parts = 0;
     for (int p = 0; p < made->n_parts; p++) made->parts[p] = ag_retain(parts[p]);
     return made->n_parts > 0;
 }

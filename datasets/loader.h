@@ -67,6 +67,8 @@ typedef bool ag_worker_init_function(int64_t worker, void *user);
  *     and drop_last either.
  * collate_fn: in place of each part along a new first dimension. With workers it is called from several threads at
  * once. worker_init_fn, user: called in each worker; handed to both functions. The dataset and the sampler must stay.
+ * pin_memory: batches lie in pinned memory, from where ag_to(x, AG_CUDA, .non_blocking = true) does not hold up the
+ * program; without CUDA it changes nothing.
  * device: where batches come to lie (Argent's own). MNIST whose transform is a table, or that has none, and subsets of
  * it are kept there as bytes, and each batch is made there by one kernel, from an order that is drawn as always;
  * workers have nothing to do then. Batches of other datasets are made on the CPU and copied. Errors: AG_EINVAL with
@@ -77,7 +79,7 @@ typedef bool ag_worker_init_function(int64_t worker, void *user);
         may(Bool, drop_last, false) may(Generator, generator, NULL) may(Int, prefetch_factor, 2)           \
             may(Format, memory_format, AG_CONTIGUOUS_FORMAT) may(Sampler, sampler, NULL)                   \
                 may(Collate, collate_fn, NULL) may(WorkerInit, worker_init_fn, NULL) may(User, user, NULL) \
-                    may(Device, device, AG_CPU)
+                    may(Bool, pin_memory, false) may(Device, device, AG_CPU)
 #define ag_data_loader(...) AG_CALL(data_loader, __VA_ARGS__)
 AG_DECLARE_AS(data_loader, ag_loader *)
 /* Waits for its workers, then frees. NULL is fine. */

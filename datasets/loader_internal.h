@@ -22,7 +22,7 @@ typedef struct ag__resident ag__resident;
 struct ag_loader {
     ag_dataset *dataset;
     int64_t batch_size, n_workers, ahead; /* ahead: batches that may wait, ready-made */
-    bool shuffle, drop_last;
+    bool shuffle, drop_last, pin_memory;
     ag_memory_format format;
     ag_device device;        /* where batches come to lie */
     ag__resident *resident;  /* the dataset, on that device; NULL: batches are made on the CPU */

@@ -1,6 +1,7 @@
 /* copy.c - see copy.h. */
 #include "autograd/op.h"
 #include "ops/check.h"
+#include "ops/cuda_pinned.h"
 #include "ops/fresh.h"
 #include "ops/number.h"
 #include "ops/overlap.h"
@@ -57,7 +58,7 @@ static bool contiguous_compose(const void *args, ag_variable **out)
 /* ---- to ---- */
 
 #define AG_ARGS__to_copy(must, may) \
-    must(Tensor, input) must(Device, device) must(Dtype, dtype) must(Format, memory_format)
+    must(Tensor, input) must(Device, device) must(Dtype, dtype) must(Bool, non_blocking) must(Format, memory_format)
 AG_STRUCT(_to_copy, AG_ARGS__to_copy)
 
 static bool to_copy_shape(ag_run *r)
@@ -68,14 +69,22 @@ static bool to_copy_shape(ag_run *r)
     if (!ag__fresh_strides(r->op, a, x, a->memory_format, stride)) return false;
     r->device = a->device;
     if (!ag__is_floating(a->dtype)) r->wants_grad = false;
-    return ag__output_strided(r, 0, x->ndim, x->size, stride, a->dtype) != NULL;
+    if (!ag__output_strided(r, 0, x->ndim, x->size, stride, a->dtype)) return false;
+    const bool comes_later = a->non_blocking && a->device.type == AG_DEVICE_CPU &&
+                             ag__device(a->input).type != AG_DEVICE_CPU;
+    return !comes_later || ag__pin_fresh(r->t, r->out[0]);
+}
+static bool to_copy_anywhere(ag_run *r)
+{
+    const struct ag__to_copy_args *a = r->args;
+    return ag__transfer(&r->out[0]->tensor, &r->in[0]->tensor, a->non_blocking);
 }
 static void to_copy_backward(ag_gradients *b)
 {
     b->grad[0] = ag_to(b->g[0], .device = b->edge[0].device, .dtype = (ag_dtype)b->edge[0].dtype);
 }
 AG_RECORD(_to_copy, AG_ARGS__to_copy, .of = "to", .node = "ToCopyBackward0", .shape = to_copy_shape,
-          .kernel = { copy_anywhere, copy_anywhere }, .backward = to_copy_backward)
+          .kernel = { to_copy_anywhere, to_copy_anywhere }, .backward = to_copy_backward)
 
 static bool to_compose(const void *args, ag_variable **out);
 AG_OP(to, .compose = to_compose)
@@ -84,9 +93,11 @@ static bool to_compose(const void *args, ag_variable **out)
     const struct ag_to_args *a = args;
     const ag_tensor *x = &a->input->tensor;
     ag_device is = ag__device(a->input);
-    struct ag__to_copy_args copy = {
-        .input = a->input, .device = a->device, .dtype = a->dtype, .memory_format = a->memory_format
-    };
+    struct ag__to_copy_args copy = { .input = a->input,
+                                     .device = a->device,
+                                     .dtype = a->dtype,
+                                     .non_blocking = a->non_blocking,
+                                     .memory_format = a->memory_format };
     if (a->device.type == AG_DEVICE_DEFAULT) copy.device = is;
     if (a->dtype == AG_DTYPE_DEFAULT) copy.dtype = (ag_dtype)x->dtype;
     if ((int)copy.dtype < 0 || copy.dtype >= AG_N_DTYPES)
@@ -133,14 +144,15 @@ AG_STRUCT(_to_other, AG_ARGS__to_other)
 static bool to_dtype_compose(const void *args, ag_variable **out)
 {
     const struct ag__to_dtype_args *a = args;
-    out[0] = ag_to(a->input, .dtype = a->dtype, .copy = a->copy, .memory_format = a->memory_format);
+    out[0] = ag_to(a->input, .dtype = a->dtype, .non_blocking = a->non_blocking, .copy = a->copy,
+                   .memory_format = a->memory_format);
     return out[0] != NULL;
 }
 static bool to_other_compose(const void *args, ag_variable **out)
 {
     const struct ag__to_other_args *a = args;
-    out[0] = ag_to(a->input, .device = ag__device(a->other), .dtype = ag_dtype_of(a->other), .copy = a->copy,
-                   .memory_format = a->memory_format);
+    out[0] = ag_to(a->input, .device = ag__device(a->other), .dtype = ag_dtype_of(a->other),
+                   .non_blocking = a->non_blocking, .copy = a->copy, .memory_format = a->memory_format);
     return out[0] != NULL;
 }
 AG_OVERRIDING
@@ -150,7 +162,6 @@ AG_OVERRIDDEN
 
 /* ---- in place ---- */
 
-#define AG_ARGS_copy_(must, may) must(Tensor, input) must(Tensor, src)
 static bool copy__shape(ag_run *r)
 {
     const ag_tensor *y = &r->in[0]->tensor, *x = &r->in[1]->tensor;
@@ -177,15 +188,15 @@ static bool copy__anywhere(ag_run *r)
 {
     const ag_tensor *y = &r->in[0]->tensor, *x = &r->in[1]->tensor;
     if (ag__needs_order(y, x)) return ag__in_order(y, 1, &x, copy_element, NULL);
-    return ag__copy_tensor(y, x);
+    return ag__transfer(y, x, ((const struct ag_copy__args *)r->args)->non_blocking);
 }
 static void copy__backward(ag_gradients *b)
 {
     if (b->wanted[0]) b->grad[0] = ag_zeros_like(b->g[0]);
     if (b->wanted[1]) b->grad[1] = ag_to(b->g[0], .device = b->edge[1].device);
 }
-AG_OP_PLAIN(copy_, .node = "CopyBackwards", .numbers = 2, .inplace_only = true, .repeats = true, .moves = true,
-            .shape = copy__shape, .kernel = { copy__anywhere, copy__anywhere }, .backward = copy__backward)
+AG_OP(copy_, .node = "CopyBackwards", .numbers = 2, .inplace_only = true, .repeats = true, .moves = true,
+      .shape = copy__shape, .kernel = { copy__anywhere, copy__anywhere }, .backward = copy__backward)
 
 static void zeros_backward(ag_gradients *b) { b->grad[0] = ag_zeros_like(b->g[0]); }
 

@@ -18,14 +18,19 @@ AG_DECLARE(clone)
 #define ag_contiguous(...)            AG_CALL(contiguous, __VA_ARGS__)
 AG_DECLARE(contiguous)
 
-/* input's elements become src's, which broadcasts and is converted to input's type and device. Returns input. */
-AG_API ag_variable *ag_copy_(ag_variable *input, ag_variable *src);
+/* input's elements become src's, which broadcasts and is converted to input's type and device. non_blocking: as below,
+ * where the one on the CPU is pinned. Returns input. */
+#define AG_ARGS_copy_(must, may) must(Tensor, input) must(Tensor, src) may(Bool, non_blocking, false)
+#define ag_copy_(...)            AG_CALL(copy_, __VA_ARGS__)
+AG_DECLARE(copy_)
 
 /* input as asked for, by a copy if anything differs; else input itself (a copy, too, with .copy = true).
  *
  *     ag_to(x, AG_CUDA)      ag_to(x, .dtype = AG_FLOAT64)      ag_to(x, .memory_format = AG_BATCH_LAST)
  *
- * A type or a layout goes by its name. non_blocking changes nothing on the CPU. */
+ * A type or a layout goes by its name. non_blocking: a copy from pinned memory to a device goes on while the program
+ * does; its numbers must not change before the device has got them. One from a device to the CPU comes to pinned
+ * memory; it must not be read before the device's stream has been waited for. Everything else is done on return. */
 #define AG_ARGS_to(must, may)                                                                  \
     must(Tensor, input) may(Device, device, AG_ANY_DEVICE) may(Dtype, dtype, AG_DTYPE_DEFAULT) \
         may(Bool, non_blocking, false) may(Bool, copy, false) may(Format, memory_format, AG_PRESERVE_FORMAT)

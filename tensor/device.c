@@ -58,9 +58,10 @@ static void cpu_free(ag_device device, void *data, int64_t bytes)
     ag__scratch_free(data);
 }
 
-static bool cpu_copy(ag_device device, void *to, const void *from, int64_t bytes, ag_copy_direction direction)
+static bool cpu_copy(ag_device device, void *to, const void *from, int64_t bytes, ag_copy_direction direction,
+                     void *pinned)
 {
-    (void)device, (void)direction; /* all of it is host memory */
+    (void)device, (void)direction, (void)pinned; /* all of it is host memory */
     if (bytes > 0) memcpy(to, from, (size_t)bytes);
     return true;
 }

@@ -49,9 +49,10 @@ typedef struct ag_device_functions {
     int (*count)(void);                              /* how many devices there are */
     void *(*alloc)(ag_device device, int64_t bytes); /* NULL with AG_ENOMEM or AG_EDEVICE standing */
     void (*free)(ag_device device, void *data, int64_t bytes);
-    /* Bytes between host and device, or on the device, in the order of its stream. On return the host's are free, or
-     * there. */
-    bool (*copy)(ag_device device, void *to, const void *from, int64_t bytes, ag_copy_direction direction);
+    /* Bytes between host and device, or on the device, in the order of its current stream. On return the host's are
+     * free, or there, unless they lie in a block of pinned memory that is given: it keeps them as long as needed. */
+    bool (*copy)(ag_device device, void *to, const void *from, int64_t bytes, ag_copy_direction direction,
+                 void *pinned);
     bool (*synchronize)(ag_device device);
 
     /* Between tensors of any strides and types on one device; `from` broadcasts. */

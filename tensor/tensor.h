@@ -149,6 +149,8 @@ void ag__fill_elements(const ag_tensor *to, ag_number value);
 
 /* The same two for tensors on any device, or on two; false with an error. */
 bool ag__copy_tensor(const ag_tensor *to, const ag_tensor *from);
+/* non_blocking: between pinned memory and a device the copy may still be under way when it returns. */
+bool ag__transfer(const ag_tensor *to, const ag_tensor *from, bool non_blocking);
 bool ag__fill_tensor(const ag_tensor *to, ag_number value);
 /* x's first element in host memory; on a device that waits for all that came before. */
 bool ag__read_element(const ag_tensor *x, char element[8]);

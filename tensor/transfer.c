@@ -1,9 +1,12 @@
 /* transfer.c - copying and filling tensors wherever they are: on the CPU, on a device, or from one to the other.
  *
  * Bytes go between host and device as they lie where both tensors lie alike; otherwise through a row-major copy on the
- * side that has to be rearranged. Types are converted on the host.
+ * side that has to be rearranged. Types are converted on the host. From one device to another they go straight,
+ * converted where they were.
  */
+#include "tensor/cuda_table.h"
 #include "tensor/device_table.h"
+#include "tensor/pinned.h"
 #include "tensor/tensor.h"
 
 #include <string.h>
@@ -33,28 +36,31 @@ static bool lie_alike(const ag_tensor *a, const ag_tensor *b)
         if (a->size[d] > 1 && a->stride[d] != b->stride[d]) return false;
     return ag__is_dense(a->ndim, a->size, a->stride);
 }
-static bool copy_bytes(const ag_tensor *to, const ag_tensor *from)
+/* non_blocking: pinned memory is not waited for. */
+static bool copy_bytes(const ag_tensor *to, const ag_tensor *from, bool non_blocking)
 {
-    ag_device device = ag__tensor_device(is_host(to) ? from : to);
+    const bool home = is_host(to);
+    const ag_device device = ag__tensor_device(home ? from : to);
     const ag_device_functions *functions = ag__device_functions(device);
+    void *pinned = non_blocking ? ag__pinned_block((home ? to : from)->storage) : NULL;
     return functions && functions->copy(device, to->data, from->data, to->numel * (int64_t)ag__itemsize(to),
-                                        is_host(to) ? AG_COPY_TO_HOST : AG_COPY_TO_DEVICE);
+                                        home ? AG_COPY_TO_HOST : AG_COPY_TO_DEVICE, pinned);
 }
 
 /* From the host: row-major and of to's type first, then, where `to` lies otherwise, rearranged there. */
-static bool to_device(const ag_tensor *to, const ag_tensor *from)
+static bool to_device(const ag_tensor *to, const ag_tensor *from, bool non_blocking)
 {
     ag_tensor here, there;
-    if (lie_alike(to, from)) return copy_bytes(to, from);
+    if (lie_alike(to, from)) return copy_bytes(to, from, non_blocking);
     if (!make(&here, to, (ag_dtype)to->dtype, AG_CPU)) return false;
     ag__copy_elements(&here, from);
     bool ok;
     if (to->contiguous) {
-        ok = copy_bytes(to, &here);
+        ok = copy_bytes(to, &here, false);
     } else {
         ok = make(&there, to, (ag_dtype)to->dtype, ag__tensor_device(to));
         if (ok) {
-            ok = copy_bytes(&there, &here) && ag__copy_tensor(to, &there);
+            ok = copy_bytes(&there, &here, false) && ag__copy_tensor(to, &there);
             drop(&there);
         }
     }
@@ -63,10 +69,10 @@ static bool to_device(const ag_tensor *to, const ag_tensor *from)
 }
 
 /* From a device: row-major there, its bytes here, then in to's type and order. */
-static bool to_host(const ag_tensor *to, const ag_tensor *from)
+static bool to_host(const ag_tensor *to, const ag_tensor *from, bool non_blocking)
 {
     ag_tensor here, there = *from;
-    if (lie_alike(to, from)) return copy_bytes(to, from);
+    if (lie_alike(to, from)) return copy_bytes(to, from, non_blocking);
     if (!from->contiguous) {
         if (!make(&there, from, (ag_dtype)from->dtype, ag__tensor_device(from))) return false;
         if (!ag__copy_tensor(&there, from)) {
@@ -76,7 +82,7 @@ static bool to_host(const ag_tensor *to, const ag_tensor *from)
     }
     bool ok = make(&here, from, (ag_dtype)from->dtype, AG_CPU);
     if (ok) {
-        ok = copy_bytes(&here, &there);
+        ok = copy_bytes(&here, &there, false);
         if (ok) ag__copy_elements(to, &here);
         drop(&here);
     }
@@ -84,16 +90,32 @@ static bool to_host(const ag_tensor *to, const ag_tensor *from)
     return ok;
 }
 
+/* Straight where they lie alike; else row-major and of to's type first, and spread out there. */
 static bool between_devices(const ag_tensor *to, const ag_tensor *from)
 {
-    ag_tensor here;
-    if (!make(&here, from, (ag_dtype)from->dtype, AG_CPU)) return false;
-    bool ok = to_host(&here, from) && to_device(to, &here);
-    drop(&here);
+    const ag_device there = ag__tensor_device(to), here = ag__tensor_device(from);
+    const ag_device_functions *functions = ag__device_functions(there);
+    ag_tensor sent = *from, come = *to;
+    const bool as_it_is = lie_alike(to, from), packed = as_it_is || (from->contiguous && from->dtype == to->dtype);
+    const bool placed = as_it_is || (to->contiguous && ag__same_sizes(to, from));
+    bool ok = packed || make(&sent, from, (ag_dtype)to->dtype, here);
+    if (!functions || !ok) return false;
+    ok = (packed || ag__copy_tensor(&sent, from)) && (placed || make(&come, from, (ag_dtype)to->dtype, there));
+    if (ok) {
+        const int64_t bytes = from->numel * (int64_t)ag__itemsize(to);
+        ok = functions->cuda->copy_peer(there, come.data, here, sent.data, bytes);
+        if (!placed) {
+            ok = ok && ag__copy_tensor(to, &come);
+            drop(&come);
+        }
+    }
+    if (!packed) drop(&sent);
     return ok;
 }
 
-bool ag__copy_tensor(const ag_tensor *to, const ag_tensor *from)
+bool ag__copy_tensor(const ag_tensor *to, const ag_tensor *from) { return ag__transfer(to, from, false); }
+
+bool ag__transfer(const ag_tensor *to, const ag_tensor *from, bool non_blocking)
 {
     ag_device a = ag__tensor_device(to), b = ag__tensor_device(from);
     if (a.type == AG_DEVICE_CPU && b.type == AG_DEVICE_CPU) {
@@ -101,8 +123,8 @@ bool ag__copy_tensor(const ag_tensor *to, const ag_tensor *from)
         return true;
     }
     if (to->numel == 0) return true;
-    if (a.type == AG_DEVICE_CPU) return to_host(to, from);
-    if (b.type == AG_DEVICE_CPU) return to_device(to, from);
+    if (a.type == AG_DEVICE_CPU) return to_host(to, from, non_blocking);
+    if (b.type == AG_DEVICE_CPU) return to_device(to, from, non_blocking);
     if (a.index != b.index) return between_devices(to, from);
     const ag_device_functions *functions = ag__device_functions(a);
     return functions && functions->copy_elements(to, from);
@@ -130,7 +152,7 @@ bool ag__read_element(const ag_tensor *x, char element[8])
     }
     ag_device device = ag__tensor_device(x);
     const ag_device_functions *functions = ag__device_functions(device);
-    return functions && functions->copy(device, element, x->data, (int64_t)item, AG_COPY_TO_HOST);
+    return functions && functions->copy(device, element, x->data, (int64_t)item, AG_COPY_TO_HOST, NULL);
 }
 
 const ag_tensor *ag__on_host(const ag_tensor *x, ag_tensor *copy)

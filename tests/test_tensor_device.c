@@ -68,10 +68,10 @@ START_TEST(the_cpu_can_do_all_that_the_table_asks)
     ck_assert_ptr_nonnull(p);
     ck_assert_uint_eq((uintptr_t)p % 64, 0);
     char text[8] = "";
-    ck_assert(cpu->copy(AG_CPU, p + 990, "argent", 7, AG_COPY_TO_DEVICE));
-    ck_assert(cpu->copy(AG_CPU, text, p + 990, 7, AG_COPY_TO_HOST));
+    ck_assert(cpu->copy(AG_CPU, p + 990, "argent", 7, AG_COPY_TO_DEVICE, NULL));
+    ck_assert(cpu->copy(AG_CPU, text, p + 990, 7, AG_COPY_TO_HOST, NULL));
     ck_assert_str_eq(text, "argent");
-    ck_assert(cpu->copy(AG_CPU, NULL, NULL, 0, AG_COPY_ON_DEVICE));
+    ck_assert(cpu->copy(AG_CPU, NULL, NULL, 0, AG_COPY_ON_DEVICE, NULL));
     ck_assert(cpu->synchronize(AG_CPU));
     cpu->free(AG_CPU, p, 1000);
 }

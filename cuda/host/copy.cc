@@ -11,7 +11,8 @@ cudaError_t cudaMallocAsync(void **p, size_t n, cudaStream_t) { return mem_alloc
 cudaError_t cudaFree(void *p)
 {
     lock g;
-    cudaDeviceSynchronize();
+    if (unsafe()) return err(cudaErrorStreamCaptureUnsupported);
+    run_all();
     if (p) mem_free(p);
     return cudaSuccess;
 }
@@ -82,6 +83,7 @@ cudaError_t cudaMemcpy2DAsync(void *d, size_t dp, const void *s, size_t sp, size
         hs_fail("copy of %zu bytes runs past the end of its destination (%zu bytes)", nd, rd->n);
     if (rs && (char *)s + ns > rs->p + rs->n)
         hs_fail("copy of %zu bytes runs past the end of its source (%zu bytes)", ns, rs->n);
+    if (is_captured(st) && (!rs || !rd)) return spoil(st, cudaErrorStreamCaptureUnsupported); // pageable
     cpy *c = new cpy{ (char *)d, (const char *)s, dp, sp, w, h, nullptr, sd && !dd, 0 };
     if (!rs && opt.defer) {
         c->tmp = (char *)malloc(ns);
@@ -94,6 +96,29 @@ cudaError_t cudaMemcpy2DAsync(void *d, size_t dp, const void *s, size_t sp, size
 cudaError_t cudaMemcpyAsync(void *d, const void *s, size_t n, enum cudaMemcpyKind k, cudaStream_t st)
 {
     return cudaMemcpy2DAsync(d, n, s, n, n, 1, k, st);
+}
+cudaError_t cudaMemcpyPeerAsync(void *d, int dd, const void *s, int sd, size_t n, cudaStream_t st)
+{
+    lock g;
+    range *rd = reg_of(d), *rs = reg_of(s);
+    if (!rd || !rs || rd->kind || rs->kind || rd->device != dd || rs->device != sd)
+        hs_fail("copy from device %d to device %d: destination is of device %d, source of device %d", sd, dd,
+                rd ? rd->device : -1, rs ? rs->device : -1);
+    if (stream_device(st) != current_device) hs_fail("copy between devices: the stream is not the current device's");
+    return cudaMemcpyAsync(d, s, n, cudaMemcpyDeviceToDevice, st);
+}
+cudaError_t cudaDeviceCanAccessPeer(int *can, int device, int peer)
+{
+    *can = device != peer;
+    return cudaSuccess;
+}
+cudaError_t cudaDeviceEnablePeerAccess(int peer, unsigned)
+{
+    lock g;
+    static bool enabled[8][8];
+    if (enabled[current_device][peer]) return err(cudaErrorPeerAccessAlreadyEnabled);
+    enabled[current_device][peer] = true;
+    return cudaSuccess;
 }
 cudaError_t cudaMemcpy(void *d, const void *s, size_t n, enum cudaMemcpyKind k)
 {

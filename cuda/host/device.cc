@@ -104,6 +104,18 @@ const char *cudaGetErrorName(cudaError_t e)
         return "cudaErrorInvalidDevice";
     case cudaErrorNotReady:
         return "cudaErrorNotReady";
+    case cudaErrorStreamCaptureUnsupported:
+        return "cudaErrorStreamCaptureUnsupported";
+    case cudaErrorStreamCaptureInvalidated:
+        return "cudaErrorStreamCaptureInvalidated";
+    case cudaErrorStreamCaptureMerge:
+        return "cudaErrorStreamCaptureMerge";
+    case cudaErrorStreamCaptureUnjoined:
+        return "cudaErrorStreamCaptureUnjoined";
+    case cudaErrorStreamCaptureIsolation:
+        return "cudaErrorStreamCaptureIsolation";
+    case cudaErrorCapturedEvent:
+        return "cudaErrorCapturedEvent";
     case cudaErrorLaunchFailure:
         return "cudaErrorLaunchFailure";
     default:

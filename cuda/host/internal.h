@@ -5,6 +5,7 @@
 #include "cuda/host/cuda_runtime.h"
 
 #include <pthread.h>
+#include <time.h>
 #undef __shared__
 
 #define WEAK __attribute__((weak))
@@ -123,6 +124,38 @@ void mem_free(void *p);
 size_t mem_left(int device);
 void dev_enter();
 void dev_leave();
+
+// ---- streams (stream.cc) and captures (capture.cc) ----
+struct sop;
+struct capture;
+} // namespace hs
+struct cudaHostStream {
+    hs::sop *head, *tail;
+    uint64_t enq, done;
+    unsigned flags;
+    int device;
+    cudaStream_t next;
+    hs::capture *cap; // takes part in it, as this branch
+    int branch;
+};
+struct cudaHostEvent {
+    cudaStream_t s;
+    uint64_t seq;
+    struct timespec t;
+    bool recorded, dead;
+    int pending;  // marks in queues
+    uint64_t cap; // recorded in this capture, behind step seq of this branch
+    int branch;
+};
+namespace hs
+{
+cudaError_t spoil(cudaStream_t s, cudaError_t e); // of a stream that is captured: the capture will fail
+bool unsafe();                                    // not while a graph is captured, which is spoilt by it
+uint64_t capture_push(cudaStream_t s, void (*run)(void *), void (*drop)(void *), void *arg);
+void capture_record(cudaEvent_t e, cudaStream_t s);
+cudaError_t capture_wait(cudaStream_t s, cudaEvent_t e);
+void run_all(); // of the current device
+bool is_captured(cudaStream_t s);
 
 // ---- the API (device.cc) ----
 extern pthread_mutex_t big;

@@ -68,6 +68,7 @@ cudaError_t mem_alloc(void **out, size_t n, int kind)
 {
     lock g;
     *out = nullptr;
+    if (unsafe()) return err(cudaErrorStreamCaptureUnsupported);
     if (!n) return cudaSuccess;
     range r = { nullptr, n, nullptr, 0, kind, current_device };
     if (!kind && n > mem_left(current_device)) return err(cudaErrorMemoryAllocation);
