@@ -85,17 +85,14 @@ AG_ON_DEVICE static inline int64_t ag__combine_bits(int operation, int width, in
 AG_ON_DEVICE static inline float ag__left_f32(float a, float b)
 {
     const double q = (double)a / b;
-    if (!(fabs(q) < 0x1p28)) return fmodf(a, b);
-    const double whole = (double)(int32_t)q;
-    return whole == 0 ? a : copysignf((float)(a - whole * b), a);
+    if (!(fabs(q) < 0x1p28) || isinf(b)) return fmodf(a, b);
+    return copysignf((float)(a - (double)(int32_t)q * b), a);
 }
 AG_ON_DEVICE static inline double ag__left_f64(double a, double b)
 {
     const double q = a / b;
-    if (!(fabs(q) < 0x1p52)) return fmod(a, b);
-    const double whole = (double)(int64_t)q;
-    if (whole == 0) return a;
-    double left = fma(-whole, b, a);
+    if (!(fabs(q) < 0x1p52) || isinf(b)) return fmod(a, b);
+    double left = fma(-(double)(int64_t)q, b, a);
     if (left != 0 && (left < 0) != (a < 0)) left += copysign(b, a);
     return copysign(left, a);
 }
