@@ -32,7 +32,7 @@ static ag_variable *copied(const void *data, int64_t n, ag_dtype dtype, ag_devic
     if (!x) return NULL;
     x->made_by = "data_loader";
     const int64_t bytes = n * (int64_t)ag__itemsize(&x->tensor);
-    return functions->copy(device, x->tensor.data, data, bytes, AG_COPY_TO_DEVICE) ? ag_retain(x) : NULL;
+    return functions->copy(device, x->tensor.data, data, bytes, AG_COPY_TO_DEVICE, NULL) ? ag_retain(x) : NULL;
 }
 
 static bool fill(ag__resident *r, const ag__pixels *p, ag_device device)
