@@ -43,6 +43,7 @@
 #include <argent/compare.h>
 #include <argent/conv.h>
 #include <argent/copy.h>
+#include <argent/cuda_graphed.h>
 #include <argent/cuda_memory.h>
 #include <argent/dropout.h>
 #include <argent/factory.h>
