@@ -4,30 +4,27 @@
 #include "cuda/runtime.h"
 #include "tensor/thread.h"
 
-const ag__cuda_draws *ag__cuda_captured_draws;
-
 /* ---- random numbers ---- */
 
 enum { RANDOM_STATE = 2 * sizeof(uint64_t) }; /* a seed and an offset, in device memory of the graph's */
 
 static bool draws_begin(ag_cuda_graph *g)
 {
-    if (!ag__cuda_captured_draws) return true;
     if (!g->random_state && !(g->random_state = ag__cuda_alloc(g->device, RANDOM_STATE))) return false;
-    ag__cuda_captured_draws->capture(g->device, g->random_state);
+    ag__cuda_philox_capture(g->device, g->random_state);
     return true;
 }
 static void draws_end(ag_cuda_graph *g)
 {
     if (!g->random_state) return;
-    g->drawn = ag__cuda_captured_draws->captured(g->device);
-    ag__cuda_captured_draws->capture(g->device, NULL);
+    g->drawn = ag__cuda_philox_captured(g->device);
+    ag__cuda_philox_capture(g->device, NULL);
 }
 /* The generator goes on by what the graph draws, from where it stands now. */
 static bool draws_replay(ag_cuda_graph *g)
 {
     uint64_t state[2];
-    return !g->drawn || (ag__cuda_captured_draws->advance(NULL, g->device, g->drawn, &state[0], &state[1]) &&
+    return !g->drawn || (ag__cuda_host->philox(NULL, g->device, g->drawn, &state[0], &state[1]) &&
                          ag__cuda_copy(g->device, g->random_state, state, sizeof state, AG_COPY_TO_DEVICE, NULL));
 }
 

@@ -77,16 +77,6 @@ bool ag__cuda_is_captured(void); /* by any thread */
 /* ---- graphs (graph.c) ---- */
 
 extern const ag_cuda_graph_functions ag__cuda_graphs;
-/* How random numbers come to differ from replay to replay: what is captured reads a seed and an offset from the
- * device's memory. capture: from now on `state` is where, and the device's own generator is not moved; NULL ends it.
- * captured: how many words have been drawn since. advance: the device's generator (NULL) moves on by so many; where it
- * stood. NULL: nobody draws. */
-typedef struct ag__cuda_draws {
-    void (*capture)(ag_device device, const uint64_t *state);
-    uint64_t (*captured)(ag_device device);
-    bool (*advance)(ag_generator *generator, ag_device device, uint64_t words, uint64_t *seed, uint64_t *offset);
-} ag__cuda_draws;
-extern const ag__cuda_draws *ag__cuda_captured_draws;
 
 /* ---- pinned host memory (pinned.c) ---- */
 
@@ -142,6 +132,7 @@ bool ag__cuda_fold_elements(const char *op, int fold, const ag_tensor *x, uint32
 
 /* ---- products of matrices (gemm.c) ---- */
 bool ag__cuda_gemm(const char *op, ag_device device, const struct ag__gemm_args *g, bool allow_tf32);
+
 /* ---- batches of a dataset (pixels.c) ---- */
 bool ag__cuda_gather_pixels(const ag_pixel_batch *batch);
 

@@ -48,6 +48,47 @@ START_TEST(a_replay_computes_with_the_numbers_of_now)
 }
 END_TEST
 
+/* A replay draws what the same calls would draw now, and the generator goes on as if they had been made; a gradient's
+ * mask is its forward's. */
+START_TEST(each_replay_draws_anew)
+{
+    Variable *x = ag_requires_grad_(ag_ones(AG_SHAPE(700), .device = AG_CUDA)), *y, *u, *grad;
+    ag_cuda_graph *g = ag_cuda_graph_new(AG_CUDA);
+    ag_cuda_stream side = beside();
+    {
+        AG_CUDA_STREAM(side);
+        OK(ag_cuda_graph_capture_begin(g, NULL));
+        u = ag_rand(AG_SHAPE(300), .device = AG_CUDA);
+        y = ag_dropout(x, .p = 0.4);
+        OK(ag_autograd_grad(AG_LIST(y), AG_LIST(x), &grad, .grad_outputs = AG_LIST(ag_ones_like(y))));
+        OK(ag_cuda_graph_capture_end(g));
+    }
+    OK(ag_cuda_stream_wait_stream(current(), side));
+    for (int round = 0; round < 2; round++) {
+        ag_manual_seed(5);
+        Variable *wanted[3][2], *got[3][2];
+        for (int i = 0; i < 3; i++) {
+            wanted[i][0] = ag_to(ag_rand(AG_SHAPE(300), .device = AG_CUDA), AG_CPU);
+            wanted[i][1] = ag_to(ag_detach(ag_dropout(x, .p = 0.4)), AG_CPU);
+        }
+        Variable *after = ag_to(ag_rand(AG_SHAPE(3), .device = AG_CUDA), AG_CPU);
+        ag_manual_seed(5);
+        for (int i = 0; i < 3; i++) {
+            OK(ag_cuda_graph_replay(g));
+            got[i][0] = ag_to(u, AG_CPU, .copy = true);
+            got[i][1] = ag_to(ag_detach(y), AG_CPU, .copy = true);
+            cuda_same(got[i][0], wanted[i][0], 0);
+            cuda_same(got[i][1], wanted[i][1], 0);
+            cuda_same(ag_to(grad, AG_CPU), wanted[i][1], 0); /* of ones */
+        }
+        ck_assert(!ag_equal(got[0][0], got[1][0]));
+        ck_assert(!ag_equal(got[0][1], got[1][1]));
+        cuda_same(ag_to(ag_rand(AG_SHAPE(3), .device = AG_CUDA), AG_CPU), after, 0);
+    }
+    ag_cuda_graph_free(g);
+}
+END_TEST
+
 /* What the graph uses for itself is nobody else's, also when the Variables are gone. */
 START_TEST(a_graph_keeps_its_memory_and_gives_it_back)
 {
@@ -369,7 +410,7 @@ START_TEST(a_step_that_fails_leaves_all_usable)
 }
 END_TEST
 
-SUPPORT_MAIN("cuda/graph", a_replay_computes_with_the_numbers_of_now, a_graph_keeps_its_memory_and_gives_it_back,
-             other_streams_take_part, other_threads_go_on, pinned_memory_is_read_and_written_at_each_replay,
-             memory_may_be_freed_during_a_capture, what_cannot_be_captured_is_said, steps_are_those_of_the_cpu,
-             a_step_that_fails_leaves_all_usable)
+SUPPORT_MAIN("cuda/graph", a_replay_computes_with_the_numbers_of_now, each_replay_draws_anew,
+             a_graph_keeps_its_memory_and_gives_it_back, other_streams_take_part, other_threads_go_on,
+             pinned_memory_is_read_and_written_at_each_replay, memory_may_be_freed_during_a_capture,
+             what_cannot_be_captured_is_said, steps_are_those_of_the_cpu, a_step_that_fails_leaves_all_usable)
