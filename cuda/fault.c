@@ -43,7 +43,7 @@ static const char late[] = ", found when waiting for the device";
 bool ag__cuda_no_fault(int device)
 {
     ag_cuda_fault *fault = __atomic_load_n(&faults[device], __ATOMIC_ACQUIRE);
-    if (!fault || !__atomic_load_n(&fault->raised, __ATOMIC_ACQUIRE)) return true;
+    if (!fault || __atomic_load_n(&fault->raised, __ATOMIC_ACQUIRE) != AG_CUDA_NOTED) return true;
     const ag_cuda_fault f = *fault;
     const char *op = (const char *)f.op;
     __atomic_store_n(&fault->raised, 0, __ATOMIC_RELEASE);

@@ -7,6 +7,8 @@
 
 enum { AG_CUDA_BAD_INDEX, AG_CUDA_BAD_TAKE, AG_CUDA_ZERO_DIVISION, AG_CUDA_BAD_PROBABILITY };
 
+enum { AG_CUDA_NOTED = 2 }; /* raised, when the whole note is there */
+
 /* The first note since the last wait, in memory of the host's that the device writes. */
 typedef struct ag_cuda_fault {
     int32_t raised, kind;

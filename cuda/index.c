@@ -20,6 +20,23 @@ static bool describe_number(const ag_run *r, const ag__indexing *how, ag_cuda_nu
 
 /* ---- each element for itself ---- */
 
+/* Rows that are read as they lie are read 16 bytes at a time, if all of them begin where that can be done. */
+static void widen(ag_cuda_pick *p)
+{
+    enum { WIDE = 16 };
+    ag_cuda_elements *e = &p->elements;
+    const int last = e->ndim - 1;
+    uint64_t all = (uint64_t)p->step | (uintptr_t)e->data[0] | (uintptr_t)e->data[1];
+    if (last < 0 || e->stride[0][last] != p->itemsize || e->stride[1][last] != p->itemsize || e->stride[2][last])
+        return;
+    for (int d = 0; d < last; d++) all |= (uint64_t)e->stride[0][d] | (uint64_t)e->stride[1][d];
+    if ((all | (uint64_t)(e->size[last] * p->itemsize)) % WIDE) return;
+    e->size[last] = e->size[last] * p->itemsize / WIDE;
+    e->numel = e->numel * p->itemsize / WIDE;
+    e->stride[0][last] = e->stride[1][last] = WIDE;
+    p->itemsize = WIDE;
+}
+
 static bool pick(ag_run *r, const ag__indexing *how)
 {
     const bool reads = how->kind == AG_INDEX_READ;
@@ -39,6 +56,7 @@ static bool pick(ag_run *r, const ag__indexing *how)
     else
         ag__cuda_describe(&p.elements, 2, (const ag_tensor *const[]){ &whole, &how->index }, (const int[]){ 0, 2 },
                           (const ag_dtype[]){ whole.dtype, how->index.dtype });
+    if (reads) widen(&p);
     return ag__cuda_launched(
         name_of(r), (cudaError_t)(reads ? ag__cuda_read_by_number : ag__cuda_fill_by_number)(&p, stream), stream);
 }
@@ -52,34 +70,30 @@ static void add_dimension(ag_cuda_shape *s, int64_t size, int64_t stride)
     s->numel *= size;
 }
 
-/* Splits the dimensions into those of the entries and those of a slice. */
+/* Splits the dimensions into those of the entries and those of a slice; targets are numbered in their order. */
 static void describe_write(const ag__indexing *how, ag_cuda_write *w)
 {
     const ag_tensor *whole = &how->whole, *part = &how->part, *index = &how->index;
     const int64_t item = (int64_t)ag__itemsize(whole), index_item = (int64_t)ag__itemsize(index);
+    int from[AG_CUDA_DIMS]; /* which dimension of the index each one of the entries is */
+    int64_t targets = 1;
     *w = (ag_cuda_write){ .index = index->data, .part = part->data, .whole = whole->data, .alpha = how->alpha };
     w->entry.numel = w->source.numel = w->target.numel = w->inner.numel = 1;
     for (int d = 0; d < index->ndim; d++) {
         const int64_t size = index->size[d];
-        if (d != how->dim && (index->stride[d] == 0 || size == 1)) {
-            if (size == 1) continue;
-            w->inner_source[w->inner.ndim] = part->stride[d] * item;
-            add_dimension(&w->inner, size, whole->stride[d] * item);
-        } else {
+        if (d == how->dim || (index->stride[d] != 0 && size > 1)) {
+            from[w->entry.ndim] = d;
             add_dimension(&w->entry, size, index->stride[d] * index_item);
             add_dimension(&w->source, size, part->stride[d] * item);
             add_dimension(&w->target, d == how->dim ? whole->size[d] : size, whole->stride[d] * item);
+        } else if (size > 1) {
+            w->inner_source[w->inner.ndim] = part->stride[d] * item;
+            add_dimension(&w->inner, size, whole->stride[d] * item);
         }
     }
-    /* Targets are numbered in their order. */
-    int64_t targets = 1;
-    for (int d = index->ndim - 1, k = w->target.ndim - 1; d >= 0; d--) {
-        if (d != how->dim && (index->stride[d] == 0 || index->size[d] == 1)) continue;
-        if (d == how->dim)
-            w->number_step = targets;
-        else
-            w->target_step[k] = targets;
-        targets *= w->target.size[k--];
+    for (int k = w->target.ndim - 1; k >= 0; k--) {
+        *(from[k] == how->dim ? &w->number_step : &w->target_step[k]) = targets;
+        targets *= w->target.size[k];
     }
 }
 

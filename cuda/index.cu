@@ -27,7 +27,7 @@ template <class T> __global__ void read_by_number(const ag_cuda_pick p)
         places(p.elements, i, at);
         const int64_t number = number_at(p.number, p.elements.data[2] + at[2]);
         const char *from = p.elements.data[1] + at[1] + number * p.step;
-        *(T *)(p.elements.data[0] + at[0]) = number < 0 ? 0 : *(const T *)from;
+        *(T *)(p.elements.data[0] + at[0]) = number < 0 ? T() : *(const T *)from;
     }
 }
 
@@ -44,20 +44,16 @@ template <class T> __global__ void fill_by_number(const ag_cuda_pick p)
     }
 }
 
-template <class T> int launch_pick(const ag_cuda_pick *p, bool reads, void *stream)
+template <class T> int launch_read(const ag_cuda_pick *p, void *stream)
 {
-    constexpr auto read = read_by_number<T>, fill = fill_by_number<T>;
-    const unsigned blocks = blocks_of(p->elements.numel, THREADS);
-    return reads ? LAUNCH(read, blocks, THREADS, 0, (cudaStream_t)stream, *p)
-                 : LAUNCH(fill, blocks, THREADS, 0, (cudaStream_t)stream, *p);
+    constexpr auto kernel = read_by_number<T>;
+    return LAUNCH(kernel, blocks_of(p->elements.numel, THREADS), THREADS, 0, (cudaStream_t)stream, *p);
 }
-int launch_pick_of(const ag_cuda_pick *p, bool reads, void *stream)
+template <class T> int launch_fill(const ag_cuda_pick *p, void *stream)
 {
-    return p->itemsize == 8   ? launch_pick<uint64_t>(p, reads, stream)
-           : p->itemsize == 4 ? launch_pick<uint32_t>(p, reads, stream)
-                              : launch_pick<uint8_t>(p, reads, stream);
+    constexpr auto kernel = fill_by_number<T>;
+    return LAUNCH(kernel, blocks_of(p->elements.numel, THREADS), THREADS, 0, (cudaStream_t)stream, *p);
 }
-
 /* ---- slices ---- */
 
 /* The target that entry i names; target.numel where there is none. */
@@ -68,6 +64,12 @@ __device__ inline int64_t target_of(const ag_cuda_write &w, int64_t i)
     if (number < 0) return w.target.numel;
     for (int d = 0; d < w.entry.ndim; d++) target += index[d] * w.target_step[d];
     return target + number * w.number_step;
+}
+/* Whose element k of all slices is. */
+__device__ inline int64_t entry_of(const ag_cuda_write &w, int64_t k)
+{
+    const int64_t n = w.inner.numel;
+    return k <= UINT32_MAX && n <= UINT32_MAX ? (uint32_t)k / (uint32_t)n : k / n;
 }
 /* Of element e of a slice. */
 __device__ inline void inner_places(const ag_cuda_write &w, int64_t e, int64_t *to, int64_t *from)
@@ -91,7 +93,7 @@ template <class T> __global__ void write_last(const ag_cuda_write w)
 {
     const int64_t step = (int64_t)gridDim.x * THREADS, n = w.entry.numel * w.inner.numel;
     for (int64_t k = (int64_t)blockIdx.x * THREADS + threadIdx.x; k < n; k += step) {
-        const int64_t i = k / w.inner.numel, target = target_of(w, i);
+        const int64_t i = entry_of(w, k), target = target_of(w, i);
         int64_t to, from;
         if (target >= w.target.numel || w.last[target] != (unsigned)i + 1) continue;
         inner_places(w, k - i * w.inner.numel, &to, &from);
@@ -141,7 +143,7 @@ template <int D> __global__ void add_sorted(const ag_cuda_write w)
     enum { AHEAD = 8 };
     const int64_t step = (int64_t)gridDim.x * THREADS, n = w.entry.numel, total = n * w.inner.numel;
     for (int64_t k = (int64_t)blockIdx.x * THREADS + threadIdx.x; k < total; k += step) {
-        int64_t i = k / w.inner.numel, to, from;
+        int64_t i = entry_of(w, k), to, from;
         const uint64_t target = w.key[i];
         if (target >= (uint64_t)w.target.numel || (i > 0 && w.key[i - 1] == target)) continue;
         inner_places(w, k - i * w.inner.numel, &to, &from);
@@ -170,8 +172,19 @@ template <int D> int launch_add(const ag_cuda_write *w, void *stream)
 }
 } // namespace
 
-extern "C" int ag__cuda_read_by_number(const ag_cuda_pick *p, void *stream) { return launch_pick_of(p, true, stream); }
-extern "C" int ag__cuda_fill_by_number(const ag_cuda_pick *p, void *stream) { return launch_pick_of(p, false, stream); }
+extern "C" int ag__cuda_read_by_number(const ag_cuda_pick *p, void *stream)
+{
+    return p->itemsize == 16  ? launch_read<uint4>(p, stream)
+           : p->itemsize == 8 ? launch_read<uint64_t>(p, stream)
+           : p->itemsize == 4 ? launch_read<uint32_t>(p, stream)
+                              : launch_read<uint8_t>(p, stream);
+}
+extern "C" int ag__cuda_fill_by_number(const ag_cuda_pick *p, void *stream)
+{
+    return p->itemsize == 8   ? launch_fill<uint64_t>(p, stream)
+           : p->itemsize == 4 ? launch_fill<uint32_t>(p, stream)
+                              : launch_fill<uint8_t>(p, stream);
+}
 extern "C" int ag__cuda_find_last(const ag_cuda_write *w, void *stream)
 {
     return LAUNCH(find_last, blocks_of(w->entry.numel, THREADS), THREADS, 0, (cudaStream_t)stream, *w);

@@ -25,7 +25,7 @@ typedef struct ag_cuda_pick {
     ag_cuda_number number;
     int64_t step; /* of whole along the dimension, in bytes */
     int64_t value;
-    int32_t itemsize;
+    int32_t itemsize; /* of whole, or 16: so many bytes at a time */
 } ag_cuda_pick;
 
 /* What entries write, each a slice of n_inner elements. Dimensions are the index's own; those along which it repeats

@@ -213,6 +213,10 @@ bool ag__cuda__native_dropout(ag_run *r)
     counted.contiguous = false;
     ag__cuda_describe(&d.elements, 3, (const ag_tensor *const[]){ &counted, y, x }, (const int[]){ 2, 0, 1 },
                       (const ag_dtype[]){ AG_UINT8, (ag_dtype)y->dtype, (ag_dtype)y->dtype });
+    const ag_cuda_elements *e = &d.elements;
+    const int64_t item = (int64_t)ag__itemsize(y);
+    d.whole = d.side_by_side == 4 && e->ndim == 1 && e->stride[0][0] == item && e->stride[1][0] == item &&
+              ((uintptr_t)e->data[0] | (uintptr_t)e->data[1]) % 16 == 0;
     return ag__cuda_use("dropout", r->device, &stream) && blocks_for("dropout", r->device, y->numel, &blocks) &&
            ag__cuda_launched("dropout", (cudaError_t)ag__cuda_drop(&d, blocks, stream), stream);
 }

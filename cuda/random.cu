@@ -44,6 +44,7 @@ struct words {
         for (int k = 0; k < EACH; k++) y[k] = (int64_t)(r.base + w[k] % range);
     }
     typedef int64_t T;
+    enum { DTYPE = AG_INT64 };
 };
 struct pairs {
     enum { EACH = 2 };
@@ -53,6 +54,7 @@ struct pairs {
         for (int k = 0; k < EACH; k++) y[k] = (int64_t)(r.base + (r.range ? w[k] % r.range : w[k]));
     }
     typedef int64_t T;
+    enum { DTYPE = AG_INT64 };
 };
 struct singles {
     enum { EACH = 4 };
@@ -67,6 +69,7 @@ struct singles {
         for (int k = 0; k < EACH; k++) y[k] = number_of(r, y[k], FLT_EPSILON);
     }
     typedef float T;
+    enum { DTYPE = AG_FLOAT32 };
 };
 struct doubles {
     enum { EACH = 2 };
@@ -81,6 +84,7 @@ struct doubles {
         for (int k = 0; k < EACH; k++) y[k] = number_of(r, y[k], DBL_EPSILON);
     }
     typedef double T;
+    enum { DTYPE = AG_FLOAT64 };
 };
 
 template <class Source> __global__ void draw(const ag_cuda_random r)
@@ -121,12 +125,20 @@ __global__ void toss_each(const ag_cuda_random r)
 
 /* ---- dropout ---- */
 
+template <class T> struct alignas(16) four {
+    T at[4];
+};
+
+template <class T> __device__ inline T dropped(T x, uint32_t word, T keep, T scale)
+{
+    return x * (T)(uniform_of(word) < (float)keep) * scale;
+}
 template <class T> __device__ void drop_one(const ag_cuda_dropout &d, int64_t i, uint32_t word, T keep, T scale)
 {
     int64_t at[AG_CUDA_SLOTS];
     places(d.elements, i, at);
     const T x = *(const T *)(d.elements.data[1] + at[1]);
-    *(T *)(d.elements.data[0] + at[0]) = x * (T)(uniform_of(word) < (float)keep) * scale;
+    *(T *)(d.elements.data[0] + at[0]) = dropped(x, word, keep, scale);
 }
 template <class T> __global__ void drop(const ag_cuda_dropout d)
 {
@@ -150,6 +162,13 @@ template <class T> __global__ void drop(const ag_cuda_dropout d)
     bool second = false;
     for (int64_t first = mine * each; first < n; first += each * all) {
         if (!second) w = philox_words(seed, (uint64_t)mine, offset++);
+        if (d.whole) {
+            four<T> x = *(const four<T> *)(d.elements.data[1] + first * (int64_t)sizeof(T));
+            const uint32_t word[4] = { w.x, w.y, w.z, w.w };
+            for (int k = 0; k < 4; k++) x.at[k] = dropped(x.at[k], word[k], keep, scale);
+            *(four<T> *)(d.elements.data[0] + first * (int64_t)sizeof(T)) = x;
+            continue;
+        }
         const uint32_t word[4] = { second ? w.z : w.x, second ? w.w : w.y, w.z, w.w };
         for (int k = 0; k < each; k++) drop_one(d, first + k, word[k], keep, scale);
         second = each == 2 && !second;

@@ -38,6 +38,7 @@ typedef struct ag_cuda_dropout {
     double keep;          /* with this probability */
     int32_t side_by_side; /* so many elements of one thread, which are neighbours: 4, 2 or 1 */
     uint8_t dtype;
+    bool whole; /* the four can be read and written at once */
 } ag_cuda_dropout;
 
 /* Each a cudaError_t. */

@@ -181,6 +181,8 @@ ag_generator *ag_generator_new(void) { return ag_generator_new_on(AG_CPU); }
 
 ag_generator *ag_generator_new_on(ag_device device)
 {
+    if ((device.type != AG_DEVICE_CPU && device.type != AG_DEVICE_CUDA) || device.index < 0)
+        return ag__fail(AG_EINVAL, "ag_generator_new_on: there is no device %d:%d", device.type, device.index);
     ag_generator *g = calloc(1, sizeof *g);
     if (!g) return ag__fail_memory("generator", sizeof *g);
     g->device = device;

@@ -224,6 +224,7 @@ HS_RED(__reduce_xor_sync, HS_RXOR)
 #undef HS_AT
 static inline void __threadfence() {}
 static inline void __threadfence_block() {}
+static inline void __threadfence_system() {}
 // __activemask() is left out on purpose: it has no meaning without divergence.
 
 // ---- atomics (acq_rel, so that the last-block pattern is clean under TSan) --

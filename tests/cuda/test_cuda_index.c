@@ -52,8 +52,22 @@ static void read_in_all_ways(ag_dtype dtype, ag_dtype index_type)
         cuda_same(ag_to(ag_take(over, there(any)), AG_CPU), ag_take(here, any), 0);
     }
 }
+/* Rows of a multiple of 16 bytes, which go at once, and such that begin elsewhere. */
+static void read_rows(ag_dtype dtype)
+{
+    Variable *x = drawn(AG_SHAPE(5, 3, 32), dtype), *row = indices(AG_SHAPE(9), 3, AG_INT64);
+    for (int from = 0; from < 17; from += 16) {
+        Variable *here = ag_slice(x, .dim = 2, .start = from, .end = from + 16);
+        Variable *over = ag_slice(there(x), .dim = 2, .start = from, .end = from + 16);
+        cuda_same(ag_to(ag_index_select(over, 1, there(row)), AG_CPU), ag_index_select(here, 1, row), 0);
+        over = ag_slice(there(x), .dim = 2, .start = from + 1, .end = from + 14);
+        here = ag_slice(x, .dim = 2, .start = from + 1, .end = from + 14);
+        cuda_same(ag_to(ag_index_select(over, 0, there(row)), AG_CPU), ag_index_select(here, 0, row), 0);
+    }
+}
 START_TEST(numbers_are_read_by_number)
 {
+    for (int d = 0; d < AG_N_DTYPES; d++) read_rows((ag_dtype)d);
     for (int d = 0; d < AG_N_DTYPES; d++) read_in_all_ways((ag_dtype)d, d % 2 ? AG_INT64 : AG_INT32);
     Variable *x = ag_full(AG_SHAPE(), 3), *zero = ag_zeros(AG_SHAPE(1), .dtype = AG_INT64),
              *none = ag_slice(zero, 0, 0, 0);
@@ -320,6 +334,8 @@ START_TEST(indices_that_are_not_there_are_found_when_waiting)
     Variable *x = there(drawn(AG_SHAPE(4, 5), AG_FLOAT32)), *at = there(ag_full(AG_SHAPE(3), 7, .dtype = AG_INT64));
     Variable *each = ag_expand(at, AG_SHAPE(2, 3)), *y = there(drawn(AG_SHAPE(3, 5), AG_FLOAT32));
     OK(ag_cuda_synchronize(AG_CUDA));
+    OK(ag_index_select(ag_zeros(AG_SHAPE(4, 8), .device = AG_CUDA), 0, at)); /* rows at once */
+    REFUSED(ag_cuda_synchronize(AG_CUDA), "index_select: index 7 is out of bounds for dimension 0 with size 4");
     OK(ag_index_select(x, 1, at));
     REFUSED(ag_cuda_synchronize(AG_CUDA), "index_select: index 7 is out of bounds for dimension 1 with size 5");
     OK(ag_cuda_synchronize(AG_CUDA)); /* said once */
