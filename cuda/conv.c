@@ -22,13 +22,6 @@ static void four_dims(const ag_tensor *x, int64_t size[4], int64_t stride[4])
     memcpy(stride + missing, x->stride, (size_t)x->ndim * sizeof *stride);
 }
 
-/* Numbers of elements and places are 64 bits wide in the kernels, those of one dimension 32. */
-static bool fits(const ag_run *r, int64_t value)
-{
-    if (value < INT32_MAX / 4) return true;
-    return ag__cuda_host->fail_call(r->op, r->args, "a size of %lld is too large for cuda", (long long)value);
-}
-
 /* What conv2d's three forms share. x (N,C,H,W), w (O,C/groups,KH,KW), y (N,O,OH,OW), checked by the op. */
 static bool describe(const ag_run *r, ag_sizes stride, ag_sizes padding, ag_sizes dilation, int64_t groups,
                      const ag_tensor *x, const ag_tensor *w, const ag_tensor *y, ag_cuda_conv *c)
@@ -46,7 +39,7 @@ static bool describe(const ag_run *r, ag_sizes stride, ag_sizes padding, ag_size
         if (kernel == 1) gaps[d] = 1;
         const int64_t reach = ag__window_reach(kernel, gaps[d]);
         if (padding == AG_PADDING_SAME) edge[d] = (reach - 1) / 2;
-        if (!fits(r, x_size[2 + d] + 2 * edge[d] + reach) || !fits(r, steps[d])) return false;
+        if (!ag__cuda_fits(r, x_size[2 + d] + 2 * edge[d] + reach) || !ag__cuda_fits(r, steps[d])) return false;
         c->size[d] = (int32_t)x_size[2 + d];
         c->out_size[d] = (int32_t)y_size[2 + d];
         c->kernel[d] = (int32_t)kernel;
@@ -55,8 +48,8 @@ static bool describe(const ag_run *r, ag_sizes stride, ag_sizes padding, ag_size
         c->dilation[d] = (int32_t)gaps[d];
     }
     const int64_t in = w->size[1], out = w->size[0] / groups;
-    if (!fits(r, x_size[0]) || !fits(r, w->size[0]) || !fits(r, x_size[1]) || !fits(r, in * w->size[2] * w->size[3]) ||
-        !fits(r, out * w->size[2] * w->size[3]))
+    if (!ag__cuda_fits(r, x_size[0]) || !ag__cuda_fits(r, w->size[0]) || !ag__cuda_fits(r, x_size[1]) ||
+        !ag__cuda_fits(r, in * w->size[2] * w->size[3]) || !ag__cuda_fits(r, out * w->size[2] * w->size[3]))
         return false;
     c->batch = (int32_t)x_size[0];
     c->groups = (int32_t)groups;
@@ -95,6 +88,25 @@ static void turn_round(ag_cuda_conv *c, int64_t item)
     }
 }
 
+/* How many multiprocessors the device has. */
+static int processors_of(ag_device device)
+{
+    static int known[64];
+    int n = __atomic_load_n(&known[device.index], __ATOMIC_RELAXED);
+    if (n == 0 && cudaDeviceGetAttribute(&n, cudaDevAttrMultiProcessorCount, device.index) == cudaSuccess)
+        __atomic_store_n(&known[device.index], n, __ATOMIC_RELAXED);
+    return n > 0 ? n : 1;
+}
+
+/* What is not of integers. */
+static int convolve(const ag_run *r, int dtype, const ag_cuda_conv *c, cudaStream_t stream)
+{
+    ag_cuda_conv_direct t;
+    const int64_t item = dtype == AG_FLOAT64 ? 8 : 4;
+    return ag__cuda_conv_plan(&t, c, item, processors_of(r->device)) ? ag__cuda_conv_direct(dtype, &t, stream)
+                                                                     : ag__cuda_conv_gemm(dtype, c, stream);
+}
+
 /* ---- the ops ---- */
 
 bool ag__cuda_conv2d(ag_run *r)
@@ -111,7 +123,7 @@ bool ag__cuda_conv2d(ag_run *r)
     if (!describe(r, a->stride, a->padding, a->dilation, a->groups, x, w, y, &c) ||
         !ag__cuda_use(r->op->name, r->device, &stream))
         return false;
-    const int e = x->dtype <= AG_FLOAT64 ? ag__cuda_conv_gemm(x->dtype, &c, stream)
+    const int e = x->dtype <= AG_FLOAT64 ? convolve(r, x->dtype, &c, stream)
                                          : ag__cuda_conv_integers(x->dtype, &c, stream);
     return ag__cuda_launched(r->op->name, (cudaError_t)e, stream);
 }
@@ -127,19 +139,25 @@ bool ag__cuda_nn_grad_conv2d_input(ag_run *r)
         !ag__cuda_use(r->op->name, r->device, &stream))
         return false;
     turn_round(&c, (int64_t)ag__itemsize(x));
-    return ag__cuda_launched(r->op->name, (cudaError_t)ag__cuda_conv_gemm(x->dtype, &c, stream), stream);
+    return ag__cuda_launched(r->op->name, (cudaError_t)convolve(r, x->dtype, &c, stream), stream);
 }
 
 /* The parts' sums lie in a Variable of the scope's. */
 static bool weight_gradient(ag_run *r, ag_cuda_conv_weight *g, int64_t numel, cudaStream_t stream)
 {
     const ag_dtype dtype = (ag_dtype)r->in[0]->tensor.dtype;
+    ag_cuda_conv_weight_direct t;
+    const bool direct = ag__cuda_conv_weight_plan(&t, g, (int64_t)ag__itemsize(&r->in[0]->tensor));
+    if (direct)
+        *g = t.weight;
+    else
+        ag__cuda_conv_weight_split(dtype, g);
     if (g->splits > 1) {
         ag_variable *parts = ag__cuda_host->new_variable(r->t, 1, (int64_t[]){ g->splits * numel }, dtype, r->device);
         if (!parts) return false;
-        g->parts = parts->tensor.data;
+        t.weight.parts = g->parts = parts->tensor.data;
     }
-    int e = ag__cuda_conv_weight_gemm(dtype, g, stream);
+    int e = direct ? ag__cuda_conv_weight_direct(dtype, &t, stream) : ag__cuda_conv_weight_gemm(dtype, g, stream);
     if (e == cudaSuccess && g->splits > 1) e = ag__cuda_conv_add_parts(dtype, g, numel, stream);
     return ag__cuda_launched(r->op->name, (cudaError_t)e, stream);
 }
@@ -155,7 +173,6 @@ bool ag__cuda_nn_grad_conv2d_weight(ag_run *r)
     if (!describe(r, a->stride, a->padding, a->dilation, a->groups, x, w, y, &g.conv) ||
         !ag__cuda_use(r->op->name, r->device, &stream))
         return false;
-    ag__cuda_conv_weight_split(x->dtype, &g);
     return weight_gradient(r, &g, w->numel, stream);
 }
 

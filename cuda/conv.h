@@ -4,8 +4,9 @@
  * the weight turned round. All channels are those of one group; strides count elements. */
 #ifndef AG_CUDA_CONV_H
 #define AG_CUDA_CONV_H
+#include "cuda/box.h"
+
 #include <stdbool.h>
-#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -37,6 +38,30 @@ int ag__cuda_conv_gemm(int dtype, const ag_cuda_conv *c, void *stream);
 /* Integers, not transposed (conv_integers.cu). */
 int ag__cuda_conv_integers(int dtype, const ag_cuda_conv *c, void *stream);
 
+/* ---- few channels, from shared memory ---- */
+
+enum { AG_CUDA_CONV_THREADS = 256, AG_CUDA_CONV_ROWS = 4, AG_CUDA_CONV_SHARED = 40 << 10 };
+
+/* Steps in shared memory, in elements. */
+typedef struct ag_cuda_conv_steps {
+    int32_t image, channel, row, column;
+} ag_cuda_conv_steps;
+
+/* A block makes images x quads * 4 rows x columns x outs of y, not transposed, from `channels` of x after `channels`; a
+ * thread four rows. */
+typedef struct ag_cuda_conv_direct {
+    ag_cuda_conv conv;
+    ag_cuda_box x, w; /* in shared memory w (channels, KW, KH, outs), then x, of x_numel elements, gaps included */
+    ag_cuda_conv_steps at_x;
+    int32_t images, quads, columns, outs, channels, threads, x_numel;
+    int32_t row_tiles, column_tiles;
+    int64_t blocks;
+} ag_cuda_conv_direct;
+
+/* The description, for so many multiprocessors (conv_plan.c). false: not for this convolution. */
+bool ag__cuda_conv_plan(ag_cuda_conv_direct *t, const ag_cuda_conv *c, int64_t item, int processors);
+int ag__cuda_conv_direct(int dtype, const ag_cuda_conv_direct *t, void *stream);
+
 /* ---- the weight's gradient ---- */
 
 /* The weight's gradient: w[o,c,a,b] = sum over n,i,j of y[n,o,i,j] x[n,c,h,v], from the description of the
@@ -56,6 +81,22 @@ void ag__cuda_conv_weight_split(int dtype, ag_cuda_conv_weight *g);
 int ag__cuda_conv_weight_gemm(int dtype, const ag_cuda_conv_weight *g, void *stream);
 /* w = the sum of the parts, numel elements each. */
 int ag__cuda_conv_add_parts(int dtype, const ag_cuda_conv_weight *g, int64_t numel, void *stream);
+
+/* Of few channels, from shared memory (conv_weight_direct.cu). A block makes `outs` * `channels` of the weight. It goes
+ * over tiles of images x rows x columns of y; a thread has four outs, a channel and a column of the kernel, and goes
+ * over every slices'th column of the tile. */
+typedef struct ag_cuda_conv_weight_direct {
+    ag_cuda_conv_weight weight; /* .part: tiles to a split */
+    ag_cuda_box x, y;           /* in shared memory y (images, rows, columns, outs), then x */
+    ag_cuda_conv_steps at_x;
+    int32_t images, rows, columns, outs, channels, threads, slices, shared; /* shared: elements */
+    int32_t row_tiles, column_tiles, channel_tiles;
+    int64_t tiles, blocks;
+} ag_cuda_conv_weight_direct;
+
+/* The description and the splits (conv_plan.c). false: not for this convolution. */
+bool ag__cuda_conv_weight_plan(ag_cuda_conv_weight_direct *t, const ag_cuda_conv_weight *g, int64_t item);
+int ag__cuda_conv_weight_direct(int dtype, const ag_cuda_conv_weight_direct *t, void *stream);
 
 #ifdef __cplusplus
 }

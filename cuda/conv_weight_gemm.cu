@@ -1,5 +1,5 @@
-/* conv_weight_gemm.cu - the weight's gradient as a product of matrices: (out, pixels) times (pixels, in KH KW), the right
- * one looked up in x. A block makes a tile of the weight from its part of the pixels; parts are added in order
+/* conv_weight_gemm.cu - the weight's gradient as a product of matrices: (out, pixels) times (pixels, in KH KW), the
+ * right one looked up in x. A block makes a tile of the weight from its part of the pixels; parts are added in order
  * afterwards. So the order of every sum follows from the shape alone. */
 #include "cuda/conv.h"
 #include "cuda/tile.cuh"
@@ -40,7 +40,7 @@ __device__ inline tap tap_of(const ag_cuda_conv &c, int q)
     return tap{ q / taps * c.x_stride[1] + row * c.x_stride[2] + column * c.x_stride[3], row, column };
 }
 
-/* A thread makes M channels by N taps: channels [y M, y M + M), taps in two runs of N / 2. Of float, sums over 1024
+/* A thread makes M channels by N taps: channels [y M, y M + M), taps in two runs of N / 2. Of float, sums over 128
  * pixels are added to a total, lest rounding grow with their number. */
 template <class T, int M, int N>
 __global__ void __launch_bounds__(THREADS, 2) conv_weight(const ag_cuda_conv_weight g, int out_tiles, int tap_tiles)
@@ -107,7 +107,7 @@ __global__ void __launch_bounds__(THREADS, 2) conv_weight(const ag_cuda_conv_wei
             const rights b[2] = { *(const rights *)(from + tx * HALF), *(const rights *)(from + TAPS / 2 + tx * HALF) };
             add_products(sum, a, b);
         }
-        if (sizeof(T) == sizeof(float) && turn % 64 == 0) {
+        if (sizeof(T) == sizeof(float) && turn % 8 == 0) {
             UNROLL
             for (int e = 0; e < M * N; e++) {
                 total[e / N][e % N] += sum[e / N][e % N];
@@ -130,9 +130,9 @@ __global__ void __launch_bounds__(THREADS, 2) conv_weight(const ag_cuda_conv_wei
 
 /* ---- adding the parts ---- */
 
-enum { WIDTH = 32, SLICES = 8 };
+enum { WIDTH = 32, SLICES = 16 };
 
-/* 32 elements a block; every 8th part goes to one slice of threads, and the slices are added in order. */
+/* 32 elements a block; every 16th part goes to one slice of threads, and the slices are added in order. */
 template <class T> __global__ void add_parts(const T *parts, T *w, int splits, int64_t numel)
 {
     SHARED(double, slice, [SLICES][WIDTH]);

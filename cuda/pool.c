@@ -28,12 +28,6 @@ static int fastest_of(const ag_tensor *x)
     return x->stride[N] == 1 && x->size[N] > 1 ? N : x->stride[C] == 1 && x->size[C] > 1 ? C : W;
 }
 
-static bool fits(const ag_run *r, int64_t value)
-{
-    if (value < INT32_MAX / 4) return true;
-    return ag__cuda_host->fail_call(r->op, r->args, "a size of %lld is too large for cuda", (long long)value);
-}
-
 /* x (N,C,H,W), y and indices (N,C,OH,OW), or without N. */
 static bool describe(const ag_run *r, ag_sizes kernel, ag_sizes stride, ag_sizes padding, ag_sizes dilation,
                      const ag_tensor *x, const ag_tensor *y, const ag_tensor *indices, ag_cuda_pool *p)
@@ -49,7 +43,8 @@ static bool describe(const ag_run *r, ag_sizes kernel, ag_sizes stride, ag_sizes
         const int64_t size = x->size[H - missing + d], out = y->size[H - missing + d];
         if (k[d] == 1) gap[d] = 1;
         if (out == 1) s[d] = 1; /* steps that nobody takes, however wide */
-        if (!fits(r, size + 2 * edge[d]) || !fits(r, (k[d] - 1) * gap[d]) || !fits(r, s[d])) return false;
+        if (!ag__cuda_fits(r, size + 2 * edge[d]) || !ag__cuda_fits(r, (k[d] - 1) * gap[d]) || !ag__cuda_fits(r, s[d]))
+            return false;
         p->size[d] = (int32_t)size;
         p->out_size[d] = (int32_t)out;
         p->kernel[d] = (int32_t)k[d];
@@ -60,8 +55,9 @@ static bool describe(const ag_run *r, ag_sizes kernel, ag_sizes stride, ag_sizes
         p->by_out_size[d] = ag__cuda_divisor(out);
         p->by_stride[d] = ag__cuda_divisor(s[d]);
     }
-    if (!fits(r, images) || !fits(r, channels) || !fits(r, (int64_t)p->size[0] * p->size[1]) ||
-        !fits(r, (int64_t)p->out_size[0] * p->out_size[1]))
+    if (!ag__cuda_fits(r, images) || !ag__cuda_fits(r, channels) ||
+        !ag__cuda_fits(r, (int64_t)p->size[0] * p->size[1]) ||
+        !ag__cuda_fits(r, (int64_t)p->out_size[0] * p->out_size[1]))
         return false;
     p->x = x->data;
     p->y = y->data;

@@ -53,6 +53,14 @@ static inline ag_cuda_shape ag__cuda_shape(const ag_tensor *x)
     return s;
 }
 
+/* Numbers of elements and distances are 64 bits wide in kernels; places along one dimension of a window are 32: whether
+ * a size may be one. */
+static inline bool ag__cuda_fits(const ag_run *r, int64_t size)
+{
+    if (size < INT32_MAX / 4) return true;
+    return ag__cuda_host->fail_call(r->op, r->args, "a size of %lld is too large for cuda", (long long)size);
+}
+
 /* ---- memory (memory.c) ---- */
 void *ag__cuda_alloc(ag_device device, int64_t bytes);
 void ag__cuda_free(ag_device device, void *data, int64_t bytes);
