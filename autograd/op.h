@@ -19,15 +19,15 @@
  *         ...
  *         return ag__output(r, 0, 2, size, dtype) != NULL;
  *     }
- *     static bool mm_cpu(ag_run *r) { ... fill r->out[0] ... }
+ *     static bool mm_anywhere(ag_run *r) { ... fill r->out[0], on the CPU or a device ... }
  *     static void mm_backward(ag_gradients *b)
  *     {
  *         const struct ag_mm_args *a = b->args;            the arguments as they were; what was not kept is NULL
  *         if (b->wanted[0]) b->grad[0] = ag_mm(b->g[0], ag_t(a->mat2));
  *         if (b->wanted[1]) b->grad[1] = ag_mm(ag_t(a->input), b->g[0]);
  *     }
- *     AG_OP_PLAIN(mm, .node = "MmBackward0", .shape = mm_shape, .kernel = { mm_cpu }, .backward = mm_backward,
- *                 .keeps = { AG_KEEP_IN(1), AG_KEEP_IN(0) })
+ *     AG_OP_PLAIN(mm, .node = "MmBackward0", .shape = mm_shape, .kernel = { mm_anywhere, mm_anywhere },
+ *                 .backward = mm_backward, .keeps = { AG_KEEP_IN(1), AG_KEEP_IN(0) })
  */
 #ifndef AG_OP_H
 #define AG_OP_H

@@ -292,7 +292,7 @@ START_TEST(a_schema_says_what_an_op_takes_and_gives)
         { "softplus", "softplus(Tensor input, float beta=1, float threshold=20) -> Tensor" },
         { "select", "select(Tensor input, int dim, int index) -> Tensor" },
         { "clone", "clone(Tensor input, MemoryFormat memory_format=preserve_format) -> Tensor" },
-        { "copy_", "copy_(Tensor input, Tensor src) -> Tensor" },
+        { "copy_", "copy_(Tensor input, Tensor src, bool non_blocking=False) -> Tensor" },
     };
     char text[256];
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
