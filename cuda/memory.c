@@ -121,12 +121,12 @@ static ag__arena *arena_of(int device)
     return usual->next = a;
 }
 
-/* What nobody uses goes back to the driver; of graphs, only what was theirs. */
-static void release_free(int device)
+/* What nobody uses goes back to the driver: what graphs left behind, and the rest. */
+static void release_free(int device, bool all)
 {
     for (ag__arena *a = &devices[device].usual, *next, *before = NULL; a; a = next) {
         next = a->next;
-        if (!a->of || a->orphan) ag__cuda_release_segments(a);
+        if (a->orphan || (all && !a->of)) ag__cuda_release_segments(a);
         if (a->orphan && !a->pool[0].n_blocks && !a->pool[1].n_blocks) {
             before->next = next;
             free(a->pool[0].free);
@@ -160,7 +160,7 @@ void ag__cuda_mempool_drop(ag_cuda_mempool *m)
         bool any = false;
         for (ag__arena *a = devices[device].usual.next; a; a = a->next)
             if (a->of == m) any = a->orphan = true;
-        if (any && cudaSetDevice(device) == cudaSuccess) release_free(device);
+        if (any && cudaSetDevice(device) == cudaSuccess) release_free(device, false);
     }
     pthread_mutex_unlock(&mutex);
     cudaSetDevice(now);
@@ -180,7 +180,7 @@ static block *take(int device, int64_t bytes, uint8_t stream)
     if (!ag__cuda_is_captured()) cudaDeviceSynchronize(); /* what is kept goes back first */
     cudaGetLastError();
     look_at_marks(device, true);
-    release_free(device);
+    release_free(device, true);
     return ag__cuda_take(a, bytes, stream);
 }
 
@@ -259,7 +259,7 @@ void ag__cuda_empty_cache(void)
     for (int device = 0; device < n && device < AG_CUDA_DEVICES; device++) {
         if (devices[device].memory.reserved == 0 || cudaSetDevice(device) != cudaSuccess) continue;
         look_at_marks(device, true);
-        release_free(device);
+        release_free(device, true);
     }
     pthread_mutex_unlock(&mutex);
     cudaSetDevice(now);

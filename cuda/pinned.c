@@ -144,6 +144,8 @@ bool ag__cuda_pinned_use(const char *op, void *block_, cudaStream_t stream)
 
 void ag__cuda_pinned_release(void)
 {
+    enum cudaStreamCaptureMode mode = cudaStreamCaptureModeRelaxed;
+    cudaThreadExchangeStreamCaptureMode(&mode);
     pthread_mutex_lock(&mutex);
     look_at_waiting();
     for (int size = 0; size < N_SIZES; size++)
@@ -153,4 +155,5 @@ void ag__cuda_pinned_release(void)
             free(b);
         }
     pthread_mutex_unlock(&mutex);
+    cudaThreadExchangeStreamCaptureMode(&mode);
 }
