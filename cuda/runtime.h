@@ -136,7 +136,7 @@ void ag__cuda_philox_capture(ag_device device, const uint64_t *state);
 uint64_t ag__cuda_philox_captured(ag_device device);
 
 /* ---- reductions (reduce.c) ---- */
-bool ag__cuda_fold_elements(const char *op, int fold, const ag_tensor *x, uint32_t mask, const ag_tensor *y);
+bool ag__cuda_fold_elements(const char *op, const struct ag__folding *f);
 
 /* ---- products of matrices (gemm.c) ---- */
 bool ag__cuda_gemm(const char *op, ag_device device, const struct ag__gemm_args *g, bool allow_tf32);

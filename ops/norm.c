@@ -1,6 +1,7 @@
 /* norm.c - norms of vectors: see variance.h. */
 #include "ops/check.h"
 #include "ops/cpu/moments.h"
+#include "ops/folding.h"
 #include "ops/reduce_rows.h"
 #include "ops/reduce_shape.h"
 
@@ -64,12 +65,14 @@ static bool vector_norm_shape(ag_run *r)
     const struct ag__vector_norm_args *a = r->args;
     return check_not_empty(r, a) && ag__reduced_output(r, "linalg_vector_norm", a->dim, a->keepdim);
 }
-static bool vector_norm_cpu(ag_run *r)
+static bool vector_norm_anywhere(ag_run *r)
 {
     const struct ag__vector_norm_args *a = r->args;
+    const ag_tensor *x = &a->input->tensor, *y = &r->out[0]->tensor;
     uint32_t mask;
-    return ag__dims_mask("linalg_vector_norm", a->dim, a->input->tensor.ndim, &mask) &&
-           ag__reduce_rows(r->t, &r->out[0]->tensor, &a->input->tensor, mask, length_float, length_double, &a->ord);
+    if (!ag__dims_mask("linalg_vector_norm", a->dim, x->ndim, &mask)) return false;
+    if (r->device.type == AG_DEVICE_CPU) return ag__reduce_rows(r->t, y, x, mask, length_float, length_double, &a->ord);
+    return ag__fold_there(r, &(ag__folding){ .fold = AG_FOLD_NORM, .x = x, .mask = mask, .y = y, .option = a->ord });
 }
 
 /* ---- gradients; where the norm is 0 they are 0 ---- */
@@ -114,8 +117,8 @@ static void vector_norm_backward(ag_gradients *b)
     }
 }
 AG_RECORD(_vector_norm, AG_ARGS__vector_norm, .of = "linalg_vector_norm", .node = "LinalgVectorNormBackward0",
-          .shape = vector_norm_shape, .kernel = { vector_norm_cpu }, .backward = vector_norm_backward,
-          .keeps = { AG_KEEP_IN(0) | AG_KEEP_OUT(0) })
+          .shape = vector_norm_shape, .kernel = { vector_norm_anywhere, vector_norm_anywhere },
+          .backward = vector_norm_backward, .keeps = { AG_KEEP_IN(0) | AG_KEEP_OUT(0) })
 
 static bool linalg_vector_norm_compose(const void *args, ag_variable **out);
 AG_OP(linalg_vector_norm, .torch = "linalg.vector_norm", .compose = linalg_vector_norm_compose)

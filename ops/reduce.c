@@ -1,7 +1,6 @@
 /* reduce.c - sums, means and products; any and all. See reduce.h; the greatest and least are in extremes.c. */
-#include "ops/cpu/reduce.h"
-#include "autograd/op.h"
 #include "ops/check.h"
+#include "ops/folding.h"
 #include "ops/reduce_shape.h"
 #include "tensor/device_table.h"
 
@@ -118,8 +117,12 @@ static bool reduce_shape(ag_run *r, const char *op, reduction a)
 static bool fold_into(const ag_run *r, ag__fold fold, const ag_tensor *x, uint32_t mask, const ag_tensor *y)
 {
     if (r->device.type == AG_DEVICE_CPU) return ag__reduce(fold, x, mask, y->data);
+    return ag__fold_there(r, &(ag__folding){ .fold = fold, .x = x, .mask = mask, .y = y });
+}
+bool ag__fold_there(const ag_run *r, const ag__folding *f)
+{
     const ag_device_functions *functions = ag__device_functions(r->device);
-    return functions && functions->fold_elements(r->op->of, fold, x, mask, y);
+    return functions && functions->fold_elements(r->op->of ? r->op->of : r->op->name, f);
 }
 static bool reduce_anywhere(ag_run *r, ag__fold fold, reduction a)
 {
@@ -222,9 +225,9 @@ static bool mean_anywhere(ag_run *r, reduction a)
 {
     const ag_tensor *x = &a.input->tensor, *y = &r->out[0]->tensor;
     uint32_t mask;
+    if (r->device.type != AG_DEVICE_CPU) return reduce_anywhere(r, AG_FOLD_MEAN, a);
     if (!ag__dims_mask("mean", a.dim, x->ndim, &mask) || !reduce_anywhere(r, AG_FOLD_SUM, a)) return false;
     double n = (double)count(x, mask);
-    if (r->device.type != AG_DEVICE_CPU) return ag_div_(r->out[0], ag_scalar(n)) != NULL;
     float *narrow = (float *)(void *)y->data, n_narrow = (float)n;
     double *wide = (double *)(void *)y->data;
     for (int64_t i = 0; i < y->numel; i++) {
@@ -372,12 +375,15 @@ static bool test_shape(ag_run *r, const ag_variable *input, ag_dims dim, bool ke
     int ndim = ag__reduced_size(x, mask, keepdim, size);
     return ag__output(r, 0, ndim, size, x->dtype == AG_UINT8 ? AG_UINT8 : AG_BOOL) != NULL;
 }
-static bool test_cpu(ag_run *r, const ag_variable *input, ag_dims dim, bool every)
+static bool test_anywhere(ag_run *r, const ag_variable *input, ag_dims dim, bool every)
 {
-    const ag_tensor *x = ag__plain(r->t, input, input->tensor.ndim, input->tensor.size, AG_BOOL),
-                    *y = &r->out[0]->tensor;
+    const ag_tensor *y = &r->out[0]->tensor;
     uint32_t mask;
-    if (!x || !ag__dims_mask(r->op->name, dim, x->ndim, &mask)) return false;
+    if (!ag__dims_mask(r->op->name, dim, input->tensor.ndim, &mask)) return false;
+    if (r->device.type != AG_DEVICE_CPU)
+        return fold_into(r, every ? AG_FOLD_ALL : AG_FOLD_ANY, &input->tensor, mask, y);
+    const ag_tensor *x = ag__plain(r->t, input, input->tensor.ndim, input->tensor.size, AG_BOOL);
+    if (!x) return false;
     if (count(x, mask) > 0) return ag__reduce(every ? AG_FOLD_MIN : AG_FOLD_MAX, x, mask, y->data);
     ag__fill_elements(y, every);
     return true;
@@ -388,21 +394,21 @@ static bool any_shape(ag_run *r)
     const struct ag_any_args *a = r->args;
     return test_shape(r, a->input, a->dim, a->keepdim);
 }
-static bool any_cpu(ag_run *r)
+static bool any_anywhere(ag_run *r)
 {
     const struct ag_any_args *a = r->args;
-    return test_cpu(r, a->input, a->dim, false);
+    return test_anywhere(r, a->input, a->dim, false);
 }
-AG_OP(any, .shape = any_shape, .kernel = { any_cpu }, .non_differentiable = 1)
+AG_OP(any, .shape = any_shape, .kernel = { any_anywhere, any_anywhere }, .non_differentiable = 1)
 
 static bool all_shape(ag_run *r)
 {
     const struct ag_all_args *a = r->args;
     return test_shape(r, a->input, a->dim, a->keepdim);
 }
-static bool all_cpu(ag_run *r)
+static bool all_anywhere(ag_run *r)
 {
     const struct ag_all_args *a = r->args;
-    return test_cpu(r, a->input, a->dim, true);
+    return test_anywhere(r, a->input, a->dim, true);
 }
-AG_OP(all, .shape = all_shape, .kernel = { all_cpu }, .non_differentiable = 1)
+AG_OP(all, .shape = all_shape, .kernel = { all_anywhere, all_anywhere }, .non_differentiable = 1)

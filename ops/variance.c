@@ -1,6 +1,7 @@
 /* variance.c - variance and standard deviation: see variance.h. */
 #include "ops/check.h"
 #include "ops/cpu/moments.h"
+#include "ops/folding.h"
 #include "ops/reduce_rows.h"
 #include "ops/reduce_shape.h"
 
@@ -39,15 +40,22 @@ static bool var_shape(ag_run *r)
         return ag__fail_call(r->op, a, "std and var only support floating point and complex dtypes");
     return ag__reduced_output(r, r->op->name, a->dim, a->keepdim);
 }
-static bool spread_cpu(ag_run *r, ag__row_to_number *f32, ag__row_to_number *f64)
+static bool spread_anywhere(ag_run *r, bool root)
 {
     const struct ag_var_args *a = r->args;
+    const ag_tensor *x = &a->input->tensor, *y = &r->out[0]->tensor;
     uint32_t mask;
-    return ag__dims_mask("var", a->dim, a->input->tensor.ndim, &mask) &&
-           ag__reduce_rows(r->t, &r->out[0]->tensor, &a->input->tensor, mask, f32, f64, &a->correction);
+    if (!ag__dims_mask("var", a->dim, x->ndim, &mask)) return false;
+    if (r->device.type == AG_DEVICE_CPU)
+        return ag__reduce_rows(r->t, y, x, mask, root ? root_float : squares_float, root ? root_double : squares_double,
+                               &a->correction);
+    const ag__folding f = {
+        .fold = AG_FOLD_VARIANCE, .x = x, .mask = mask, .y = y, .option = a->correction, .root = root
+    };
+    return ag__fold_there(r, &f);
 }
-static bool var_cpu(ag_run *r) { return spread_cpu(r, squares_float, squares_double); }
-static bool std_cpu(ag_run *r) { return spread_cpu(r, root_float, root_double); }
+static bool var_anywhere(ag_run *r) { return spread_anywhere(r, false); }
+static bool std_anywhere(ag_run *r) { return spread_anywhere(r, true); }
 
 /* g 2 (x - mean) / (n - correction), for the variance's gradient g. Of too few numbers it is infinite, as in PyTorch:
  * NaN where a number is the mean. */
@@ -67,11 +75,11 @@ static void std_backward(ag_gradients *b)
     ag_variable *g = ag_div(b->g[0], ag_mul(ag_masked_fill(y, none, 1), ag_scalar(2)));
     b->grad[0] = variance_gradient(b, ag_masked_fill(g, none, 0), b->args);
 }
-AG_OP(var, .torch = "var.correction", .node = "VarBackward0", .shape = var_shape, .kernel = { var_cpu },
-      .backward = var_backward, .keeps = { AG_KEEP_IN(0) })
+AG_OP(var, .torch = "var.correction", .node = "VarBackward0", .shape = var_shape,
+      .kernel = { var_anywhere, var_anywhere }, .backward = var_backward, .keeps = { AG_KEEP_IN(0) })
 _Static_assert(sizeof(struct ag_std_args) == sizeof(struct ag_var_args), "std takes what var takes");
-AG_OP(std, .torch = "std.correction", .node = "StdBackward0", .shape = var_shape, .kernel = { std_cpu },
-      .backward = std_backward, .keeps = { AG_KEEP_IN(0) | AG_KEEP_OUT(0) })
+AG_OP(std, .torch = "std.correction", .node = "StdBackward0", .shape = var_shape,
+      .kernel = { std_anywhere, std_anywhere }, .backward = std_backward, .keeps = { AG_KEEP_IN(0) | AG_KEEP_OUT(0) })
 
 /* ---- with the mean ---- */
 

@@ -17,6 +17,7 @@ struct ag__ramp;       /* ops/cpu/ramp.h */
 struct ag__indexing;   /* ops/index_device.h */
 struct ag_generator;   /* tensor/generator_internal.h */
 struct ag__random;     /* tensor/random_device.h */
+struct ag__folding;    /* ops/folding.h */
 struct ag_run;         /* autograd/op.h */
 
 typedef enum { AG_COPY_TO_DEVICE, AG_COPY_TO_HOST, AG_COPY_ON_DEVICE } ag_copy_direction;
@@ -67,6 +68,7 @@ typedef struct ag_device_functions {
     /* x over the dimensions in mask into y: contiguous, of the total's type; fold is an ag__fold (ops/cpu/reduce.h) */
     bool (*fold_elements)(const char *op, int fold, const struct ag_tensor *x, uint32_t mask,
                           const struct ag_tensor *y);
+    bool (*fold_elements)(const char *op, const struct ag__folding *f); /* a reduction */
 
     /* A product of matrices in device memory; allow_tf32: float32 may be rounded to TF32 before (backends.h) */
     bool (*gemm)(const char *op, ag_device device, const struct ag__gemm_args *g, bool allow_tf32);

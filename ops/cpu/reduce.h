@@ -6,9 +6,8 @@
  */
 #ifndef AG_CPU_REDUCE_H
 #define AG_CPU_REDUCE_H
+#include "ops/cpu/fold.h"
 #include "tensor/tensor.h"
-
-typedef enum { AG_FOLD_SUM, AG_FOLD_PROD, AG_FOLD_MAX, AG_FOLD_MIN, AG_N_FOLDS } ag__fold;
 
 /* The type of a total: sums and products of integers are int64, all else is x's own. */
 ag_dtype ag__fold_dtype(ag__fold fold, ag_dtype dtype);

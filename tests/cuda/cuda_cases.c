@@ -19,6 +19,47 @@ void cuda_same_at(Variable *x, Variable *y, double tolerance, const char *text, 
     free(b);
 }
 
+/* value, first and second gradient: those that there are */
+static int differentiate(Variable *(*f)(Variable *), Variable *x, Variable *out[3], const char *text, const char *file,
+                         int line)
+{
+    Variable *p = ag_requires_grad_(ag_clone(x)), *y = f(p), *first, *second;
+    support_ok(y != NULL, text, file, line);
+    out[0] = ag_to(ag_detach(y), AG_CPU);
+    if (!ag_requires_grad(y)) return 1;
+    Variable *by = ag_add(ag_mul(ag_detach(y), ag_scalar(0.25)), ag_scalar(1));
+    support_ok(ag_autograd_grad(AG_LIST(y), AG_LIST(p), &first, .grad_outputs = AG_LIST(by), .create_graph = true),
+               text, file, line);
+    out[1] = ag_to(ag_detach(first), AG_CPU);
+    Variable *plain;
+    y = f(p);
+    support_ok(ag_autograd_grad(AG_LIST(y), AG_LIST(p), &plain, .grad_outputs = AG_LIST(by)), text, file, line);
+    cuda_same_at(ag_to(plain, AG_CPU), out[1], 1e-10, text, file, line);
+    if (!ag_requires_grad(first)) return 2;
+    Variable *loss = ag_sum(ag_mul(first, first));
+    if (!ag_autograd_grad(AG_LIST(loss), AG_LIST(p), &second, .allow_unused = true)) support_ok(0, text, file, line);
+    if (!second) return 2;
+    out[2] = ag_to(second, AG_CPU);
+    return 3;
+}
+
+void cuda_same_function_at(Variable *(*f)(Variable *), Variable *x, double tolerance, const char *text,
+                           const char *file, int line)
+{
+    AG_SCOPE;
+    Variable *here[3], *there[3];
+    if (ag_dtype_of(x) != AG_FLOAT64) {
+        Variable *y = f(x), *z = f(ag_to(x, AG_CUDA));
+        support_ok(y && z, text, file, line);
+        cuda_same_at(ag_to(z, AG_CPU), y, tolerance, text, file, line);
+        return;
+    }
+    int n = differentiate(f, x, here, text, file, line);
+    if (differentiate(f, ag_to(x, AG_CUDA), there, text, file, line) != n)
+        ck_abort_msg("%s:%d: %s has other gradients there", file, line, text);
+    for (int i = 0; i < n; i++) cuda_same_at(there[i], here[i], i ? 10 * tolerance : tolerance, text, file, line);
+}
+
 void *cuda_emulation(const char *function)
 {
     const char *plugin = getenv("AG_CUDA_PLUGIN");
