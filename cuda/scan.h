@@ -1,0 +1,28 @@
+/* scan.h - cumsum and cumprod: what the C side (scan.c) fills in. Plain C and C++. */
+#ifndef AG_CUDA_SCAN_H
+#define AG_CUDA_SCAN_H
+#include "cuda/team.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* x and y are (outer, n, inner) and contiguous, of one type; they may be one. */
+typedef struct ag_cuda_scan {
+    const void *x;
+    void *y;
+    void *totals; /* [outer * inner][parts] of 8 bytes, where there are several parts */
+    int64_t outer, n, inner;
+    double inverse;    /* 1 / inner */
+    int64_t part;      /* elements of a part */
+    int32_t parts;     /* of each row, a block each; 0: a team of threads has a row */
+    ag_cuda_team team; /* of up to 32 lanes */
+} ag_cuda_scan;
+
+/* Of elements of type dtype. A cudaError_t. */
+int ag__cuda_scan(int dtype, bool product, const ag_cuda_scan *s, void *stream);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
