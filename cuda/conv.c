@@ -1,7 +1,7 @@
 /* conv.c - conv2d and its gradients on a device: the descriptions of the launches, and which kernel gets them. */
 #include "cuda/conv.h"
 #include "cuda/runtime.h"
-#include "ops/cpu/reduce.h"
+#include "ops/folding.h"
 #include "ops/window.h"
 
 #include <argent/conv.h>
@@ -181,5 +181,6 @@ bool ag__cuda__conv2d_bias_backward(ag_run *r)
 {
     const ag_tensor *g = &r->in[0]->tensor;
     const uint32_t mask = g->ndim == 4 ? 1u << 0 | 1u << 2 | 1u << 3 : 1u << 1 | 1u << 2;
-    return ag__cuda_fold_elements(r->op->name, AG_FOLD_SUM, g, mask, &r->out[0]->tensor);
+    const ag__folding sums = { .fold = AG_FOLD_SUM, .x = g, .mask = mask, .y = &r->out[0]->tensor };
+    return ag__cuda_fold_elements(r->op->name, &sums);
 }

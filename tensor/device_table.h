@@ -65,9 +65,6 @@ typedef struct ag_device_functions {
     bool (*ramp)(const char *op, const struct ag_tensor *y, const struct ag__ramp *ramp); /* y is contiguous */
     bool (*index)(struct ag_run *r, const struct ag__indexing *how);
 
-    /* x over the dimensions in mask into y: contiguous, of the total's type; fold is an ag__fold (ops/cpu/reduce.h) */
-    bool (*fold_elements)(const char *op, int fold, const struct ag_tensor *x, uint32_t mask,
-                          const struct ag_tensor *y);
     bool (*fold_elements)(const char *op, const struct ag__folding *f); /* a reduction */
 
     /* A product of matrices in device memory; allow_tf32: float32 may be rounded to TF32 before (backends.h) */
