@@ -1,6 +1,7 @@
 /* graph.c - capturing what is asked of a stream as a graph, and replaying it. Kernels know nothing of it: their
  * launches go to the stream that is captured, their memory comes from an arena that only the graph has (memory.c), and
  * what would have to wait refuses (ag__cuda_may_wait). */
+#include "cuda/fault.h"
 #include "cuda/runtime.h"
 #include "tensor/thread.h"
 
@@ -54,7 +55,8 @@ static bool graph_begin(ag_cuda_graph *g, const ag_cuda_graph *share)
     const char *op = "cuda_graph_capture_begin";
     ag_thread *t = ag__cuda_host->thread();
     cudaStream_t stream;
-    if (!ag__cuda_use(op, g->device, &stream)) return false;
+    ag_cuda_report report; /* what kernels note faults in is made now: a capture cannot make pinned memory */
+    if (!ag__cuda_may_fail_in(op, g->device, 0, 0, 0, &report) || !ag__cuda_use(op, g->device, &stream)) return false;
     if (!g->pool) g->pool = share ? ag__cuda_mempool_share(share->pool) : ag__cuda_mempool_new();
     if (!g->pool) return false;
     ag__cuda_captures(1);
