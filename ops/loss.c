@@ -2,6 +2,7 @@
  * again. The others are put together from other ops. */
 #include "ops/check.h"
 #include "ops/loss_reduced.h"
+#include "ops/loss_steps.h"
 
 #include <argent/factory.h>
 #include <argent/loss.h>
@@ -87,7 +88,7 @@ static bool open_nll(ag_run *r, nll *l, int ndim, const int64_t *size, ag_dtype 
     return true;
 }
 
-static bool nll_shape(ag_run *r)
+bool ag__nll_shape(ag_run *r)
 {
     const struct ag_nll_loss_args *a = r->args;
     const ag_tensor *x = &a->input->tensor;
@@ -135,12 +136,6 @@ static bool nll_cpu(ag_run *r)
     put(&r->out[1]->tensor, 0, reduction == AG_REDUCE_MEAN ? total : 1);
     return true;
 }
-
-/* The gradient: -weight g / total where the targets are, zero elsewhere. */
-#define AG_ARGS__nll_loss_backward(must, may)                                                  \
-    must(Tensor, grad_output) must(Tensor, target) must(Tensor, total) must(Shape, input_size) \
-        may(Tensor, weight, AG_NONE) may(Int, ignore_index, -100) may(Str, reduction, "mean")
-AG_STRUCT(_nll_loss_backward, AG_ARGS__nll_loss_backward)
 
 static bool nll_back_shape(ag_run *r)
 {
@@ -192,7 +187,7 @@ static void nll_backward(ag_gradients *b)
     };
     b->grad[0] = ag__apply1(ag__op__nll_loss_backward(), &args, NULL);
 }
-AG_OP(nll_loss, .node = "NllLossBackward0", .n_hidden = 1, .shape = nll_shape, .kernel = { nll_cpu },
+AG_OP(nll_loss, .node = "NllLossBackward0", .n_hidden = 1, .shape = ag__nll_shape, .kernel = { nll_cpu },
       .backward = nll_backward, .keeps = { AG_KEEP_IN(1) | AG_KEEP_IN(2) | AG_KEEP_OUT(1) })
 
 /* ---- put together ---- */
@@ -278,6 +273,7 @@ static bool cross_entropy_compose(const void *args, ag_variable **out)
     }
     if (probabilities && a->ignore_index >= 0)
         return ag__fail_call(op, a, "ignore_index is not supported for floating point target");
+    if (ag__cross_entropy_is_one_step(a)) return ag__cross_entropy_in_one_step(a, out);
     int64_t dim = x->ndim == 1 ? 0 : 1;
     ag_variable *log_p = ag_log_softmax(a->input, dim);
     if (!log_p) return false;
@@ -318,8 +314,8 @@ static void mse_backward(ag_gradients *b)
     if (b->wanted[0]) b->grad[0] = ag_sum_to_size(slope, ag__in_shape(b, 0));
     if (b->wanted[1]) b->grad[1] = ag_neg(ag_sum_to_size(slope, ag__in_shape(b, 1)));
 }
-AG_OP(mse_loss, .node = "MseLossBackward0", .shape = mse_shape, .kernel = { mse_kernel }, .backward = mse_backward,
-      .keeps = { AG_KEEP_IN(0) | AG_KEEP_IN(1), AG_KEEP_IN(0) | AG_KEEP_IN(1) })
+AG_OP(mse_loss, .node = "MseLossBackward0", .shape = mse_shape, .kernel = { mse_kernel, mse_kernel },
+      .backward = mse_backward, .keeps = { AG_KEEP_IN(0) | AG_KEEP_IN(1), AG_KEEP_IN(0) | AG_KEEP_IN(1) })
 
 /* ---- l1_loss ---- */
 

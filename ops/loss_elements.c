@@ -60,6 +60,7 @@ static bool huber_loss_compose(const void *args, ag_variable **out)
 
 static bool is_probability(ag_variable *x)
 {
+    if (ag__device(x).type != AG_DEVICE_CPU) return true; /* nobody waits to know: what is none gives NaN */
     ag_mode mode = ag_grad_mode_begin(false);
     ag_variable *inside = ag_all(ag_logical_and(ag_ge(x, ag_scalar(0)), ag_le(x, ag_scalar(1))));
     ag_grad_mode_end(&mode);
@@ -75,7 +76,7 @@ static bool of_two_shape(ag_run *r)
     ag_grad_mode_end(&mode);
     return r->out[0] != NULL;
 }
-static bool of_two_cpu(ag_run *r) { return r->out[0] != NULL; }
+static bool of_two_kernel(ag_run *r) { return r->out[0] != NULL; }
 static void of_two_backward(ag_gradients *b)
 {
     ag_variable *x = b->in[0], *g = b->g[0];
@@ -88,7 +89,7 @@ static void of_two_backward(ag_gradients *b)
 }
 ag_variable *ag__cross_entropy_of_two(ag_variable *input, ag_variable *target);
 AG_OP_PLAIN(_cross_entropy_of_two, .of = "binary_cross_entropy", .node = "BinaryCrossEntropyBackward0",
-            .shape = of_two_shape, .kernel = { of_two_cpu }, .backward = of_two_backward,
+            .shape = of_two_shape, .kernel = { of_two_kernel, of_two_kernel }, .backward = of_two_backward,
             .keeps = { AG_KEEP_IN(0) | AG_KEEP_IN(1), AG_KEEP_IN(0) })
 
 static bool binary_cross_entropy_compose(const void *args, ag_variable **out);

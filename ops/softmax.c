@@ -2,6 +2,7 @@
  * differentiated is composed of other ops instead. */
 #include "ops/cpu/softmax.h"
 #include "ops/check.h"
+#include "ops/softmax_steps.h"
 
 #include <argent/copy.h>
 #include <argent/pointwise.h>
@@ -55,7 +56,6 @@ static bool gradients(ag_run *r, bool is_log, int64_t dim)
 
 /* ---- the gradients' kernels, for walks that build no graph ---- */
 
-#define AG_ARGS__softmax_grad(must, may) must(Tensor, grad_output) must(Tensor, output) must(Int, dim)
 ag_variable *ag__softmax_grad(ag_variable *grad_output, ag_variable *output, int64_t dim);
 static bool softmax_grad_shape(ag_run *r);
 static bool softmax_grad_cpu(ag_run *r);
@@ -70,7 +70,6 @@ static bool softmax_grad_cpu(ag_run *r)
     return gradients(r, false, ((const struct ag__softmax_grad_args *)r->args)->dim);
 }
 
-#define AG_ARGS__log_softmax_grad(must, may) must(Tensor, grad_output) must(Tensor, output) must(Int, dim)
 ag_variable *ag__log_softmax_grad(ag_variable *grad_output, ag_variable *output, int64_t dim);
 static bool log_softmax_grad_shape(ag_run *r);
 static bool log_softmax_grad_cpu(ag_run *r);
@@ -87,7 +86,6 @@ static bool log_softmax_grad_cpu(ag_run *r)
 
 /* ---- softmax: dx = y (g - sum(g y)) ---- */
 
-#define AG_ARGS__softmax_data(must, may) must(Tensor, input) must(Int, dim)
 ag_variable *ag__softmax_data(ag_variable *input, int64_t dim);
 
 static bool softmax_shape(ag_run *r);
@@ -120,7 +118,6 @@ AG_OP(softmax, .compose = softmax_compose)
 
 /* ---- log_softmax: dx = g - exp(y) sum(g) ---- */
 
-#define AG_ARGS__log_softmax_data(must, may) must(Tensor, input) must(Int, dim)
 ag_variable *ag__log_softmax_data(ag_variable *input, int64_t dim);
 
 static bool log_softmax_shape(ag_run *r);
