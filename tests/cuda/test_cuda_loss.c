@@ -123,6 +123,26 @@ START_TEST(targets_may_be_classes)
 }
 END_TEST
 
+START_TEST(gradients_in_float32)
+{
+    Variable *(*const f[])(Variable *) = { softmax, log_softmax, nll_loss, cross_entropy };
+    Variable *x = support_draw(AG_SHAPE(6, 4), AG_FLOAT32, 3), *grad[2];
+    along = 1;
+    with.target = classes(AG_SHAPE(6), 4);
+    with.weight = AG_NONE;
+    with.ignore_index = 3;
+    with.reduction = "mean";
+    for (int k = 0; k < 4; k++) {
+        for (int i = 0; i < 2; i++) {
+            Variable *p = ag_requires_grad_(ag_to(x, i ? AG_CUDA : AG_CPU, .copy = true)), *y = f[k](p);
+            OK(ag_backward(y, .gradient = ag_add(ag_detach(y), ag_scalar(1))));
+            grad[i] = ag_to(ag_grad(p), AG_CPU);
+        }
+        cuda_same(grad[1], grad[0], 1e-6);
+    }
+}
+END_TEST
+
 START_TEST(many_targets_are_shared_out_among_blocks)
 {
     with.weight = AG_NONE;
@@ -219,7 +239,7 @@ START_TEST(losses_of_elements)
 END_TEST
 
 SUPPORT_MAIN("cuda/loss", softmax_over_any_dimension, rows_and_columns_of_many_lengths,
-             odd_numbers_make_a_row_what_they_make_it_on_the_cpu, targets_may_be_classes,
+             odd_numbers_make_a_row_what_they_make_it_on_the_cpu, targets_may_be_classes, gradients_in_float32,
              many_targets_are_shared_out_among_blocks, targets_may_be_smoothed_or_probabilities,
              what_is_wrong_is_said_as_on_the_cpu, a_target_that_is_no_class_is_nan, a_loss_is_one_node,
              losses_of_elements)
