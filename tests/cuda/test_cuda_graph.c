@@ -120,7 +120,11 @@ START_TEST(a_graph_keeps_its_memory_and_gives_it_back)
     for (int round = 0; round < 3; round++) {
         AG_SCOPE;
         Variable *others[20];
-        for (int i = 0; i < 20; i++) OK(others[i] = ag_full(AG_SHAPE(1000), -7, .device = AG_CUDA));
+        {
+            AG_CUDA_STREAM(side); /* whose memory the graph's would be, were it not its own */
+            for (int i = 0; i < 20; i++) OK(others[i] = ag_full(AG_SHAPE(1000), -7, .device = AG_CUDA));
+        }
+        OK(ag_cuda_stream_wait_stream(current(), side));
         ag_cuda_empty_cache();
         OK(ag_cuda_graph_replay(g));
         cuda_same(ag_to(y, AG_CPU), wanted, 1e-6);
