@@ -15,5 +15,7 @@ void cuda_same_function_at(Variable *(*f)(Variable *), Variable *x, double toler
 
 /* The emulation of cuda/host/ is the plug-in: then its functions are there. NULL on a GPU. */
 void *cuda_emulation(const char *function);
+/* How many kernels the emulation has launched so far, copies of other strides and fills included; -1 on a GPU. */
+int cuda_launches(void);
 
 #endif

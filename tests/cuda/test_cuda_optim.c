@@ -184,6 +184,28 @@ START_TEST(gradients_become_zero_together)
 }
 END_TEST
 
+START_TEST(a_step_is_one_launch)
+{
+    if (cuda_launches() < 0) return;
+    for (int k = 0; k < KINDS; k++) {
+        AG_SCOPE;
+        run r;
+        begin(&r, kinds[k], 60, AG_FLOAT32);
+        steps(&r, 1, 2);
+        int before = cuda_launches();
+        OK(ag_optim_step(r.o[1]));
+        ck_assert_int_eq(cuda_launches() - before, 1);
+        OK(ag_nn_utils_clip_grad_norm_(ag_list_from(r.n, r.there), 1));
+        ck_assert_int_eq(cuda_launches() - before, 1 + 8);
+        OK(ag_optim_zero_grad(r.o[1], .set_to_none = false));
+        ck_assert_int_eq(cuda_launches() - before, 1 + 8 + 1);
+        OK(ag_optim_zero_grad(r.o[1]));
+        ck_assert_int_eq(cuda_launches() - before, 1 + 8 + 1);
+        end(&r);
+    }
+}
+END_TEST
+
 /* ---- state ---- */
 
 static int n_on_the_device(const StateDict *dict)
@@ -316,5 +338,5 @@ END_TEST
 
 SUPPORT_MAIN("cuda/optim", twenty_steps_are_those_of_the_cpu, many_parameters_take_more_than_one_launch,
              the_learning_rate_can_be_changed, parameters_may_lie_in_any_way, gradients_become_zero_together,
-             a_run_goes_on_from_its_state, what_does_not_fit_is_refused, gradients_are_clipped_as_on_the_cpu,
-             a_network_of_two_layers_learns_the_same)
+             a_step_is_one_launch, a_run_goes_on_from_its_state, what_does_not_fit_is_refused,
+             gradients_are_clipped_as_on_the_cpu, a_network_of_two_layers_learns_the_same)
