@@ -3,9 +3,9 @@
  * The numbers of a register are the same pixel of different images, so any number of channels and any size fills the
  * registers and no kernel position needs a mask. Batch-last tensors lie in memory that way; of others, strips of as
  * many images as a register has lanes are repacked on the way in and turned back on the way out. With fewer images than
- * lanes, an image is cut into bands and those are the lanes. conv2d_lanes.h has the geometry, conv2d_template.h and
- * conv2d_weight_template.h the inner loops. The weight's gradient has a second way, whose lanes are elements of the
- * weight: conv2d_window.c.
+ * lanes, an image is cut into bands and those are the lanes (conv2d_lanes.h). Other ways are chosen by shape and
+ * strides: conv2d_flat.h (neighbouring pixels are the lanes), conv2d_window.h (elements of the weight, for its
+ * gradient), conv2d_depthwise.h, conv2d_product.h.
  */
 #ifndef AG_CONV2D_H
 #define AG_CONV2D_H
