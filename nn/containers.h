@@ -18,7 +18,8 @@ typedef struct ag_module_item {
 
 /* ---- making one ---- */
 
-/* ag_nn_sequential(first, second, ...): x -> ... second(first(x)). The modules are named "0", "1", ... */
+/* ag_nn_sequential(first, second, ...): x -> ... second(first(x)). The modules are named "0", "1", ... Each result goes
+ * as soon as the next is there; without gradients a ReLU writes over a result that nobody else holds or looks at. */
 AG_API ag_module *ag_nn_sequential_of(int64_t n, ag_module *const *modules);
 /* ag_nn_module_list(first, second, ...): modules by number, for a forward of yours to run; it has none itself. */
 AG_API ag_module *ag_nn_module_list_of(int64_t n, ag_module *const *modules);

@@ -16,7 +16,7 @@
 #include <string.h>
 
 AG_ISA_TABLES(ag__pointwise_loops, ag__pointwise)
-AG_ISA_TABLES(ag__integer_loops, ag__pointwise_integer)
+AG_ISA_TABLES_NARROW(ag__integer_loops, ag__pointwise_integer)
 
 enum {
     GRAIN = 32768, /* elements of a task for the thread pool; of many, eight times as many */

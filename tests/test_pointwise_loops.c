@@ -11,7 +11,7 @@
 #include <string.h>
 
 AG_ISA_TABLES(ag__pointwise_loops, ag__pointwise)
-AG_ISA_TABLES(ag__integer_loops, ag__pointwise_integer)
+AG_ISA_TABLES_NARROW(ag__integer_loops, ag__pointwise_integer)
 
 static const struct {
     const char *name;

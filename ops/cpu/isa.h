@@ -45,15 +45,20 @@ const char *ag__isa_name(ag__isa isa);
     extern const type AG_PASTE(AG_PASTE(name, _), AG_ISA); \
     const type AG_PASTE(AG_PASTE(name, _), AG_ISA)
 
-/* Where the kernels are used: declares all tables of that name, and picks the one in use. */
+/* Where the kernels are used: declares all tables of that name, and picks the one in use. NARROW: those of
+ * narrow_isa_sources, where AVX2's serve AVX-512, too. */
 #if defined(__x86_64__)
 #define AG_ISA_TABLES(type, name)                                  \
     extern const type name##_baseline, name##_avx2, name##_avx512; \
     static const type *const name##_tables[AG_N_ISAS] = { &name##_baseline, &name##_avx2, &name##_avx512 };
+#define AG_ISA_TABLES_NARROW(type, name)            \
+    extern const type name##_baseline, name##_avx2; \
+    static const type *const name##_tables[AG_N_ISAS] = { &name##_baseline, &name##_avx2, &name##_avx2 };
 #else
 #define AG_ISA_TABLES(type, name)      \
     extern const type name##_baseline; \
     static const type *const name##_tables[AG_N_ISAS] = { &name##_baseline };
+#define AG_ISA_TABLES_NARROW AG_ISA_TABLES
 #endif
 #define AG_ISA_PICK(name) (name##_tables[ag__cpu_capability()])
 

@@ -5,9 +5,8 @@
 
 AG_ISA_TABLES(ag__pool2d_kernels, ag__pool2d_f32)
 AG_ISA_TABLES(ag__pool2d_kernels, ag__pool2d_f64)
-AG_ISA_TABLES(ag__pool2d_kernels, ag__pool2d_i64)
-AG_ISA_TABLES(ag__pool2d_kernels, ag__pool2d_i32)
-AG_ISA_TABLES(ag__pool2d_kernels, ag__pool2d_u8)
+/* Integers go one by one, by the same instructions everywhere. */
+extern const ag__pool2d_kernels ag__pool2d_i64_baseline, ag__pool2d_i32_baseline, ag__pool2d_u8_baseline;
 
 static const ag__pool2d_kernels *kernels_for(ag_dtype dtype)
 {
@@ -17,11 +16,11 @@ static const ag__pool2d_kernels *kernels_for(ag_dtype dtype)
     case AG_FLOAT64:
         return AG_ISA_PICK(ag__pool2d_f64);
     case AG_INT64:
-        return AG_ISA_PICK(ag__pool2d_i64);
+        return &ag__pool2d_i64_baseline;
     case AG_INT32:
-        return AG_ISA_PICK(ag__pool2d_i32);
+        return &ag__pool2d_i32_baseline;
     default:
-        return AG_ISA_PICK(ag__pool2d_u8);
+        return &ag__pool2d_u8_baseline;
     }
 }
 

@@ -60,6 +60,7 @@ static inline window window_at(const ag__pool2d_shape *s, int axis, int64_t out)
 
 #undef POOL_FLOATING
 
+#if !defined(__AVX__) /* the baseline's serve all */
 #define real       int64_t
 #define LOWEST     INT64_MIN
 #define REAL(name) AG_PASTE(name, _i64)
@@ -80,3 +81,4 @@ static inline window window_at(const ag__pool2d_shape *s, int axis, int64_t out)
 #define LOWEST     0
 #define REAL(name) AG_PASTE(name, _u8)
 #include "ops/cpu/pool_template.h"
+#endif

@@ -45,7 +45,10 @@ typedef struct ag__folder {
 } ag__folder;
 
 typedef struct ag__reduce_kernels {
-    ag__folder folder[AG_N_FOLDS][AG_N_DTYPES];
+    ag__folder folder[AG_N_FOLDS][2]; /* AG_FLOAT32, AG_FLOAT64 */
 } ag__reduce_kernels;
+typedef struct ag__reduce_whole_kernels {
+    ag__folder folder[AG_N_FOLDS][AG_N_DTYPES - 2]; /* from AG_INT64 on */
+} ag__reduce_whole_kernels;
 
 #endif

@@ -7,7 +7,7 @@
 #include "ops/pointwise_rows.h"
 #include "tensor/device_table.h"
 
-AG_ISA_TABLES(ag__integer_loops, ag__pointwise_integer)
+AG_ISA_TABLES_NARROW(ag__integer_loops, ag__pointwise_integer)
 
 static const struct {
     const char *name;
