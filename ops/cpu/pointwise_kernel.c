@@ -47,9 +47,10 @@
 #define VECTOR_UP_TO(name, units, limit) LANES_OF(name)
 #define VECTOR2(name, units)             LANES_OF2(name)
 #endif
-#define real    float
-#define SUFFIX  _f32
-#define F(name) name##f
+#define real            float
+#define AG_BITS_OF_REAL 32
+#define SUFFIX          _f32
+#define F(name)         name##f
 #include "ops/cpu/pointwise_registers.h"
 
 #if defined(AG_SLEEF)
@@ -81,9 +82,11 @@
 #define VECTOR_UP_TO(name, units, limit) LANES_OF(name)
 #define VECTOR2(name, units)             LANES_OF2(name)
 #endif
-#define real    double
-#define SUFFIX  _f64
-#define F(name) name
+#undef AG_BITS_OF_REAL
+#define real            double
+#define AG_BITS_OF_REAL 64
+#define SUFFIX          _f64
+#define F(name)         name
 #include "ops/cpu/pointwise_registers.h"
 
 // clang-format off

@@ -42,7 +42,11 @@ VECTOR(atan, u10)
 VECTOR_UP_TO(sinh, u10, 709)
 VECTOR_UP_TO(cosh, u10, 709)
 VECTOR(tanh, u10)
+#if AG_BITS_OF_REAL == 64
+#include "ops/cpu/erf.h"
+#else
 VECTOR(erf, u10)
+#endif
 VECTOR(erfc, u15)
 LANE_BY_LANE(erfinv, ag__erfinv)
 VECTOR(exp2, u10)
