@@ -8,12 +8,13 @@
 #include <argent/argent.h>
 
 typedef struct options {
-    const char *op;       /* only this entry, or all variants of it; NULL: all */
-    const char *dtype;    /* only cases of this type; NULL: all */
-    const char *json;     /* where records go; NULL: nowhere */
-    const char *dump;     /* a folder for what was computed; NULL: none */
-    const char *required; /* a list of entries that may not be skipped */
-    const char *differs;  /* a list of tensors that are not compared, as PyTorch answers otherwise today */
+    const char *op;        /* only this entry, or all variants of it; NULL: all */
+    const char *dtype;     /* only cases of this type; NULL: all */
+    const char *json;      /* where records go; NULL: nowhere */
+    const char *dump;      /* a folder for what was computed; NULL: none */
+    const char *required;  /* a list of entries that may not be skipped */
+    const char *differs;   /* a list of tensors that are not compared, as PyTorch answers otherwise today */
+    const char *not_there; /* of a device: a list of entries that it has not, or draws otherwise; NULL: none */
     bool list_unsupported;
 } options;
 

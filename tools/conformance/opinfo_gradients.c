@@ -26,7 +26,7 @@ static bool first_order(run *r, const char *object, const call_values *v, const 
         if (!cot) continue;
         if (r->from.in_float64 && ag_dtype_of(cot) == AG_FLOAT32) cot = ag_to(cot, .dtype = AG_FLOAT64);
         d->of[d->n_of] = x->out[k];
-        d->cot[d->n_of++] = cot;
+        d->cot[d->n_of++] = ag_to(cot, ag_device_of(x->out[k]));
     }
     for (const json *m = json_first(json_get(r->c->at, object)); m; m = m->next) {
         if (d->n_to == MAX_TENSORS || !(d->to[d->n_to++] = find_input(v, m->name)))
@@ -40,7 +40,7 @@ static double size_below_which_terms_cancel(const differentiation *d)
 {
     double largest = 0;
     for (int k = 0; k < d->n_of; k++)
-        if (ag_numel(d->cot[k])) largest = fmax(largest, ag_item(ag_amax(ag_abs(d->cot[k]))));
+        if (ag_numel(d->cot[k])) largest = fmax(largest, ag_item(ag_amax(ag_abs(ag_to(d->cot[k], AG_CPU)))));
     return 1e-3 * largest;
 }
 
@@ -77,7 +77,7 @@ static bool check_second_order(run *r, const differentiation *first)
         ag_variable *cot = named_tensor(r, "cot2", m->name);
         if (cot && first->grad[i] && ag_requires_grad(first->grad[i])) {
             d->of[d->n_of] = first->grad[i];
-            d->cot[d->n_of++] = cot;
+            d->cot[d->n_of++] = ag_to(cot, ag_device_of(first->grad[i]));
         }
         d->to[d->n_to++] = first->to[i];
     }

@@ -28,7 +28,7 @@ ag_variable *make_variable(program *p, ag_shape_list shape, const json *numbers)
         return complain(p->why, "numbers and their shape do not agree"), NULL;
     double *at = malloc((size_t)n * sizeof *at + 1);
     for (const json *m = numbers->first; m && at; m = m->next) at[i++] = number_of(m);
-    ag_variable *x = at ? ag_tensor_from(at, shape, AG_FLOAT64) : NULL;
+    ag_variable *x = at ? ag_to(ag_tensor_from(at, shape, AG_FLOAT64), device_of_cases) : NULL;
     if (!x) complain(p->why, "%s", ag_error() ? ag_error() : "out of memory");
     free(at);
     return x;

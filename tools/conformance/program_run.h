@@ -2,6 +2,7 @@
 #ifndef AG_CONFORMANCE_PROGRAM_RUN_H
 #define AG_CONFORMANCE_PROGRAM_RUN_H
 #include "programs.h"
+#include "values.h"
 
 enum { MAX_REGISTERS = 1024 };
 

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+ag_device device_of_cases = { AG_DEVICE_CPU, 0 };
+
 bool dtype_of_name(const char *name, ag_dtype *dtype)
 {
     for (int d = 0; d < AG_N_DTYPES; d++) {
@@ -65,6 +67,7 @@ static ag_variable *lay_out(const ag_variable *from, int ndim, const int64_t *si
             index[d] = 0;
         }
     }
+    all = ag_to(all, device_of_cases);
     return ag_detach(ag_as_strided(all, ag_sizes_of(ndim, size), ag_sizes_of(ndim, stride), offset));
 }
 
@@ -127,7 +130,7 @@ static ag_variable *new_tensor(const tensor_source *from, const json *node, comp
             return complain(why, "strides and offset are not those of a shape"), NULL;
         x = lay_out(x, n, size.at, stride, offset, why);
     } else {
-        x = ag_clone(x, .memory_format = AG_CONTIGUOUS_FORMAT);
+        x = ag_clone(ag_to(x, device_of_cases), .memory_format = AG_CONTIGUOUS_FORMAT);
     }
     const json *wants_grad = json_get(node, "requires_grad");
     if (x && wants_grad && wants_grad->is_true) ag_requires_grad_(x);

@@ -7,6 +7,9 @@
 
 enum { MAX_VALUES = 64, MAX_TENSORS = 1024 };
 
+/* Where the Variables of cases are made: --device. */
+extern ag_device device_of_cases;
+
 /* Where the numbers of a case's Variables are. */
 typedef struct tensor_source {
     const ag_state_dict *tensors; /* NULL: they stand in the case itself, or do not matter */
