@@ -21,7 +21,8 @@ static struct {
     int rounds, threads;
     double round_seconds;
     bool list, serve;
-} options = { .data = "data", .rounds = 7, .round_seconds = 0.02 };
+    ag_device device;
+} options = { .data = "data", .rounds = 7, .round_seconds = 0.02, .device = { AG_DEVICE_CPU, 0 } };
 
 static struct {
     double f32, f64, copy; /* operations and bytes a second */
@@ -35,6 +36,8 @@ double bench_seconds(void)
 }
 
 const char *bench_data(void) { return options.data; }
+ag_device bench_device(void) { return options.device; }
+static bool on_cpu(void) { return options.device.type == AG_DEVICE_CPU; }
 
 static void fail(const char *format, ...)
 {
@@ -79,6 +82,7 @@ static double one_round(warm_case *w)
         else
             c->run(&w->state);
     }
+    if (!on_cpu()) ag_cuda_synchronize(options.device);
     if (!c->timed) total = bench_seconds() - start;
     return total / (double)w->runs / per * (is_time ? 1e9 : 1);
 }
@@ -90,6 +94,31 @@ static void put_away(warm_case *w)
     *w = (warm_case){ 0 };
 }
 
+/* x and its gradient on the CPU, the scope's. */
+static Variable *copy_on_cpu(Variable *x)
+{
+    Variable *y = ag_to(ag_detach(x), AG_CPU), *grad = ag_grad(x);
+    if (y && grad) {
+        ag_requires_grad_(y);
+        ag_set_grad(y, ag_to(ag_detach(grad), AG_CPU));
+    }
+    return y;
+}
+
+/* The case's own check, which reads numbers where the CPU can. */
+static bool check(bench_state *s, Variable *result)
+{
+    if (on_cpu()) return s->c->check(s, result);
+    AG_SCOPE;
+    Variable *there[sizeof s->in / sizeof *s->in];
+    bool right = true;
+    memcpy(there, s->in, sizeof there);
+    for (int i = 0; i < s->n_in; i++) right = (s->in[i] = copy_on_cpu(there[i])) && right;
+    right = right && (!result || (result = ag_to(ag_detach(result), AG_CPU))) && s->c->check(s, result);
+    memcpy(s->in, there, sizeof there);
+    return right;
+}
+
 /* Makes the case, checks its result, and finds out how many runs fill a round. */
 static void warm_up(warm_case *w, const bench_case *c)
 {
@@ -98,7 +127,7 @@ static void warm_up(warm_case *w, const bench_case *c)
     ag_manual_seed(1);
     AG_SCOPE;
     w->wrong = !c->set_up(&w->state);
-    if (!w->wrong && c->whole && c->check) w->wrong = !c->check(&w->state, NULL);
+    if (!w->wrong && c->whole && c->check) w->wrong = !check(&w->state, NULL);
     if (!w->wrong && !c->whole) {
         Variable *result = NULL;
         double value = 0;
@@ -109,7 +138,7 @@ static void warm_up(warm_case *w, const bench_case *c)
         if ((c->timed ? value < 0 : !result) || ag_error())
             w->wrong = !bench_wrong(&w->state, "%s", ag_error() ? ag_error() : "no result");
         else if (c->check)
-            w->wrong = !c->check(&w->state, result);
+            w->wrong = !check(&w->state, result);
     }
     if (w->wrong && !w->state.why[0]) bench_wrong(&w->state, "%s", ag_error() ? ag_error() : "it cannot be set up");
     if (w->wrong || c->unit || c->whole) return;
@@ -161,7 +190,7 @@ static bool wanted(const bench_case *c)
 
 static void measure_peaks(void)
 {
-    if (peak.f32 > 0) return;
+    if (peak.f32 > 0 || !on_cpu()) return; /* a device's are not known */
     peak.f32 = machine_fma(ag_cpu_capability(), 4, options.threads);
     peak.f64 = machine_fma(ag_cpu_capability(), 8, options.threads);
     peak.copy = machine_copy(options.threads);
@@ -170,6 +199,7 @@ static void measure_peaks(void)
 static double fraction_of_peak(const bench_case *c, double ns)
 {
     double most = c->dtype == AG_FLOAT64 ? peak.f64 : peak.f32;
+    if (!on_cpu()) return 0;
     if (c->flops > 0) return c->flops / (1e-9 * ns) / most;
     return c->bytes > 0 && peak.copy > 0 ? c->bytes / (1e-9 * ns) / peak.copy : 0;
 }
@@ -232,9 +262,12 @@ static int run_table(void)
     FILE *records = NULL;
     if (options.json && !(records = fopen(options.json, "w"))) fail("%s: %s", options.json, strerror(errno));
     measure_peaks();
-    printf("%s, %d thread%s: %.1f GFLOP/s float32, %.1f float64, copies %.1f GB/s; medians of %d rounds\n",
-           ag_cpu_capability(), options.threads, options.threads == 1 ? "" : "s", peak.f32 / 1e9, peak.f64 / 1e9,
-           peak.copy / 1e9, options.rounds);
+    if (!on_cpu())
+        printf("%s; medians of %d rounds\n", ag_device_name(options.device), options.rounds);
+    else
+        printf("%s, %d thread%s: %.1f GFLOP/s float32, %.1f float64, copies %.1f GB/s; medians of %d rounds\n",
+               ag_cpu_capability(), options.threads, options.threads == 1 ? "" : "s", peak.f32 / 1e9, peak.f64 / 1e9,
+               peak.copy / 1e9, options.rounds);
     if (records)
         fprintf(records, "{\"peak_f32\": %.6g, \"peak_f64\": %.6g, \"copy\": %.6g, \"records\": [\n", peak.f32,
                 peak.f64, peak.copy);
@@ -329,15 +362,17 @@ static int serve(void)
 
 /* ---- the command line ---- */
 
-static const char usage[] = "usage: %s [options]\n"
-                            "  --filter TEXT   only cases with TEXT in their names\n"
-                            "  --threads N     1 unless given\n"
-                            "  --rounds N      rounds a case, the median counts (7)\n"
-                            "  --round-ms N    milliseconds a round takes at least (20)\n"
-                            "  --data DIR      where MNIST lies (data)\n"
-                            "  --json FILE     records of what was measured\n"
-                            "  --list          the cases and their parameters, a JSON object a line\n"
-                            "  --serve         runs the case named by each line of standard input, one round each\n";
+static const char usage[] =
+    "usage: %s [options]\n"
+    "  --filter TEXT   only cases with TEXT in their names\n"
+    "  --threads N     1 unless given\n"
+    "  --rounds N      rounds a case, the median counts (7)\n"
+    "  --round-ms N    milliseconds a round takes at least (20)\n"
+    "  --device DEVICE cpu, cuda or cuda:N; what a round started is waited for at its end (cpu)\n"
+    "  --data DIR      where MNIST lies (data)\n"
+    "  --json FILE     records of what was measured\n"
+    "  --list          the cases and their parameters, a JSON object a line\n"
+    "  --serve         runs the case named by each line of standard input, one round each\n";
 
 static int number(const char *option, const char *text, int most)
 {
@@ -368,7 +403,10 @@ static void parse(int argc, char **argv)
                 options.json = value;
             else if (!strcmp(option, "--data"))
                 options.data = value;
-            else if (!strcmp(option, "--threads"))
+            else if (!strcmp(option, "--device") && value) {
+                if (!ag_device_parse(value, &options.device) || !ag_zeros(AG_SCALAR_SHAPE, .device = options.device))
+                    fail("%s", ag_error());
+            } else if (!strcmp(option, "--threads"))
                 options.threads = number(option, value, 64);
             else if (!strcmp(option, "--rounds"))
                 options.rounds = number(option, value, MOST_ROUNDS);

@@ -98,6 +98,7 @@ static bool set_up(bench_state *s)
     t->net = n->make();
     t->loss = ag_nn_cross_entropy_loss();
     if (!t->net || !t->loss) return false;
+    ag_module_to(t->net, bench_device());
     t->optimizer = ag_optim_sgd(ag_parameters(t->net), .lr = 0.01);
     if (!t->optimizer) return false;
     if (!s->c->number[TRAINS]) ag_eval(t->net);
@@ -193,7 +194,7 @@ static bool set_up_epoch(bench_state *s)
     t->dataset = ag_datasets_mnist(.root = bench_data(), .train = true, .transform = t->transform);
     if (!t->dataset) return false;
     t->loader = ag_data_loader(t->dataset, .batch_size = s->c->number[BATCH], .shuffle = true,
-                               .memory_format = AG_BATCH_LAST);
+                               .memory_format = AG_BATCH_LAST, .device = bench_device());
     return t->loader;
 }
 

@@ -9,6 +9,7 @@ const char *bench_dtype(ag_dtype dtype) { return dtype == AG_FLOAT64 ? "f64" : d
 
 Variable *bench_hold(bench_state *s, Variable *x)
 {
+    x = x ? ag_to(x, bench_device()) : NULL;
     if (!x || s->n_in == (int)(sizeof s->in / sizeof *s->in)) return NULL;
     return s->in[s->n_in++] = ag_retain(x);
 }

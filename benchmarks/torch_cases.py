@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """PyTorch's counterpart of the programs in this folder: runs the cases they list, one round for a line.
 
-Usage: benchmarks/torch_cases.py [--threads N] [--round-ms N] [--data DIR]
+Usage: benchmarks/torch_cases.py [--threads N] [--round-ms N] [--data DIR] [--device cuda] [--tf32]
 
 A line of standard input is an object of `PROGRAM --list`; the answer is {"case": NAME, "values": {VARIANT: NUMBER}}, in
 nanoseconds as the program's own. Variants are what a user of PyTorch could choose between: "eager", or "nchw" and
-"channels_last", and "compile" where torch.compile works. "drop" forgets the cases that are set up.
+"channels_last", and "compile" where torch.compile works; on a CUDA device also "captured": a whole training step
+replayed as one graph. "drop" forgets the cases that are set up.
 """
 
 import argparse
@@ -172,6 +173,24 @@ def step_of(net, forward, optimizer, x, labels):
     return once
 
 
+def on_cuda():
+    return options.device.startswith("cuda")
+
+
+def captured(step):
+    """The step as one graph: its work is recorded once, then replayed."""
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            step()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    return graph.replay
+
+
 def model(p):
     make, shape = NETWORKS[p["op"]]
     formats = FORMATS if len(shape) == 3 else {"eager": None}
@@ -186,6 +205,8 @@ def model(p):
         if p["trains"]:
             optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
             variants[name] = step_of(net, net, optimizer, x, labels)
+            if on_cuda():
+                variants[f"{name} captured"] = captured(variants[name])
         else:
             net.eval()
 
@@ -251,8 +272,15 @@ def faster_format():
     return min(seconds, key=seconds.get)
 
 
+def resident(dataset):
+    """Batches of 64 of a dataset that lies on the device, in a new order each pass."""
+    for indices in torch.randperm(len(dataset)).split(64):
+        yield dataset.images[indices], dataset.labels[indices]
+
+
 def mnist_epoch(_):
     dataset = Mnist(os.path.join(options.data, "MNIST", "raw"))
+    dataset.images, dataset.labels = dataset.images.to(options.device), dataset.labels.to(options.device)
     loader = torch.utils.data.DataLoader(dataset, batch_size=64, shuffle=True, collate_fn=lambda batch: batch)
     memory_format = faster_format()
     variants = {}
@@ -268,7 +296,7 @@ def mnist_epoch(_):
 
         def epoch(net=net, forward=forward, optimizer=optimizer):
             net.train()
-            for images, labels in loader:
+            for images, labels in resident(dataset) if on_cuda() else loader:
                 step_of(net, forward, optimizer, images.contiguous(memory_format=memory_format), labels)()
 
         variants[name] = epoch
@@ -310,6 +338,8 @@ class Warm:
             result = function()
             if type(result) is float:
                 counted += result
+        if on_cuda():
+            torch.cuda.synchronize()
         passed = time.perf_counter() - start
         return counted or passed, passed
 
@@ -329,7 +359,11 @@ def main():
     parser.add_argument("--round-ms", type=float, default=20)
     parser.add_argument("--no-compile", action="store_true")
     parser.add_argument("--data", default=os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "data"))
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--tf32", action="store_true", help="products and convolutions on a CUDA device in TF32")
     options = parser.parse_args()
+    torch.set_default_device(options.device)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = options.tf32
     torch.set_num_threads(options.threads)
     torch.set_default_dtype(torch.float32)
     warm = {}

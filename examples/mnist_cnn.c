@@ -108,7 +108,7 @@ static void evaluate(Training *t)
         Variable *outputs = ag_forward(t->the_net, images);
         Variable *predicted = ag_to(ag_max_dim(outputs, 1).indices, AG_CPU);
         total += ag_size(batch.targets, 0);
-        correct += ag_item_int64(ag_sum(ag_eq(predicted, batch.targets)));
+        correct += ag_item_int64(ag_sum(ag_eq(predicted, ag_to(batch.targets, AG_CPU))));
         const int64_t *classes = ag_data(predicted);
         for (int64_t i = 0; i < ag_numel(predicted); i++) predictions[classes[i]]++;
     }
@@ -222,8 +222,9 @@ int main(int argc, char **argv)
     Dataset *used_data = first(training_data, t.options.limit);
     /* Few channels: convolution is fastest where the images of a batch are the innermost dimension. */
     t.train_loader = ag_data_loader(used_data, .batch_size = t.options.batch_size, .shuffle = true,
-                                    .memory_format = AG_BATCH_LAST);
-    t.test_loader = ag_data_loader(testing_data, .batch_size = ag_dataset_size(testing_data), .shuffle = false);
+                                    .memory_format = AG_BATCH_LAST, .device = t.options.device);
+    t.test_loader = ag_data_loader(testing_data, .batch_size = ag_dataset_size(testing_data), .shuffle = false,
+                                   .device = t.options.device);
 
     t.the_net = cnn(1, t.options.dropout);                               /* MNIST digits are grayscale. */
     ag_module_to(t.the_net, t.options.device, .dtype = t.options.dtype); /* made in float32, as PyTorch makes them */

@@ -90,9 +90,8 @@ def data():
         synthetic_mnist.write(FOLDER / "data/MNIST/raw", n_train=2000, n_test=400, packed=True)
     for folder in ("tests/data", "tests/conformance"):
         shutil.copytree(ROOT / folder, FOLDER / folder, dirs_exist_ok=True)
-    for name in ("torch_cuda.py", "torch_cases.py"):  # the other side of the comparison, where there is a PyTorch
-        if (ROOT / "benchmarks" / name).is_file():
-            copy(ROOT / "benchmarks" / name, "benchmarks", name)
+    for name in ("benchmarks/cuda.py", "benchmarks/torch_cases.py", "tools/torch_mnist.py"):  # where there is a PyTorch
+        copy(ROOT / name, name)
 
 
 def binaries():
