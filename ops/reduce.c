@@ -290,7 +290,7 @@ static ag_variable *products_beside(ag_variable *x, int64_t dim, bool before)
     for (int64_t by = 1, round = 0; round == 0 || by < n; round++) {
         memcpy(size, ag_shape(x).at, (size_t)ndim * sizeof *size);
         size[dim] = by;
-        ag_variable *ones = ag_ones(ag_sizes_of(ndim, size), .dtype = ag_dtype_of(x));
+        ag_variable *ones = ag_ones(ag_sizes_of(ndim, size), .dtype = ag_dtype_of(x), .device = ag_device_of(x));
         ag_variable *moved = ag_narrow(p, dim, before ? 0 : by, n - by);
         moved = before ? ag_cat(AG_LIST(ones, moved), dim) : ag_cat(AG_LIST(moved, ones), dim);
         if (!moved) return NULL;

@@ -98,7 +98,7 @@ static ag_variable *indices(const instruction *i)
 {
     int64_t room[MAX_LIST];
     ag_shape_list list = ints_of(attribute(i, "i"), room);
-    return ag_tensor_from(room, AG_SHAPE(list.n), AG_INT64);
+    return ag_to(ag_tensor_from(room, AG_SHAPE(list.n), AG_INT64), ag_device_of(i->in[0]));
 }
 
 /* ---- calls by name, of ops that a build may lack ---- */
