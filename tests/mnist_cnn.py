@@ -293,6 +293,7 @@ class MnistCnn(unittest.TestCase):
             (("--dropout", "1.5"), "--dropout must be 0 to 1, not 1.5"),
             (("--dtype", "float16"), "--dtype must be float32 or float64"),
             (("--device", "tpu"), "'tpu' is not a device"),
+            (("--graph",), "--graph wants --device cuda"),
             (("--seed", "1.5"), "--seed wants a whole number"),
             (("--seed", "18446744073709551616"), "--seed must be -2^63 to 2^64 - 1"),
             (("--lr=0.1x",), '--lr wants a number, not "0.1x"'),
@@ -366,7 +367,7 @@ class MnistCnn(unittest.TestCase):
 
     def test_help_names_every_option(self):
         text = self.run_it("--help")
-        for option in ("epochs batch-size lr seed device dtype data dropout limit threads no-eval save load log quiet help").split():
+        for option in ("epochs batch-size lr seed device graph no-graph dtype data dropout limit threads no-eval save load log quiet help").split():
             self.assertIn(f"  --{option} ", text)
 
 

@@ -24,6 +24,8 @@ static const char usage[] =
     "  --seed S          of the random numbers: initial weights, order of the images, dropout (%" PRIu64 ")\n"
     "  --dtype TYPE      float32 or float64 (float32)\n"
     "  --device DEVICE   cpu, cuda or cuda:N (cpu)\n"
+    "  --graph           on CUDA, the default: capture a training step as a graph, and replay it\n"
+    "  --no-graph        on CUDA: run each step op by op\n"
     "  --threads N       how many threads compute; the results do not depend on it (one a CPU)\n"
     "  --data DIR        where MNIST is: its four files, raw or .gz, or torchvision's MNIST/raw with them (%s)\n"
     "  --limit N         only the first N training images\n"
@@ -101,6 +103,7 @@ static const char *path(const char *option, const char *text)
 Options options_parse(int argc, char **argv, Options o)
 {
     const Options defaults = o;
+    bool asks_for_graph = false;
     enum {
         EPOCHS = 1,
         BATCH_SIZE,
@@ -109,6 +112,8 @@ Options options_parse(int argc, char **argv, Options o)
         SEED,
         DTYPE,
         DEVICE,
+        GRAPH,
+        NO_GRAPH,
         THREADS,
         DATA,
         LIMIT,
@@ -127,6 +132,8 @@ Options options_parse(int argc, char **argv, Options o)
         { "seed", required_argument, NULL, SEED },
         { "dtype", required_argument, NULL, DTYPE },
         { "device", required_argument, NULL, DEVICE },
+        { "graph", no_argument, NULL, GRAPH },
+        { "no-graph", no_argument, NULL, NO_GRAPH },
         { "threads", required_argument, NULL, THREADS },
         { "data", required_argument, NULL, DATA },
         { "limit", required_argument, NULL, LIMIT },
@@ -161,6 +168,12 @@ Options options_parse(int argc, char **argv, Options o)
             break;
         case DEVICE:
             if (!ag_device_parse(optarg, &o.device)) refuse("--device: %s", ag_error());
+            break;
+        case GRAPH:
+            asks_for_graph = o.graph = true;
+            break;
+        case NO_GRAPH:
+            asks_for_graph = o.graph = false;
             break;
         case THREADS:
             o.threads = (int)whole_number("threads", optarg, 1, 256);
@@ -199,5 +212,7 @@ Options options_parse(int argc, char **argv, Options o)
         }
     }
     if (optind < argc) refuse("what is \"%s\" to mean?", argv[optind]);
+    if (asks_for_graph && o.device.type != AG_DEVICE_CUDA) refuse("--graph wants --device cuda");
+    o.graph = o.graph && o.device.type == AG_DEVICE_CUDA;
     return o;
 }
