@@ -57,7 +57,7 @@ class Build:
         programs = [str(Path(t["cmd"][0]).relative_to(self.folder)) for t in tests]
         output_of("ninja", "-C", str(self.folder), PLUGIN, *dict.fromkeys(programs))
         self.suites = [Suite(t["name"], t["cmd"], t["env"]) for t in tests]
-        self.commands = {}  # of a source's compilation: "cuda/reduce.cu": its words
+        self.commands = {}  # of a source's compilation: "cuda/triangle.cu": its words
         self.objects = {}
         self.read_commands()
 
