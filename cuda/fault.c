@@ -56,6 +56,8 @@ bool ag__cuda_no_fault(int device)
         return ag__cuda_host->fail(
             AG_EINVAL, "%s: out of range: tried to access index %" PRId64 " on a tensor of %" PRId64 " elements%s", op,
             f.index, f.size, late);
+    case AG_CUDA_BAD_TARGET:
+        return ag__cuda_host->fail(AG_EINVAL, "%s: Target %" PRId64 " is out of bounds%s", op, f.index, late);
     case AG_CUDA_ZERO_DIVISION:
         return ag__cuda_host->fail(AG_EINVAL, "%s: ZeroDivisionError%s", op, late);
     default:

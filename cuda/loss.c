@@ -27,6 +27,7 @@ static bool describe(ag_cuda_loss *l, const ag_run *r, int ndim, const int64_t *
                          .none = reduction[0] == 'n',
                          .mean = reduction[0] == 'm',
                          .n_parts = 1 };
+    if (!ag__cuda_may_fail(r, AG_CUDA_BAD_TARGET, 0, l->classes, &l->report)) return false;
     for (int d = 2; d < ndim; d++) l->inner *= size[d];
     l->inverse = 1 / (double)l->inner;
     l->inverse_image = 1 / (double)(l->classes * l->inner);

@@ -1,8 +1,9 @@
 /* loss.cu - nll_loss and cross_entropy. Losses are added up in double, in an order that depends on the shape alone:
  * each block has its share, and one more launch puts the shares together where there are several. A target that is no
- * class has the loss NaN, and no gradient. */
+ * class is noted, and has the loss NaN and no gradient. */
 #include "cuda/exponentials.cuh"
 #include "cuda/loss.h"
+#include "cuda/raise.cuh"
 #include "cuda/team.cuh"
 
 namespace
@@ -64,6 +65,7 @@ template <class T> __device__ inline void count(const ag_cuda_loss &l, int64_t i
 {
     sums one = { 0, 0 };
     if (c != l.ignore_index) {
+        if (!is_class(l, c)) note(l.report, c);
         one.weight = is_class(l, c) ? weight_of<T>(l, c) : (double)NAN;
         one.loss = one.weight * loss;
     }

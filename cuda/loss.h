@@ -1,6 +1,7 @@
 /* loss.h - nll_loss and cross_entropy, and their gradients: what the C side (loss.c) fills in. Plain C and C++. */
 #ifndef AG_CUDA_LOSS_H
 #define AG_CUDA_LOSS_H
+#include "cuda/fault.h"
 #include "cuda/team.h"
 
 #ifdef __cplusplus
@@ -22,6 +23,7 @@ typedef struct ag_cuda_loss {
     void *dx;              /* T */
     int64_t n, classes, inner, ignore_index;
     double inverse, inverse_image; /* 1 / inner, 1 / (classes * inner) */
+    ag_cuda_report report; /* of a target that is no class */
     ag_cuda_team team;
     int32_t n_parts;
     bool none, mean; /* reduction; neither: "sum" */

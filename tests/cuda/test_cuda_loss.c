@@ -192,19 +192,30 @@ START_TEST(what_is_wrong_is_said_as_on_the_cpu)
 }
 END_TEST
 
-/* Nobody waits to look at the targets: one that is no class shows in the loss, and reads nothing that is not there. */
-START_TEST(a_target_that_is_no_class_is_nan)
+/* Nobody waits to look at the targets: one that is no class reads nothing that is not there, its loss is NaN, and
+ * whoever waits hears of it. */
+START_TEST(a_target_that_is_no_class_is_told_to_whoever_waits)
 {
     Variable *x = ag_requires_grad_(ag_zeros(AG_SHAPE(3, 4), .device = AG_CUDA));
     Variable *target = ag_to(ag_tensor(((int64_t[]){ 1, 1000000, -5 }), AG_SHAPE(3)), AG_CUDA);
-    Variable *y = ag_cross_entropy(x, target, .reduction = "none"), *each = ag_to(ag_detach(y), AG_CPU);
+    Variable *y = ag_cross_entropy(x, target, .reduction = "none");
+    OK(y);
+    REFUSED(ag_cuda_synchronize(AG_CUDA), " is out of bounds, found when waiting for the device");
+    OK(ag_cuda_synchronize(AG_CUDA)); /* told once */
+    Variable *each = ag_to(ag_detach(y), AG_CPU);
     ck_assert(!isnan(support_at(each, 0)) && isnan(support_at(each, 1)) && isnan(support_at(each, 2)));
     OK(ag_backward(y, .gradient = ag_ones_like(y)));
     Variable *g = ag_to(ag_grad(x), AG_CPU);
     for (int i = 4; i < 12; i++) ck_assert_double_eq(support_at(g, i), 0);
-    each = ag_to(ag_detach(ag_nll_loss(x, target, .reduction = "none")), AG_CPU);
+    y = ag_nll_loss(x, target, .reduction = "none");
+    OK(y);
+    REFUSED(ag_to(ag_detach(y), AG_CPU), "nll_loss: Target ");
+    each = ag_to(ag_detach(y), AG_CPU);
     ck_assert(!isnan(support_at(each, 0)) && isnan(support_at(each, 1)) && isnan(support_at(each, 2)));
-    ck_assert(isnan(ag_item(ag_nll_loss(x, target))));
+    y = ag_nll_loss(x, ag_to(ag_tensor(((int64_t[]){ 1, 4, 0 }), AG_SHAPE(3)), AG_CUDA));
+    OK(y);
+    ck_assert(isnan(ag_item(y)));
+    REFUSED(NULL, "nll_loss: Target 4 is out of bounds");
 }
 END_TEST
 
@@ -241,5 +252,5 @@ END_TEST
 SUPPORT_MAIN("cuda/loss", softmax_over_any_dimension, rows_and_columns_of_many_lengths,
              odd_numbers_make_a_row_what_they_make_it_on_the_cpu, targets_may_be_classes, gradients_in_float32,
              many_targets_are_shared_out_among_blocks, targets_may_be_smoothed_or_probabilities,
-             what_is_wrong_is_said_as_on_the_cpu, a_target_that_is_no_class_is_nan, a_loss_is_one_node,
-             losses_of_elements)
+             what_is_wrong_is_said_as_on_the_cpu, a_target_that_is_no_class_is_told_to_whoever_waits,
+             a_loss_is_one_node, losses_of_elements)
