@@ -10,7 +10,7 @@ AG_INLINE vec REAL(multiply_add)(vec a, vec b, vec c)
 #if defined(__AVX512F__)
     return sizeof(real) == 4 ? (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c)
                              : (vec)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
-#elif defined(__FMA__)
+#elif defined(__FMA__) && AG_VECTOR_BYTES == 32
     return sizeof(real) == 4 ? (vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c)
                              : (vec)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
 #else
