@@ -23,7 +23,7 @@ typedef struct ag_cuda_loss {
     void *dx;              /* T */
     int64_t n, classes, inner, ignore_index;
     double inverse, inverse_image; /* 1 / inner, 1 / (classes * inner) */
-    ag_cuda_report report; /* of a target that is no class */
+    ag_cuda_report report;         /* of a target that is no class */
     ag_cuda_team team;
     int32_t n_parts;
     bool none, mean; /* reduction; neither: "sum" */

@@ -36,16 +36,8 @@ static ag_variable *composed_gradient(ag_gradients *b)
 {
     const struct ag__cross_entropy_data_args *a = b->args;
     const int64_t dim = a->input->tensor.ndim > 1;
-    const struct ag__nll_loss_backward_args args = {
-        .grad_output = b->g[0],
-        .target = a->target,
-        .total = b->out[1],
-        .input_size = ag__in_shape(b, 0),
-        .weight = a->weight ? a->weight : AG_NONE,
-        .ignore_index = a->ignore_index,
-        .reduction = a->reduction,
-    };
-    ag_variable *p = ag_softmax(a->input, dim), *g = ag__apply1(ag__op__nll_loss_backward(), &args, NULL);
+    ag_variable *p = ag_softmax(a->input, dim);
+    ag_variable *g = ag__nll_gradient(b, a->target, a->weight, a->ignore_index, a->reduction);
     return ag_sub(g, ag_mul(p, ag_sum(g, .dim = AG_DIMS(dim), .keepdim = true)));
 }
 static void data_backward(ag_gradients *b)

@@ -173,19 +173,24 @@ AG_RECORD(_nll_loss_backward, AG_ARGS__nll_loss_backward, .node = "NllLossBackwa
           .kernel = { nll_back_cpu }, .backward = nll_back_backward, .keeps = { AG_KEEP_IN(1) | AG_KEEP_IN(3) })
 AG_OVERRIDDEN
 
+ag_variable *ag__nll_gradient(const ag_gradients *b, ag_variable *target, ag_variable *weight, int64_t ignore_index,
+                              const char *reduction)
+{
+    const struct ag__nll_loss_backward_args args = {
+        .grad_output = b->g[0],
+        .target = target,
+        .total = b->out[1],
+        .input_size = ag__in_shape(b, 0),
+        .weight = weight ? weight : AG_NONE,
+        .ignore_index = ignore_index,
+        .reduction = reduction,
+    };
+    return ag__apply1(ag__op__nll_loss_backward(), &args, NULL);
+}
 static void nll_backward(ag_gradients *b)
 {
     const struct ag_nll_loss_args *a = b->args;
-    const struct ag__nll_loss_backward_args args = {
-        .grad_output = b->g[0],
-        .target = a->target,
-        .total = b->out[1],
-        .input_size = ag__in_shape(b, 0),
-        .weight = a->weight ? a->weight : AG_NONE,
-        .ignore_index = a->ignore_index,
-        .reduction = a->reduction,
-    };
-    b->grad[0] = ag__apply1(ag__op__nll_loss_backward(), &args, NULL);
+    b->grad[0] = ag__nll_gradient(b, a->target, a->weight, a->ignore_index, a->reduction);
 }
 AG_OP(nll_loss, .node = "NllLossBackward0", .n_hidden = 1, .shape = ag__nll_shape, .kernel = { nll_cpu },
       .backward = nll_backward, .keeps = { AG_KEEP_IN(1) | AG_KEEP_IN(2) | AG_KEEP_OUT(1) })

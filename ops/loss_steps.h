@@ -12,6 +12,10 @@
 AG_STRUCT(_nll_loss_backward, AG_ARGS__nll_loss_backward)
 const ag_op *ag__op__nll_loss_backward(void);
 
+/* The same in a backward: output 1 is the total, input 0 what the gradient is of. weight: NULL where there is none. */
+ag_variable *ag__nll_gradient(const ag_gradients *b, ag_variable *target, ag_variable *weight, int64_t ignore_index,
+                              const char *reduction);
+
 /* In shape(): checks the arguments of nll_loss, and makes the loss and, hidden, what the sum is divided by. */
 bool ag__nll_shape(ag_run *r);
 

@@ -11,7 +11,7 @@ typedef struct {
     ag_dtype dtype;
     int threads; /* 0: the library's choice */
     bool evaluate, quiet;
-    bool graph; /* on CUDA: a step is captured once, and replayed */
+    bool graph;                           /* on CUDA: a step is captured once, and replayed */
     const char *data, *save, *load, *log; /* save, load, log: NULL where not wanted */
     struct {
         bool batch_size, limit, lr, dropout, seed, dtype, data;
