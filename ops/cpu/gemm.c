@@ -18,6 +18,7 @@
 #include "ops/cpu/isa.h"
 #include "tensor/allocator.h"
 #include "tensor/parallel.h"
+#include <argent/num_threads.h>
 
 #include <string.h>
 
@@ -31,7 +32,7 @@ enum {
     BLOCK_K = 4,    /* slices of floats; of doubles one less */
     TASK = 1 << 20, /* multiply-adds worth a task */
     TASK_A = 20,    /* most panels of a task */
-    TASK_B = 8,
+    TASK_B = 16,
     WIDE = 8,   /* panels of B packed together */
     SLOTS = 32, /* work spaces for products that run side by side */
 };
@@ -121,7 +122,7 @@ static void cut(plan *p, const ag__gemm_args *g, const ag__gemm_kernels *kernels
     p->block_n = ceil_div(p->block_n, kernels->columns) * kernels->columns;
 
     const int64_t n_a = ceil_div(g->m, kernels->rows), n_b = ceil_div(g->n, kernels->columns);
-    p->lines = g->a_col == 1 && g->a_row != 1;
+    p->lines = g->a_col == 1 && g->a_row != 1 && n_b < 16;
     p->pack_a = n_b > 1 &&
                 (n_b > 16 || (g->a_row != 1 && g->a_col != 1) ||
                  (g->m * g->k * (int64_t)p->size > 32768 && is_bad_stride(p->lines ? g->a_row : g->a_col, p->size)));
@@ -179,28 +180,30 @@ static void pack_panels(void *user, int64_t begin, int64_t end)
     }
 }
 
-/* The tile where panel i of A meets panel j of B, `depth` terms from k0 on. */
-static void one_tile(const plan *p, const ag__gemm_args *g, int64_t i, int64_t j, int64_t k0, int64_t depth)
+static const void *row_of_b(const plan *p, int64_t j, int64_t k)
+{
+    return j >= p->packed_b ? at(p->b_panels, ((j - p->packed_b) * p->k + k) * p->kernels->columns, p->size)
+                            : at(p->now.b, k * p->now.b_row + j * p->kernels->columns, p->size);
+}
+
+/* The tile where panel i of A meets panel j of B, t->depth terms from k0 on. */
+static void one_tile(const plan *p, const ag__gemm_args *g, int64_t i, int64_t j, int64_t k0, ag__gemm_tile *t)
 {
     const int64_t row = i * p->kernels->rows, column = j * p->kernels->columns;
-    ag__gemm_tile t = { .depth = depth };
     if (p->pack_a) {
-        t.a_row = p->lines ? p->a_panel / p->kernels->rows : 1;
-        t.a_col = p->lines ? 1 : p->kernels->rows;
-        t.a = at(p->a_panels, i * p->a_panel + k0 * t.a_col, p->size);
+        t->a_row = p->lines ? p->a_panel / p->kernels->rows : 1;
+        t->a_col = p->lines ? 1 : p->kernels->rows;
+        t->a = at(p->a_panels, i * p->a_panel + k0 * t->a_col, p->size);
+        t->next_a = p->lines ? 0 : p->a_panel;
     } else {
-        t.a_row = g->a_row;
-        t.a_col = g->a_col;
-        t.a = at(g->a, row * g->a_row + k0 * g->a_col, p->size);
+        t->a_row = g->a_row;
+        t->a_col = g->a_col;
+        t->a = at(g->a, row * g->a_row + k0 * g->a_col, p->size);
+        t->next_a = 0;
     }
-    if (j >= p->packed_b) {
-        t.b_row = p->kernels->columns;
-        t.b = at(p->b_panels, ((j - p->packed_b) * p->k + k0) * p->kernels->columns, p->size);
-    } else {
-        t.b_row = g->b_row;
-        t.b = at(g->b, k0 * g->b_row + column, p->size);
-    }
-    p->kernels->tile(g, (int)min(p->m - row, p->kernels->rows), (int)min(p->n - column, p->kernels->columns), &t,
+    t->b_row = j >= p->packed_b ? p->kernels->columns : g->b_row;
+    t->b = row_of_b(p, j, k0);
+    p->kernels->tile(g, (int)min(p->m - row, p->kernels->rows), (int)min(p->n - column, p->kernels->columns), t,
                      g->beta != 0 ? at(g->d, row * g->d_row + column * g->d_col, p->size) : NULL,
                      (void *)(uintptr_t)at(g->c, row * g->c_row + column * g->c_col, p->size));
 }
@@ -214,36 +217,49 @@ static void add_to_c(ag__gemm_args *g)
     g->beta = 1;
 }
 
-/* Task t: task_a panels of A by task_b panels of B; the tasks go down the columns of C. */
+/* Task t: task_a panels of A by task_b panels of B; the tasks go along the rows of C, their panels of A stay in a
+ * cache. */
 static void tiles(void *user, int64_t begin, int64_t end)
 {
     const plan *p = user;
-    const int64_t down = ceil_div(p->n_a, p->task_a);
+    const int64_t across = ceil_div(p->n_b, p->task_b);
     /* Where rows of C lie apart in pieces, a tile of it is written once, at the end. */
     const int64_t step = p->now.c_col == 1 ? AG_GEMM_SLICE : max(p->k, 1);
     for (int64_t t = begin; t < end; t++) {
-        const int64_t a0 = t % down * p->task_a, b0 = t / down * p->task_b;
+        const int64_t a0 = t / across * p->task_a, b0 = t % across * p->task_b;
         const int64_t a1 = min(a0 + p->task_a, p->n_a), b1 = min(b0 + p->task_b, p->n_b);
         ag__gemm_args g = p->now;
         int64_t k0 = 0;
         do {
-            for (int64_t j = b0; j < b1; j++)
-                for (int64_t i = a0; i < a1; i++) one_tile(p, &g, i, j, k0, min(step, p->k - k0));
+            const int64_t depth = min(step, p->k - k0), pace = AG_GEMM_FETCH * (a1 - a0);
+            for (int64_t j = b0; j < b1; j++) {
+                /* The panel of B after this one is fetched little by little. */
+                const bool turn = j + 1 == b1;
+                const char *next = row_of_b(p, turn ? b0 : j + 1, turn ? k0 + step : k0);
+                for (int64_t i = a0; i < a1; i++) {
+                    ag__gemm_tile tile;
+                    tile.depth = depth;
+                    tile.pace = pace;
+                    tile.next = next;
+                    one_tile(p, &g, i, j, k0, &tile);
+                    next += ceil_div(depth, pace) * AG_GEMM_FETCH * tile.b_row * (int64_t)p->size;
+                }
+            }
             if (k0 == 0) add_to_c(&g);
             k0 += step;
         } while (k0 < p->k);
     }
 }
 
-/* How many panels a task takes: those that fit the second-level cache, fewer until there are tasks enough for many
- * threads or each is small. */
+/* How many panels a task takes: those that fit the second-level cache, fewer until there are tasks enough for the
+ * threads or each is small. (What a task takes changes no sum.) */
 static void cut_tasks(plan *p)
 {
     const int64_t tile = p->kernels->rows * p->kernels->columns * max(p->k, 1);
     p->task_a = even_cut(p->n_a, TASK_A);
     p->task_b = even_cut(p->n_b, TASK_B);
     while (p->task_a * p->task_b > 1 && p->task_a * p->task_b * tile > TASK &&
-           ceil_div(p->n_a, p->task_a) * ceil_div(p->n_b, p->task_b) < 32) {
+           ceil_div(p->n_a, p->task_a) * ceil_div(p->n_b, p->task_b) < 8 * ag_get_num_threads()) {
         if (p->task_b > 1)
             p->task_b = (p->task_b + 1) / 2;
         else

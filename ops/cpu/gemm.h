@@ -31,6 +31,8 @@ bool ag__gemm(const ag__gemm_args *args);
 /* The sum that is an element of C is made in slices of so many terms: each from 0 on in one register, then added to
  * what is there, beta * D at first. MKL does the same in float32: of most shapes the product has PyTorch's bits. */
 enum { AG_GEMM_SLICE = 192 };
+/* Rows of B to come that are asked for at once: many would hold up other loads, fewer make more and shorter loops. */
+enum { AG_GEMM_FETCH = 4 };
 
 /* The operands of a tile of C. Strides count elements. */
 typedef struct {
@@ -39,6 +41,11 @@ typedef struct {
     int64_t a_row, a_col;
     const void *b; /* (depth, n), the elements of a row side by side; whole registers of it can be read */
     int64_t b_row;
+
+    /* What is fetched meanwhile: the same elements of the next panel of A, so far away; every `pace` terms the next
+     * AG_GEMM_FETCH rows of `next`, which are b_row apart, too. */
+    int64_t next_a, pace;
+    const void *next;
 
     double alpha; /* from here on for the kernel's own use */
     const void *add;
@@ -57,8 +64,9 @@ typedef struct {
      *     to[j][p][i] = from[(j * COLUMNS + i) * across + p * along]   of the last, only the registers that have valid
      *                                                                  elements; in them 0 beyond those */
     void (*pack_b)(void *to, const void *from, int64_t across, int64_t along, int64_t valid, int64_t depth);
-    /* C[m, n] = alpha A B + beta * D, m <= rows, n <= columns; alpha, beta and the strides of D and C from g */
-    void (*tile)(const ag__gemm_args *g, int m, int n, const ag__gemm_tile *operands, const void *d, void *c);
+    /* C[m, n] = alpha A B + beta * D, m <= rows, n <= columns; alpha, beta and the strides of D and C from g.
+     * The operands are used up. */
+    void (*tile)(const ag__gemm_args *g, int m, int n, ag__gemm_tile *operands, const void *d, void *c);
     /* c[i * c_row] = alpha * (row i of A) x + beta * d[i * d_row] for m rows; x is contiguous, and so are the rows of A
      * (a_col = 1) or its columns (a_row = 1) */
     void (*times_vector)(const ag__gemm_args *g, int64_t m, const void *a, const void *x, const void *d, void *c);

@@ -85,19 +85,30 @@ AG_INLINE void REAL(product)(int rows, int vectors, const ag__gemm_tile *t)
         AG_UNROLL
         for (int j = 0; j < vectors; j++) __builtin_prefetch(out + i * t->out_row + j * LANES, 1);
     }
-    for (int64_t p = t->depth; p > 0; p--) {
-        vec row[2];
+    const int64_t next_a = t->next_a * (int64_t)sizeof(real), pace = t->pace;
+    const real *next = t->next;
+    for (int64_t left = t->depth; left > 0; left -= pace) {
         AG_UNROLL
-        for (int j = 0; j < vectors; j++) row[j] = REAL(load)(b + j * LANES);
-        b += b_row;
-        AG_UNROLL
-        for (int i = 0; i < rows; i++) {
-            vec x = REAL(splat)(*(const real *)(const void *)(a[i / 3] + i % 3 * a_row));
+        for (int i = 0; i < AG_GEMM_FETCH; i++, next += b_row) {
             AG_UNROLL
-            for (int j = 0; j < vectors; j++) sum[i][j] += x * row[j];
+            for (int j = 0; j < vectors; j++) __builtin_prefetch(next + j * LANES, 0, 2);
         }
-        AG_UNROLL
-        for (int i = 0; i < rows; i += 3) a[i / 3] += a_col;
+        for (int64_t p = left < pace ? left : pace; p > 0; p--) {
+            vec row[2];
+            AG_UNROLL
+            for (int j = 0; j < vectors; j++) row[j] = REAL(load)(b + j * LANES);
+            b += b_row;
+            if (sizeof(vec) == 64)
+                __builtin_prefetch(a[0] + next_a); /* steps of shorter registers have no time for it */
+            AG_UNROLL
+            for (int i = 0; i < rows; i++) {
+                vec x = REAL(splat)(*(const real *)(const void *)(a[i / 3] + i % 3 * a_row));
+                AG_UNROLL
+                for (int j = 0; j < vectors; j++) sum[i][j] += x * row[j];
+            }
+            AG_UNROLL
+            for (int i = 0; i < rows; i += 3) a[i / 3] += a_col;
+        }
     }
     const real *add = t->add;
     const vec alpha = REAL(splat)((real)t->alpha);
@@ -144,32 +155,32 @@ static void (*const REAL(products)[ROWS + 1][2])(const ag__gemm_tile *t) = {
 #undef AG_PRODUCT
 
 /* All of depth, slice by slice. What is in `t` for the first: out = alpha a b + add. */
-static void REAL(slices)(ag__gemm_tile t, int m, int vectors, int64_t depth)
+static void REAL(slices)(ag__gemm_tile *t, int m, int vectors)
 {
+    int64_t depth = t->depth;
     for (;;) {
-        t.depth = depth < AG_GEMM_SLICE ? depth : AG_GEMM_SLICE;
-        REAL(products)[m][vectors - 1](&t);
-        depth -= t.depth;
+        t->depth = depth < AG_GEMM_SLICE ? depth : AG_GEMM_SLICE;
+        REAL(products)[m][vectors - 1](t);
+        depth -= t->depth;
         if (depth <= 0) break;
-        t.a = (const real *)t.a + t.depth * t.a_col;
-        t.b = (const real *)t.b + t.depth * t.b_row;
-        t.add = t.out;
-        t.add_row = t.out_row;
+        t->a = (const real *)t->a + t->depth * t->a_col;
+        t->b = (const real *)t->b + t->depth * t->b_row;
+        t->add = t->out;
+        t->add_row = t->out_row;
     }
 }
 
-static void REAL(tile)(const ag__gemm_args *g, int m, int n, const ag__gemm_tile *operands, const void *d, void *c)
+static void REAL(tile)(const ag__gemm_args *g, int m, int n, ag__gemm_tile *t, const void *d, void *c)
 {
     const real beta = (real)g->beta;
     const int vectors = n > LANES ? 2 : 1;
-    ag__gemm_tile t = *operands;
-    t.alpha = g->alpha;
+    t->alpha = g->alpha;
     if (n == vectors * LANES && g->c_col == 1 && (beta == 0 || (beta == 1 && g->d_col == 1))) {
-        t.add = beta != 0 ? d : NULL;
-        t.add_row = g->d_row;
-        t.out = c;
-        t.out_row = g->c_row;
-        REAL(slices)(t, m, vectors, t.depth);
+        t->add = beta != 0 ? d : NULL;
+        t->add_row = g->d_row;
+        t->out = c;
+        t->out_row = g->c_row;
+        REAL(slices)(t, m, vectors);
         return;
     }
     _Alignas(64) real sum[ROWS * COLUMNS]; /* [m][COLUMNS] */
@@ -187,10 +198,10 @@ static void REAL(tile)(const ag__gemm_args *g, int m, int n, const ag__gemm_tile
             for (int j = n; j < vectors * LANES; j++) row[j] = 0;
         }
     }
-    t.add = beta != 0 ? sum : NULL;
-    t.add_row = t.out_row = COLUMNS;
-    t.out = sum;
-    REAL(slices)(t, m, vectors, t.depth);
+    t->add = beta != 0 ? sum : NULL;
+    t->add_row = t->out_row = COLUMNS;
+    t->out = sum;
+    REAL(slices)(t, m, vectors);
     if (g->c_col == 1) {
         for (int i = 0; i < m; i++) memcpy((real *)c + i * g->c_row, sum + i * COLUMNS, (size_t)n * sizeof(real));
     } else {
