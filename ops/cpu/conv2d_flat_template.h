@@ -80,38 +80,45 @@ static void REAL(flat_run)(const ag__conv_flat_run *u)
     functions[u->channels - 1](u);
 }
 
-/* n elements in few steps of fixed sizes, the last of which overlap; no other element is touched. */
-AG_INLINE void REAL(flat_copy)(real *to, const real *from, int64_t n)
+/* n >= most elements, `most` at a time, a constant where this is called; the last step overlaps the one before. NULL:
+ * zeros. */
+AG_INLINE void REAL(flat_copy_by)(real *to, const real *from, int64_t n, const int64_t most)
 {
-    AG_UNROLL
-    for (int64_t most = LANES; most >= 2; most /= 2) {
-        if (n < most) continue;
-        for (int64_t i = 0; i + most <= n; i += most) memcpy(to + i, from + i, (size_t)most * sizeof(real));
-        memcpy(to + n - most, from + n - most, (size_t)most * sizeof(real));
-        return;
+    const size_t bytes = (size_t)most * sizeof(real);
+    for (int64_t i = 0; i + most <= n; i += most) {
+        if (from)
+            memcpy(to + i, from + i, bytes);
+        else
+            memset(to + i, 0, bytes);
     }
-    if (n > 0) *to = *from;
+    if (from)
+        memcpy(to + n - most, from + n - most, bytes);
+    else
+        memset(to + n - most, 0, bytes);
 }
 
-/* n zeros, likewise */
-AG_INLINE void REAL(flat_zero)(real *to, int64_t n)
+/* n elements, no other is touched. The sizes are written out: gcc leaves a loop over them a loop, and copies a number
+ * of bytes it does not know with `rep movs`, which takes longer than the convolution. */
+AG_INLINE void REAL(flat_copy)(real *to, const real *from, int64_t n)
 {
-    AG_UNROLL
-    for (int64_t most = LANES; most >= 2; most /= 2) {
-        if (n < most) continue;
-        for (int64_t i = 0; i + most <= n; i += most) memset(to + i, 0, (size_t)most * sizeof(real));
-        memset(to + n - most, 0, (size_t)most * sizeof(real));
-        return;
-    }
-    if (n > 0) *to = 0;
+    if (n >= LANES)
+        REAL(flat_copy_by)(to, from, n, LANES);
+    else if (LANES > 8 && n >= 8)
+        REAL(flat_copy_by)(to, from, n, 8);
+    else if (LANES > 4 && n >= 4)
+        REAL(flat_copy_by)(to, from, n, 4);
+    else if (LANES > 2 && n >= 2)
+        REAL(flat_copy_by)(to, from, n, 2);
+    else if (n > 0)
+        *to = from ? *from : 0;
 }
 
 static void REAL(flat_pack_row)(void *to_, int64_t n, int64_t first, int64_t end, const void *from, int64_t step)
 {
     real *restrict to = to_;
     const real *in = from;
-    REAL(flat_zero)(to, first);
-    REAL(flat_zero)(to + end, n - end);
+    REAL(flat_copy)(to, NULL, first);
+    REAL(flat_copy)(to + end, NULL, n - end);
     to += first;
     n = end - first;
     if (step == 1)
