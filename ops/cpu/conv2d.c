@@ -122,7 +122,7 @@ static void choose_block(convolution *c, int64_t *groups, int64_t *rows)
 static void choose_tasks(convolution *c)
 {
     const ag__conv_lanes *l = &c->lanes;
-    const int64_t channels = ag__min(c->out_channels, c->kernels->channels);
+    const int64_t channels = ag__ceil_div(c->out_channels, c->pieces);
     const int64_t a_row = ag__max(1, l->band[1] * channels * taps(c) * l->lanes /
                                          (l->axis[0].up * l->axis[1].up)); /* multiply-adds */
     const int64_t rows = l->n_groups * l->band[0] * c->groups;
@@ -143,6 +143,11 @@ static bool convolve(convolution *c)
     const ag__conv_lanes *l = &c->lanes;
     c->pieces = ag__ceil_div(c->out_channels, c->kernels->channels);
     ag__conv_in_range(l, 1, 0, l->band[1], c->in_columns);
+    ag__conv_choose_edges(c);
+    if (c->exact) {
+        c->in_columns[0] = ag__max(c->in_columns[0], 0);
+        c->in_columns[1] = ag__min(c->in_columns[1], l->axis[1].in);
+    }
     c->direct_in = ag__conv_is_direct(l, c->in.stride) && c->in_columns[0] >= 0 && c->in_columns[1] <= l->axis[1].in;
     c->direct_out = ag__conv_is_direct(l, c->out.stride);
     int64_t groups_a_block, rows_a_block;
@@ -154,7 +159,6 @@ static bool convolve(convolution *c)
     if (!c->packed) return false;
     c->strips = c->packed + weights * (int64_t)c->size;
 
-    ag__conv_choose_edges(c);
     choose_tasks(c);
     for (c->first_group = 0; c->first_group < l->n_groups; c->first_group += groups_a_block) {
         c->n_groups = ag__min(groups_a_block, l->n_groups - c->first_group);

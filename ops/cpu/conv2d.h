@@ -111,8 +111,8 @@ typedef struct {
 
 typedef struct {
     int lanes;
-    int pixels;                       /* at once in run, */
     int channels;                     /* most output channels at once: in run, */
+    const int *pixels;                /* [channels] most pixels at once with so many channels, in run */
     int weight_channels, weight_taps; /* in weight_run; and registers in window_run */
     void (*run)(const ag__conv_run *run);
     void (*weight_run)(const ag__conv_weight_run *run);

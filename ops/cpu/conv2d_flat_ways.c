@@ -27,14 +27,37 @@ static ag__flat_plan plan_of(const ag__conv2d_shape *s, ag__conv2d_in in, ag__co
     };
 }
 
+/* Pixels that meet the input at a kernel position, over all positions. */
+static int64_t met(const ag__flat_axis *a)
+{
+    int64_t n = 0;
+    for (int64_t k = 0; k < a->kernel; k++) {
+        const int64_t back = a->padding - k * a->dilation; /* pixel o meets input o * step - back */
+        const int64_t first = back > 0 ? ag__ceil_div(back, a->step) : 0,
+                      end = a->in + back > 0 ? (a->in - 1 + back) / a->step + 1 : 0;
+        n += ag__max(0, ag__min(end, a->out) - first);
+    }
+    return n;
+}
+
+/* Lanes that are images meet no padding, and are as good if all are full. */
+static bool better_as_images(const ag__flat_axis *rows, const ag__flat_axis *columns, int64_t batch, ag_dtype dtype)
+{
+    const int64_t lanes = (dtype == AG_FLOAT32 ? AG_ISA_PICK(ag__conv2d_f32) : AG_ISA_PICK(ag__conv2d_f64))->lanes;
+    return batch * 10 >= ag__ceil_div(batch, lanes) * lanes * 9 &&
+           (double)(met(rows) * met(columns)) <
+               0.8 * (double)(rows->out * rows->kernel) * (double)(columns->out * columns->kernel);
+}
+
 /* Enough channels on both sides, few positions between rows, and runs of neighbours to copy. */
 static bool suits(const ag__flat_axis *rows, const ag__flat_axis *columns, int64_t in_channels, int64_t out_channels,
-                  int64_t batch, const int64_t *in_stride, const int64_t *out_stride)
+                  int64_t batch, ag_dtype dtype, const int64_t *in_stride, const int64_t *out_stride)
 {
     const int64_t positions = rows->kernel * columns->kernel, inner = in_stride[0] == 1 ? ag__min(batch, 16) : 1;
     const bool contiguous = in_stride[3] == 1 && out_stride[3] == 1, last = in_stride[0] == 1 && out_stride[0] == 1;
     return positions <= AG_FLAT_TAPS && in_channels * positions >= 32 && out_channels >= 8 && (contiguous || last) &&
-           ag__flat_columns(columns) * 9 <= columns->out * 10 && rows->out * columns->out * inner >= 64;
+           ag__flat_columns(columns) * 9 <= columns->out * 10 && rows->out * columns->out * inner >= 64 &&
+           !better_as_images(rows, columns, batch, dtype);
 }
 
 bool ag__conv2d_flat_suits_forward(const ag__conv2d_shape *s, const int64_t *input_stride, const int64_t *output_stride)
@@ -43,7 +66,7 @@ bool ag__conv2d_flat_suits_forward(const ag__conv2d_shape *s, const int64_t *inp
     for (int i = 0; i < 2; i++)
         a[i] = ag__flat_axis_of(s->size[i], s->out_size[i], s->kernel[i], s->stride[i], s->dilation[i], s->padding[i]);
     return s->kernel[0] * s->kernel[1] > 1 && suits(&a[0], &a[1], s->channels / s->groups, s->out_channels / s->groups,
-                                                    s->batch, input_stride, output_stride);
+                                                    s->batch, s->dtype, input_stride, output_stride);
 }
 
 /* The input's rows or columns r, r + stride, ...: they meet every stride-th kernel position, from `first` on, and
@@ -74,7 +97,7 @@ bool ag__conv2d_flat_suits_input_gradient(const ag__conv2d_shape *s, const int64
         for (int64_t c = 0; c < s->stride[1]; c++) {
             const remainder rows = remainder_of(s, 0, r), columns = remainder_of(s, 1, c);
             if (!suits(&rows.axis, &columns.axis, s->out_channels / s->groups, s->channels / s->groups, s->batch,
-                       gradient_stride, input_stride))
+                       s->dtype, gradient_stride, input_stride))
                 return false;
         }
     }

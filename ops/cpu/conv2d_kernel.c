@@ -4,17 +4,21 @@
 #include "ops/cpu/isa.h"
 #include "ops/cpu/vector.h"
 
-/* How much fits into the registers: CHANNELS x PIXELS sums with a register for each channel's weight and one for a
- * pixel, and more pixels where there are only one or two channels; WEIGHT_CHANNELS x WEIGHT_TAPS sums of a weight
- * gradient likewise. */
+/* How much fits into the registers: a sum for each channel and pixel, as many pixels as AG_PIXEL_SIZES says for each
+ * number of channels, with a register for each channel's weight and one for a pixel; WEIGHT_CHANNELS x WEIGHT_TAPS sums
+ * of a weight gradient likewise. */
+// clang-format off
 #if AG_VECTOR_BYTES == 64
-enum { CHANNELS = 6, PIXELS = 4, FEW_PIXELS = 8, WEIGHT_CHANNELS = 5, WEIGHT_TAPS = 5 };
+#define AG_PIXEL_SIZES(F) F(1, 8) F(2, 8) F(3, 8) F(4, 6) F(5, 5) F(6, 4)
+enum { CHANNELS = 6, MOST_PIXELS = 8, WEIGHT_CHANNELS = 5, WEIGHT_TAPS = 5 };
 #elif AG_VECTOR_BYTES == 32
-enum { CHANNELS = 3, PIXELS = 4, FEW_PIXELS = 6, WEIGHT_CHANNELS = 3, WEIGHT_TAPS = 4 };
+#define AG_PIXEL_SIZES(F) F(1, 6) F(2, 6) F(3, 4)
+enum { CHANNELS = 3, MOST_PIXELS = 6, WEIGHT_CHANNELS = 3, WEIGHT_TAPS = 4 };
 #else
-enum { CHANNELS = 3, PIXELS = 3, FEW_PIXELS = 5, WEIGHT_CHANNELS = 3, WEIGHT_TAPS = 3 };
+#define AG_PIXEL_SIZES(F) F(1, 5) F(2, 5) F(3, 3)
+enum { CHANNELS = 3, MOST_PIXELS = 5, WEIGHT_CHANNELS = 3, WEIGHT_TAPS = 3 };
 #endif
-enum { FEW = 2 };         /* channels */
+// clang-format on
 enum { ENOUGH_SUMS = 8 }; /* registers that hide how long a multiply-add takes */
 
 #define real       float

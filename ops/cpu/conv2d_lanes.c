@@ -10,6 +10,7 @@ static int64_t floor_div(int64_t a, int64_t b) { return a >= 0 ? a / b : -((-a +
 ag__conv_taps ag__conv_taps_of(const ag__conv_axis *axis, int64_t out)
 {
     const int64_t at = out * axis->step - axis->offset; /* of kernel position 0, times up */
+    if (axis->up == 1) return (ag__conv_taps){ axis->kernel, 0, 1, at, axis->dilation };
     const int64_t common = gcd(axis->up, axis->dilation);
     ag__conv_taps taps = { .every = axis->up / common, .in_every = axis->dilation / common };
     const int64_t end = ag__min(taps.every, axis->kernel); /* few, however wide the steps */

@@ -11,8 +11,9 @@ typedef ag__convolution convolution;
 
 enum {
     SEGMENT = AG_CONV_SEGMENT,
-    MOST_CHANNELS = 6,
-    MOST_TALL = 4,
+    ENOUGH = 4, /* channels, for a single pixel: their sums hide some of what a multiply-add takes */
+    MOST_TALL = 5,
+    MOST_SUMS = 25, /* channels of pixels made at once */
     REGISTER_BYTES = 64,
     BLOCK = 16, /* in channels whose sum begins at 0 */
 };
@@ -114,16 +115,17 @@ static void make_pixels(const convolution *c, const task *t, int64_t y, int64_t 
                    .out_pixel = columns->up * to->column,
                    .out_channel = to->channel,
                    .out = to->at + (y * to->row + x * to->column) * (int64_t)c->size,
-                   .clip = c->lanes.bands[1] == 1,
+                   .clip = c->lanes.bands[1] == 1 && !c->exact,
                });
 }
 
-/* Output pixels of column x in rows [y0, y1), which meet all kernel rows. */
+/* Output pixels of column x in rows [y0, y1): one, or some that meet all kernel rows. */
 static void make_column(const convolution *c, const task *t, int64_t y0, int64_t y1, int64_t x, const target *to)
 {
-    ag__conv_taps across = ag__conv_taps_of(&c->lanes.axis[1], x);
+    ag__conv_taps down = ag__conv_taps_of(&c->lanes.axis[0], y0), across = ag__conv_taps_of(&c->lanes.axis[1], x);
+    trim(&down, c->in_rows[0], c->in_rows[1]);
     trim(&across, 0, c->lanes.axis[1].in);
-    sum_up(c, t, ag__conv_taps_of(&c->lanes.axis[0], y0), across,
+    sum_up(c, t, down, across,
            (ag__conv_run){
                .n = y1 - y0,
                .in_pixel = c->lanes.axis[0].step * t->in_row,
@@ -133,24 +135,27 @@ static void make_column(const convolution *c, const task *t, int64_t y0, int64_t
            });
 }
 
-static bool meet_all_kernel_rows(const convolution *c, int64_t y0, int64_t y1)
+static bool meets_all_kernel_rows(const convolution *c, int64_t y)
 {
-    const ag__conv_taps first = ag__conv_taps_of(&c->lanes.axis[0], y0),
-                        last = ag__conv_taps_of(&c->lanes.axis[0], y1 - 1);
-    return first.in >= c->in_rows[0] && last.in + (last.n - 1) * last.in_every < c->in_rows[1];
+    const ag__conv_taps down = ag__conv_taps_of(&c->lanes.axis[0], y);
+    return down.in >= c->in_rows[0] && down.in + (down.n - 1) * down.in_every < c->in_rows[1];
 }
 
+/* At most `tall` rows. */
 static void make_rectangle(const convolution *c, const task *t, int64_t y0, int64_t y1, int64_t x0, int64_t x1,
                            const target *to)
 {
-    if (y1 - y0 == c->tall && c->tall > 1 && meet_all_kernel_rows(c, y0, y1)) {
-        const int64_t left = ag__min(x1, c->edge[0]), right = ag__max(x0, c->edge[1]);
-        for (int64_t x = x0; x < left; x++) make_column(c, t, y0, y1, x, to);
-        for (int64_t x = right; x < x1; x++) make_column(c, t, y0, y1, x, to);
-        x0 = ag__max(x0, left);
-        x1 = ag__min(x1, right);
+    const int64_t left = ag__min(x1, c->edge[0]), right = ag__max(x0, c->edge[1]);
+    for (int64_t y = y0, n; y < y1; y += n) {
+        n = 1;
+        const bool all = meets_all_kernel_rows(c, y);
+        while (all && y + n < y1 && meets_all_kernel_rows(c, y + n)) n++;
+        const bool apart = left > x0 || right < x1, columns = apart && (c->exact || n > 1);
+        for (int64_t x = x0; x < left && columns; x++) make_column(c, t, y, y + n, x, to);
+        for (int64_t x = right; x < x1 && columns; x++) make_column(c, t, y, y + n, x, to);
+        for (int64_t i = 0; i < n; i++)
+            make_pixels(c, t, y + i, columns ? ag__max(x0, left) : x0, columns ? ag__min(x1, right) : x1, to);
     }
-    for (int64_t y = y0; y < y1 && x0 < x1; y++) make_pixels(c, t, y, x0, x1, to);
 }
 
 /* Pixels [x0, x1) of rows [y0, y1), at most `tall` of them. */
@@ -163,7 +168,7 @@ static void make_segment(const convolution *c, const task *t, int64_t y0, int64_
                        &(target){ (char *)c->out.data + place * (int64_t)c->size, stride[1], stride[2], stride[3] });
         return;
     }
-    _Alignas(64) char buffer[MOST_TALL * MOST_CHANNELS * SEGMENT * REGISTER_BYTES]; /* [row][channel][pixel][lane] */
+    _Alignas(64) char buffer[MOST_SUMS * SEGMENT * REGISTER_BYTES]; /* [row][channel][pixel][lane] */
     const int64_t channel = (x1 - x0) * lanes, row = t->channels * channel;
     make_rectangle(c, t, y0, y1, x0, x1,
                    &(target){ buffer - (y0 * row + x0 * lanes) * (int64_t)c->size, channel, row, lanes });
@@ -236,9 +241,9 @@ void ag__conv_make_rows(void *user, int64_t begin, int64_t end)
 }
 
 /* Turns of the loop over kernel columns for all pieces of [x0, x1) of a row (`run` cuts them like this). */
-static int64_t turns_along(const convolution *c, int64_t x0, int64_t x1)
+static int64_t turns_along(const convolution *c, int64_t x0, int64_t x1, int64_t pixels)
 {
-    int64_t turns = 0, pieces = ag__ceil_div(x1 - x0, c->kernels->pixels);
+    int64_t turns = 0, pieces = ag__ceil_div(x1 - x0, pixels);
     for (int64_t x = x0; x < x1; pieces--) {
         const int64_t n = (x1 - x + pieces - 1) / pieces;
         const ag__conv_taps left = ag__conv_taps_of(&c->lanes.axis[1], x),
@@ -254,23 +259,29 @@ static int64_t turns_along(const convolution *c, int64_t x0, int64_t x1)
 void ag__conv_choose_edges(convolution *c)
 {
     const ag__conv_axis *columns = &c->lanes.axis[1];
-    const int64_t wide = c->lanes.band[1], tall = c->kernels->pixels;
+    const int64_t wide = c->lanes.band[1], channels = ag__ceil_div(c->out_channels, c->pieces),
+                  tall = ag__min(MOST_TALL, c->kernels->pixels[channels]);
     c->tall = 1;
     c->edge[0] = 0;
     c->edge[1] = wide;
     if (columns->up > 1 || c->lanes.axis[0].up > 1 || c->lanes.bands[1] > 1 || wide > SEGMENT) return;
     int64_t edge[2] = { 0, wide }, turns = 0;
     for (int64_t x = 0; x < wide; x++) {
-        ag__conv_taps taps = ag__conv_taps_of(columns, x);
-        if (taps.in >= 0 && taps.in + (taps.n - 1) * taps.in_every < columns->in) continue;
+        const ag__conv_taps taps = ag__conv_taps_of(columns, x);
         if (taps.in < 0) edge[0] = x + 1;
         if (taps.in + (taps.n - 1) * taps.in_every >= columns->in) edge[1] = ag__min(edge[1], x);
-        trim(&taps, 0, columns->in);
-        turns += taps.n;
     }
-    if (edge[0] >= edge[1]) return;
-    const int64_t peeled = turns_along(c, edge[0], edge[1]) + ag__ceil_div(turns, tall);
-    if (peeled * 20 > turns_along(c, 0, wide) * 19) return;
+    if ((edge[0] == 0 && edge[1] == wide) || edge[0] >= edge[1]) return;
+    edge[1] -= (edge[1] - edge[0]) % tall; /* what is left of whole pieces */
+    for (int64_t x = 0; x < wide; x++) {
+        ag__conv_taps taps = ag__conv_taps_of(columns, x);
+        trim(&taps, 0, columns->in);
+        if (x < edge[0] || x >= edge[1]) turns += taps.n;
+    }
+    const int64_t peeled = turns_along(c, edge[0], edge[1], tall) + ag__ceil_div(turns, tall);
+    const bool direct = ag__conv_is_direct(&c->lanes, c->in.stride);
+    if (peeled * 20 > turns_along(c, 0, wide, tall) * (direct ? 20 : 19)) return;
+    c->exact = direct && channels >= ENOUGH;
     c->tall = tall;
     c->edge[0] = edge[0];
     c->edge[1] = edge[1];

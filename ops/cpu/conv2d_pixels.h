@@ -31,8 +31,10 @@ typedef struct {
     int64_t packing_items;
     int64_t rows_a_task, pieces_a_task, segment, grain; /* a segment: pixels of a row made at once */
     /* Columns outside [edge[0], edge[1]) are made so many pixels at once downwards, whose kernel columns are the same:
-     * side by side, some of them would meet padding where others do not. */
+     * side by side, some of them would meet padding where others do not. If `exact`, none is read: where rows differ,
+     * too, they are made pixel by pixel. */
     int64_t tall, edge[2];
+    bool exact;
 } ag__convolution;
 
 /* Where the packed bias and weights of the output channels from `first` on begin, which begin a piece. */
@@ -42,7 +44,7 @@ static inline char *ag__conv_packed_piece(const ag__convolution *c, int64_t grou
     return c->packed + (group * c->out_channels + first) * (taps + 1) * (int64_t)c->size;
 }
 
-/* Sets edge and tall. */
+/* Sets edge, tall and exact. */
 void ag__conv_choose_edges(ag__convolution *c);
 
 /* Tasks of the block at hand, [begin, end); user: the convolution. */

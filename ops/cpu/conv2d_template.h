@@ -11,7 +11,7 @@ AG_INLINE void REAL(pixels)(int channels, int pixels, const ag__conv_run *u, con
                             const int64_t *n, real *out)
 {
     const int64_t in_pixel = u->in_pixel, in_turn = u->loops[2].in, weights_turn = u->loops[2].weights;
-    vec sum[CHANNELS][FEW_PIXELS];
+    vec sum[CHANNELS][MOST_PIXELS];
     AG_UNROLL
     for (int o = 0; o < channels; o++) {
         AG_UNROLL
@@ -59,38 +59,30 @@ typedef void REAL(pixels_function)(const ag__conv_run *u, const real *in, const 
     }
 #define AG_NAME(channels, n) REAL(pixels_##channels##_##n)
 // clang-format off
-#if AG_VECTOR_BYTES == 64
-#define AG_MANY(F, o) F(o, 1) F(o, 2) F(o, 3) F(o, 4)
-#define AG_MORE(F, o) AG_MANY(F, o) F(o, 5) F(o, 6) F(o, 7) F(o, 8)
-#define AG_SIZES(MANY, MORE) MORE(1) MORE(2) MANY(3) MANY(4) MANY(5) MANY(6)
-#elif AG_VECTOR_BYTES == 32
-#define AG_MANY(F, o) F(o, 1) F(o, 2) F(o, 3) F(o, 4)
-#define AG_MORE(F, o) AG_MANY(F, o) F(o, 5) F(o, 6)
-#define AG_SIZES(MANY, MORE) MORE(1) MORE(2) MANY(3)
-#else
-#define AG_MANY(F, o) F(o, 1) F(o, 2) F(o, 3)
-#define AG_MORE(F, o) AG_MANY(F, o) F(o, 4) F(o, 5)
-#define AG_SIZES(MANY, MORE) MORE(1) MORE(2) MANY(3)
-#endif
-#define AG_DEFINE_MANY(o) AG_MANY(AG_PIXELS, o)
-#define AG_DEFINE_MORE(o) AG_MORE(AG_PIXELS, o)
-AG_SIZES(AG_DEFINE_MANY, AG_DEFINE_MORE)
-#define AG_ENTRY(o, n)   [n] = AG_NAME(o, n),
-#define AG_LIST_MANY(o)  [o] = { AG_MANY(AG_ENTRY, o) },
-#define AG_LIST_MORE(o)  [o] = { AG_MORE(AG_ENTRY, o) },
+#define AG_UP_TO_3(F, o) F(o, 1) F(o, 2) F(o, 3)
+#define AG_UP_TO_4(F, o) AG_UP_TO_3(F, o) F(o, 4)
+#define AG_UP_TO_5(F, o) AG_UP_TO_4(F, o) F(o, 5)
+#define AG_UP_TO_6(F, o) AG_UP_TO_5(F, o) F(o, 6)
+#define AG_UP_TO_8(F, o) AG_UP_TO_6(F, o) F(o, 7) F(o, 8)
+#define AG_DEFINE(o, most) AG_UP_TO_##most(AG_PIXELS, o)
+#define AG_ENTRY(o, n)     [n] = AG_NAME(o, n),
+#define AG_LIST(o, most)   [o] = { AG_UP_TO_##most(AG_ENTRY, o) },
+#define AG_MOST(o, most)   [o] = most,
 // clang-format on
-static REAL(pixels_function) *const
-    REAL(pixels_functions)[CHANNELS + 1][FEW_PIXELS + 1] = { AG_SIZES(AG_LIST_MANY, AG_LIST_MORE) };
+AG_PIXEL_SIZES(AG_DEFINE)
+static REAL(pixels_function) *const REAL(pixels_functions)[CHANNELS + 1][MOST_PIXELS + 1] = { AG_PIXEL_SIZES(AG_LIST) };
+static const int REAL(most_pixels)[CHANNELS + 1] = { AG_PIXEL_SIZES(AG_MOST) };
 #undef AG_PIXELS
 #undef AG_NAME
-#undef AG_MANY
-#undef AG_MORE
-#undef AG_SIZES
-#undef AG_DEFINE_MANY
-#undef AG_DEFINE_MORE
+#undef AG_UP_TO_3
+#undef AG_UP_TO_4
+#undef AG_UP_TO_5
+#undef AG_UP_TO_6
+#undef AG_UP_TO_8
+#undef AG_DEFINE
 #undef AG_ENTRY
-#undef AG_LIST_MANY
-#undef AG_LIST_MORE
+#undef AG_LIST
+#undef AG_MOST
 
 /* The turns along the row that meet more than padding, for `pixels` pixels from t on: [turns[0], turns[1]). */
 static void REAL(clip)(const ag__conv_run *u, int64_t t, int64_t pixels, int64_t *turns)
@@ -106,7 +98,7 @@ static void REAL(clip)(const ag__conv_run *u, int64_t t, int64_t pixels, int64_t
 
 static void REAL(run)(const ag__conv_run *u)
 {
-    const int64_t most = u->channels <= FEW ? FEW_PIXELS : PIXELS;
+    const int64_t most = REAL(most_pixels)[u->channels];
     int64_t pieces = (u->n + most - 1) / most; /* of nearly equal length */
     int64_t end = 0;
     for (int64_t t = 0, pixels; t < u->n; t += pixels) {

@@ -241,8 +241,8 @@ static void REAL(channel_sums)(const void *from_, int channels, int64_t channel_
 
 AG_ISA_TABLE(ag__conv2d_kernels, REAL(ag__conv2d)) = {
     .lanes = LANES,
-    .pixels = PIXELS,
     .channels = CHANNELS,
+    .pixels = REAL(most_pixels),
     .weight_channels = WEIGHT_CHANNELS,
     .weight_taps = WEIGHT_TAPS,
     .run = REAL(run),

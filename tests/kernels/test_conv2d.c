@@ -210,6 +210,34 @@ START_TEST(wide_convolutions_agree_with_plain_loops)
 }
 END_TEST
 
+/* Registers that are all images, and padding that is wide for the row: edges are made downwards, or pixel by pixel
+ * where the input is read in place (conv2d_pixels.c). */
+START_TEST(padded_rows_of_whole_registers_of_images_agree_with_plain_loops)
+{
+    rng r = { 9 };
+    EACH_ISA(isa)
+    {
+        for (int i = 0; i < rounds(12); i++) {
+            shape s;
+            do {
+                s = (shape){ .groups = 1, .batch = rng_between(&r, 0, 1) ? 16 : 32 };
+                s.channels = rng_between(&r, 1, 6);
+                s.out_channels = rng_between(&r, 1, 11);
+                for (int j = 0; j < 2; j++) {
+                    s.kernel[j] = rng_between(&r, 1, 5);
+                    s.size[j] = rng_between(&r, s.kernel[j], 9);
+                    s.stride[j] = rng_between(&r, 0, 5) ? 1 : 2;
+                    s.dilation[j] = rng_between(&r, 0, 5) ? 1 : 2;
+                    s.padding[j] = rng_between(&r, 0, s.kernel[j] - 1);
+                }
+            } while (!complete(&s));
+            s.dtype = i % 3 ? AG_FLOAT32 : AG_FLOAT64;
+            check_laid_out(&r, &s, i % 4 ? BATCH_LAST : CONTIGUOUS);
+        }
+    }
+}
+END_TEST
+
 /* Channels each for itself (conv2d_depthwise.c), in planes of one tile or several, and some shapes near them. */
 START_TEST(depthwise_convolutions_agree_with_plain_loops)
 {
@@ -282,19 +310,21 @@ END_TEST
 START_TEST(a_convolution_has_the_same_bits_on_any_number_of_threads)
 {
     rng r = { 4 };
-    /* the second convolution of the MNIST network, many channels, batch-last, each channel for itself, a product */
+    /* the second convolution of the MNIST network, many channels, batch-last, each channel for itself, a product; the
+     * first one again, batch-last */
     shape s = { AG_FLOAT32, 64, 10, { 24, 24 }, 20, { 0 }, { 5, 5 }, { 1, 1 }, { 0, 0 }, { 1, 1 }, 1 };
     if (_i == 1) s = (shape){ AG_FLOAT32, 3, 40, { 28, 28 }, 36, { 0 }, { 5, 5 }, { 1, 1 }, { 2, 2 }, { 1, 1 }, 1 };
     if (_i == 2) s = (shape){ AG_FLOAT32, 19, 40, { 14, 14 }, 36, { 0 }, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, 1 };
     if (_i == 3) s = (shape){ AG_FLOAT32, 16, 6, { 28, 28 }, 6, { 0 }, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, 6 };
     if (_i == 4) s = (shape){ AG_FLOAT32, 4, 64, { 28, 28 }, 36, { 0 }, { 1, 1 }, { 1, 1 }, { 0, 0 }, { 1, 1 }, 1 };
     ck_assert(complete(&s));
+    if (_i == 5) s = (shape){ AG_FLOAT32, 32, 10, { 24, 24 }, 20, { 0 }, { 5, 5 }, { 1, 1 }, { 0, 0 }, { 1, 1 }, 1 };
     const int64_t x_size[] = { s.batch, s.channels, s.size[0], s.size[1] },
                   w_size[] = { s.out_channels, s.channels / s.groups, s.kernel[0], s.kernel[1] };
     const int64_t y_size[] = { s.batch, s.out_channels, s.out_size[0], s.out_size[1] };
     EACH_ISA(isa)
     {
-        const enum layout layout = _i == 0 ? BY_CHANCE : _i == 2 ? BATCH_LAST : CONTIGUOUS;
+        const enum layout layout = _i == 0 ? BY_CHANCE : _i == 2 || _i == 5 ? BATCH_LAST : CONTIGUOUS;
         array x = laid_out(&r, layout, s.dtype, x_size), w = array_random(&r, s.dtype, 4, w_size),
               g = laid_out(&r, layout, s.dtype, y_size);
         array y = laid_out(&r, layout, s.dtype, y_size), dx = laid_out(&r, layout, s.dtype, x_size);
@@ -331,8 +361,9 @@ TCase *conv2d_tests(void)
     TCase *tests = tcase_create("convolution");
     tcase_add_test(tests, convolution_and_its_gradients_agree_with_plain_loops);
     tcase_add_test(tests, wide_convolutions_agree_with_plain_loops);
+    tcase_add_test(tests, padded_rows_of_whole_registers_of_images_agree_with_plain_loops);
     tcase_add_test(tests, depthwise_convolutions_agree_with_plain_loops);
     tcase_add_test(tests, products_and_windows_agree_with_plain_loops);
-    tcase_add_loop_test(tests, a_convolution_has_the_same_bits_on_any_number_of_threads, 0, 5);
+    tcase_add_loop_test(tests, a_convolution_has_the_same_bits_on_any_number_of_threads, 0, 6);
     return tests;
 }
