@@ -80,37 +80,47 @@ static void REAL(flat_run)(const ag__conv_flat_run *u)
     functions[u->channels - 1](u);
 }
 
-/* n >= most elements, `most` at a time, a constant where this is called; the last step overlaps the one before. NULL:
- * zeros. */
-AG_INLINE void REAL(flat_copy_by)(real *to, const real *from, int64_t n, const int64_t most)
+/* `size` elements, a constant where this is called; from NULL: zeros */
+AG_INLINE void REAL(flat_copy_some)(real *to, const real *from, const int64_t size)
 {
-    const size_t bytes = (size_t)most * sizeof(real);
-    for (int64_t i = 0; i + most <= n; i += most) {
-        if (from)
-            memcpy(to + i, from + i, bytes);
-        else
-            memset(to + i, 0, bytes);
-    }
     if (from)
-        memcpy(to + n - most, from + n - most, bytes);
+        memcpy(to, from, (size_t)size * sizeof(real));
     else
-        memset(to + n - most, 0, bytes);
+        memset(to, 0, (size_t)size * sizeof(real));
 }
 
-/* n elements, no other is touched. The sizes are written out: gcc leaves a loop over them a loop, and copies a number
- * of bytes it does not know with `rep movs`, which takes longer than the convolution. */
+/* n >= size elements, or fewer than 2 * size of them if `twice`; the last step overlaps the one before, and no other
+ * element is touched. */
+AG_INLINE void REAL(flat_copy_by)(real *to, const real *from, int64_t n, const int64_t size, const bool twice)
+{
+    int64_t i = 0;
+    do {
+        REAL(flat_copy_some)(to + i, from ? from + i : NULL, size);
+        i += size;
+    } while (!twice && i + size <= n);
+    REAL(flat_copy_some)(to + n - size, from ? from + n - size : NULL, size);
+}
+
+/* Calls BY(size, twice) with the constants for n > 0 elements. They are written out: gcc leaves a loop over sizes a
+ * loop, and copies a number of bytes it does not know with `rep movs`, which takes longer than the convolution. */
+#define AG_FLAT_SIZES(n, BY)        \
+    if ((n) >= LANES)               \
+        BY(LANES, false);           \
+    else if (LANES > 8 && (n) >= 8) \
+        BY(8, true);                \
+    else if (LANES > 4 && (n) >= 4) \
+        BY(4, true);                \
+    else if (LANES > 2 && (n) >= 2) \
+        BY(2, true);                \
+    else                            \
+        BY(1, true)
+
 AG_INLINE void REAL(flat_copy)(real *to, const real *from, int64_t n)
 {
-    if (n >= LANES)
-        REAL(flat_copy_by)(to, from, n, LANES);
-    else if (LANES > 8 && n >= 8)
-        REAL(flat_copy_by)(to, from, n, 8);
-    else if (LANES > 4 && n >= 4)
-        REAL(flat_copy_by)(to, from, n, 4);
-    else if (LANES > 2 && n >= 2)
-        REAL(flat_copy_by)(to, from, n, 2);
-    else if (n > 0)
-        *to = from ? *from : 0;
+#define AG_BY(size, twice) REAL(flat_copy_by)(to, from, n, size, twice)
+    if (n <= 0) return;
+    AG_FLAT_SIZES(n, AG_BY);
+#undef AG_BY
 }
 
 static void REAL(flat_pack_row)(void *to_, int64_t n, int64_t first, int64_t end, const void *from, int64_t step)
@@ -131,17 +141,24 @@ static void REAL(flat_pack_row)(void *to_, int64_t n, int64_t first, int64_t end
         for (int64_t i = 0; i < n; i++) to[i] = in[i * step];
 }
 
-static void REAL(flat_copy_runs)(void *to_, int64_t to_step, const void *from_, int64_t from_step, int64_t run,
-                                 int64_t n)
+AG_INLINE void REAL(flat_copy_runs_by)(real *to, int64_t to_step, const real *from, int64_t from_step, int64_t run,
+                                       int64_t n, const int64_t size, const bool twice)
 {
-    real *to = to_;
-    const real *from = from_;
     enum { AHEAD = 16 };
     for (int64_t i = 0; i < n; i++, to += to_step, from += from_step) {
         __builtin_prefetch((const void *)((uintptr_t)from + (uintptr_t)(AHEAD * from_step) * sizeof(real)));
-        REAL(flat_copy)(to, from, run);
+        REAL(flat_copy_by)(to, from, run, size, twice);
     }
 }
+
+static void REAL(flat_copy_runs)(void *to, int64_t to_step, const void *from, int64_t from_step, int64_t run, int64_t n)
+{
+#define AG_BY(size, twice) REAL(flat_copy_runs_by)(to, to_step, from, from_step, run, n, size, twice)
+    if (run <= 0) return;
+    AG_FLAT_SIZES(run, AG_BY);
+#undef AG_BY
+}
+#undef AG_FLAT_SIZES
 
 AG_ISA_TABLE(ag__conv2d_flat_kernels, REAL(ag__conv2d_flat)) = {
     .channels = CHANNELS,
