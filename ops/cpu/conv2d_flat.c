@@ -54,7 +54,8 @@ static void pack_weights(void *user, int64_t begin, int64_t end)
                                           b * p->weight_column,
                                       p->size);
                 for (int64_t c = 0; c < p->in_channels; c++) {
-                    p->kernels->pack_row(to, channels, 0, channels, at(from, c * p->weight_in, p->size), p->weight_out);
+                    p->kernels->pack_rows(to, 0, channels, 0, channels, at(from, c * p->weight_in, p->size), 0,
+                                          p->weight_out, 1);
                     to += channels * (int64_t)p->size;
                 }
             }
@@ -62,26 +63,40 @@ static void pack_weights(void *user, int64_t begin, int64_t end)
     }
 }
 
-/* The columns with this remainder of a row; `from` is column 0 of the first image. */
-static void pack_row(const ag__flat_plan *p, char *to, const char *from, int64_t remainder, int64_t valid)
+/* The columns of a row with one remainder: [first, end) of `wide` in the strip are those of the input from `in` on. */
+typedef struct {
+    int64_t wide, first, end, in;
+} part_of_row;
+
+static part_of_row part_with(const ag__flat_plan *p, int64_t remainder)
 {
     const ag__flat_axis *c = &p->columns;
-    const int64_t wide = p->pitch / p->inner, size = (int64_t)p->size, back = c->padding - remainder;
+    const int64_t wide = p->pitch / p->inner, back = c->padding - remainder;
     const int64_t first = ag__min(wide, back > 0 ? ag__ceil_div(back, c->step) : 0);
     const int64_t end = c->in + back <= 0 ? first : ag__max(first, ag__min(wide, (c->in - 1 + back) / c->step + 1));
-    const int64_t n = end - first, step = c->step * p->in.stride[3];
-    if (n > 0) from += (first * c->step - back) * p->in.stride[3] * size;
+    return (part_of_row){ wide, first, end, first < end ? first * c->step - back : 0 };
+}
+
+/* n rows; `from` is column 0 of the first image. */
+static void pack_rows(const ag__flat_plan *p, const part_of_row *part, char *to, const char *from, int64_t valid,
+                      int64_t n)
+{
+    const int64_t size = (int64_t)p->size, columns = part->end - part->first, step = p->columns.step * p->in.stride[3],
+                  row = p->rows.step * p->in.stride[2];
+    from += part->in * p->in.stride[3] * size;
     if (p->inner == 1) {
-        p->kernels->pack_row(to, wide, first, end, from, step);
+        p->kernels->pack_rows(to, p->pitch, part->wide, part->first, part->end, from, row, step, n);
         return;
     }
-    memset(to, 0, (size_t)(first * p->inner * size));
-    memset(to + end * p->inner * size, 0, (size_t)((wide - end) * p->inner * size));
-    to += first * p->inner * size;
-    if (valid == p->inner && step == p->inner)
-        memcpy(to, from, (size_t)(n * p->inner * size));
-    else /* what positions of missing images hold is of no matter */
-        p->kernels->copy_runs(to, p->inner, from, step, valid, n);
+    const int64_t before = part->first * p->inner * size, after = (part->wide - part->end) * p->inner * size;
+    for (; n > 0; n--, to += p->pitch * size, from += row * size) {
+        memset(to, 0, (size_t)before);
+        memset(to + p->pitch * size - after, 0, (size_t)after);
+        if (valid == p->inner && step == p->inner)
+            memcpy(to + before, from, (size_t)(columns * p->inner * size));
+        else /* what positions of missing images hold is of no matter */
+            p->kernels->copy_runs(to + before, p->inner, from, step, valid, columns);
+    }
 }
 
 /* A plane without remainders whose rows are runs of numbers; `from` is row 0, column 0 of the first image. */
@@ -116,17 +131,18 @@ static void pack(void *user, int64_t begin, int64_t end)
         char *plane = p->strips + item * p->plane * size;
         const int64_t used = r->remainders * p->columns.remainders * p->remainder;
         if (runs && valid == p->inner) copy_plane(p, plane, from);
-        for (int64_t a = 0; a < r->remainders && !(runs && valid == p->inner); a++) {
-            for (int64_t i = 0; i < p->n_rows + r->shift; i++) {
-                const int64_t row = (p->first_row + i) * r->step + a - r->padding;
-                for (int64_t b = 0; b < p->columns.remainders; b++) {
-                    char *to = plane + ((a * p->columns.remainders + b) * p->remainder + i * p->pitch) * size;
-                    if (row < 0 || row >= r->in)
-                        memset(to, 0, (size_t)(p->pitch * size));
-                    else
-                        pack_row(p, to, from + row * p->in.stride[2] * size, b, valid);
-                }
-            }
+        for (int64_t i = 0; i < r->remainders * p->columns.remainders && !(runs && valid == p->inner); i++) {
+            const part_of_row part = part_with(p, i % p->columns.remainders);
+            const int64_t row = p->first_row * r->step + i / p->columns.remainders - r->padding,
+                          rows = p->n_rows + r->shift;
+            const int64_t first = ag__min(rows, row < 0 ? ag__ceil_div(-row, r->step) : 0),
+                          end = row < r->in ? ag__max(first, ag__min(rows, (r->in - 1 - row) / r->step + 1)) : first;
+            char *to = plane + i * p->remainder * size;
+            memset(to, 0, (size_t)(first * p->pitch * size));
+            memset(to + end * p->pitch * size, 0, (size_t)((rows - end) * p->pitch * size));
+            if (first < end)
+                pack_rows(p, &part, to + first * p->pitch * size,
+                          from + (row + first * r->step) * p->in.stride[2] * size, valid, end - first);
         }
         for (int64_t i = 0; i < r->remainders * p->columns.remainders; i++) { /* what the last row has to its right */
             const int64_t end_of = i * p->remainder + (p->n_rows + r->shift) * p->pitch;

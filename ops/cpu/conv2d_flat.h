@@ -45,8 +45,10 @@ typedef struct {
 typedef struct {
     int channels; /* most output channels at once */
     void (*run)(const ag__conv_flat_run *run);
-    /* to[i] = from[(i - first) * step] for i from first to end, 0 for all other i < n */
-    void (*pack_row)(void *to, int64_t n, int64_t first, int64_t end, const void *from, int64_t step);
+    /* to[r * to_row + i] = from[r * from_row + (i - first) * step] for i from first to end, 0 for all other i < n; for
+     * r < rows */
+    void (*pack_rows)(void *to, int64_t to_row, int64_t n, int64_t first, int64_t end, const void *from,
+                      int64_t from_row, int64_t step, int64_t rows);
     /* to[i * to_step + j] = from[i * from_step + j] for i < n and j < run */
     void (*copy_runs)(void *to, int64_t to_step, const void *from, int64_t from_step, int64_t run, int64_t n);
 } ag__conv2d_flat_kernels;

@@ -123,22 +123,36 @@ AG_INLINE void REAL(flat_copy)(real *to, const real *from, int64_t n)
 #undef AG_BY
 }
 
-static void REAL(flat_pack_row)(void *to_, int64_t n, int64_t first, int64_t end, const void *from, int64_t step)
+/* to[i] = from[2 * i] for i < n; nothing beyond from[2 * (n - 1)] is read. */
+AG_INLINE void REAL(flat_every_second)(real *to, const real *from, int64_t n)
+{
+    if (n < LANES) {
+        for (int64_t i = 0; i < n; i++) to[i] = from[2 * i];
+        return;
+    }
+    for (int64_t i = 0; i < n; i += LANES) {
+        if (i > n - LANES) i = n - LANES; /* the last block overlaps the one before */
+        REAL(store)(to + i, REAL(AG_EVERY_SECOND)(REAL(load)(from + 2 * i), REAL(load)(from + 2 * i + LANES - 1)));
+    }
+}
+
+static void REAL(flat_pack_rows)(void *to_, int64_t to_row, int64_t n, int64_t first, int64_t end, const void *from_,
+                                 int64_t from_row, int64_t step, int64_t rows)
 {
     real *restrict to = to_;
-    const real *in = from;
-    REAL(flat_copy)(to, NULL, first);
-    REAL(flat_copy)(to + end, NULL, n - end);
-    to += first;
-    n = end - first;
-    if (step == 1)
-        REAL(flat_copy)(to, in, n);
-    else if (step == 2)
-        for (int64_t i = 0; i < n; i++) to[i] = in[2 * i];
-    else if (step == 3)
-        for (int64_t i = 0; i < n; i++) to[i] = in[3 * i];
-    else
-        for (int64_t i = 0; i < n; i++) to[i] = in[i * step];
+    const real *from = from_;
+    for (; rows > 0; rows--, to += to_row, from += from_row) {
+        REAL(flat_copy)(to, NULL, first);
+        REAL(flat_copy)(to + end, NULL, n - end);
+        if (step == 1)
+            REAL(flat_copy)(to + first, from, end - first);
+        else if (step == 2)
+            REAL(flat_every_second)(to + first, from, end - first);
+        else if (step == 3)
+            for (int64_t i = first; i < end; i++) to[i] = from[(i - first) * 3];
+        else
+            for (int64_t i = first; i < end; i++) to[i] = from[(i - first) * step];
+    }
 }
 
 AG_INLINE void REAL(flat_copy_runs_by)(real *to, int64_t to_step, const real *from, int64_t from_step, int64_t run,
@@ -163,7 +177,7 @@ static void REAL(flat_copy_runs)(void *to, int64_t to_step, const void *from, in
 AG_ISA_TABLE(ag__conv2d_flat_kernels, REAL(ag__conv2d_flat)) = {
     .channels = CHANNELS,
     .run = REAL(flat_run),
-    .pack_row = REAL(flat_pack_row),
+    .pack_rows = REAL(flat_pack_rows),
     .copy_runs = REAL(flat_copy_runs),
 };
 #undef vec

@@ -182,6 +182,25 @@ AG_INLINE double total_f64(vec_f64 v)
 #define AG_ZIP_HIGH_f64 AG_ZIP_HIGH_2
 #endif
 
+/* Every second lane of a, from the first on, and of b, from the second on. */
+// clang-format off
+#define AG_EVERY_SECOND_2(a, b)  __builtin_shufflevector(a, b, 0, 3)
+#define AG_EVERY_SECOND_4(a, b)  __builtin_shufflevector(a, b, 0, 2, 5, 7)
+#define AG_EVERY_SECOND_8(a, b)  __builtin_shufflevector(a, b, 0, 2, 4, 6, 9, 11, 13, 15)
+#define AG_EVERY_SECOND_16(a, b) __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25, 27, 29, 31)
+// clang-format on
+
+#if AG_VECTOR_BYTES == 64
+#define AG_EVERY_SECOND_f32 AG_EVERY_SECOND_16
+#define AG_EVERY_SECOND_f64 AG_EVERY_SECOND_8
+#elif AG_VECTOR_BYTES == 32
+#define AG_EVERY_SECOND_f32 AG_EVERY_SECOND_8
+#define AG_EVERY_SECOND_f64 AG_EVERY_SECOND_4
+#else
+#define AG_EVERY_SECOND_f32 AG_EVERY_SECOND_4
+#define AG_EVERY_SECOND_f64 AG_EVERY_SECOND_2
+#endif
+
 /* Zipping row i with row i + half moves the highest bit of the row number below the column number and the highest bit
  * of the column number below the row number; as many times as there are bits, and they have changed places. */
 AG_INLINE void transpose_f32(vec_f32 *r)
