@@ -6,6 +6,10 @@
  * row); unit by output channels is a tile of sums that stays in registers while pixels go by, one sum for each lane. A
  * task has a few units and some output channels and goes over the whole block, so nothing has to be shared between
  * threads, and the lanes are added up at the end, in one order.
+ *
+ * Rows of batch-last tensors *run on* if there are whole registers of images: the registers of a pixel and those of the
+ * next are one run. They are read in place, a few pixels of all images at a time. One group of lanes after the other
+ * would use one line out of several, and these lie in few sets of the first-level cache.
  */
 #include "ops/cpu/conv2d_depthwise.h"
 #include "ops/cpu/conv2d_lanes.h"
@@ -24,7 +28,8 @@ enum {
     MOST_UNITS = 16, /* a task has */
     MOST_SUMS = 25,  /* a unit has */
     ENOUGH_TASKS = 40,
-    NEAR = 16 << 10, /* bytes of the gradient that stay in the first-level cache while a task's units go over them */
+    NEAR = 16 << 10, /* bytes of the gradient that stay in the first-level cache while a task's units go over them, */
+    RUN_NEAR = 26 << 10, /* that many if they are whole lines one after the other */
     REGISTER_BYTES = 64,
 };
 
@@ -47,6 +52,7 @@ typedef struct {
     bool across_channels;                 /* units take several input channels, not several kernel columns */
     int64_t n_across, unit_pieces, units; /* what units take several of: how many there are, cut into; units in all */
     int64_t units_a_task, tasks_a_piece;
+    bool runs_on; /* a row of both tensors is one run of registers, all groups of a pixel and then those of the next */
 
     /* the block at hand */
     char *in_strips, *gradient_strips; /* NULL: the tensor itself */
@@ -106,29 +112,35 @@ static unit unit_of(const weight_plan *w, int64_t i)
     return (unit){ rest / w->kernel[0], rest % w->kernel[0], first, taps };
 }
 
-/* Output rows [y0, y1) of one group of lanes meet unit u. */
-static void sweep(const weight_plan *w, const unit *u, strip in, strip gradient, int channels, int64_t y0, int64_t y1,
+/* Output pixels: rows [y[0], y[1]), columns [x[0], x[1]). */
+typedef struct {
+    int64_t y[2], x[2];
+} rectangle;
+
+/* Some pixels of one group of lanes, or of all if rows run on, meet unit u. */
+static void sweep(const weight_plan *w, const unit *u, strip in, strip gradient, int channels, const rectangle *r,
                   char *sums)
 {
     const ag__conv_axis *rows = &w->lanes.axis[0], *columns = &w->lanes.axis[1];
+    int64_t y0 = r->y[0], y1 = r->y[1];
     const int64_t up = u->row * rows->dilation - rows->offset; /* input row less step times output row */
     while (y0 < y1 && y0 * rows->step + up < w->in_rows[0]) y0++;
     while (y0 < y1 && (y1 - 1) * rows->step + up >= w->in_rows[1]) y1--;
     if (y0 == y1) return;
-    const int64_t column = u->column * columns->dilation - columns->offset;
+    const int64_t column = r->x[0] * columns->step + u->column * columns->dilation - columns->offset;
     w->kernels->weight_run(&(ag__conv_weight_run){
         .channels = channels,
         .taps = u->taps,
         .rows = y1 - y0,
-        .n = w->lanes.band[1],
+        .n = (r->x[1] - r->x[0]) * (w->runs_on ? w->n_groups : 1),
         .in = at(in.at, u->channel * in.channel + (y0 * rows->step + up) * in.row + column * in.column, w->size),
-        .gradient = at(gradient.at, y0 * gradient.row, w->size),
+        .gradient = at(gradient.at, y0 * gradient.row + r->x[0] * gradient.column, w->size),
         .in_tap = w->across_channels ? in.channel : columns->dilation * in.column,
         .in_row = rows->step * in.row,
-        .in_pixel = columns->step * in.column,
+        .in_pixel = w->runs_on ? w->lanes.lanes : columns->step * in.column,
         .gradient_channel = gradient.channel,
         .gradient_row = gradient.row,
-        .gradient_pixel = gradient.column,
+        .gradient_pixel = w->runs_on ? w->lanes.lanes : gradient.column,
         .sums = sums,
     });
 }
@@ -173,16 +185,23 @@ static void add_up(void *user, int64_t begin, int64_t end)
         for (int64_t u = 0; u < n; u++) units[u] = unit_of(w, u0 + u);
         memset(sums, 0, (size_t)n * MOST_SUMS * (size_t)a_register);
 
-        const int64_t rows = ag__max(1, NEAR / (channels * w->lanes.band[1] * a_register));
-        for (int64_t g = 0; g < w->n_groups; g++) {
+        const int64_t wide = w->lanes.band[1], a_pixel = channels * a_register * (w->runs_on ? w->n_groups : 1),
+                      near = w->runs_on ? RUN_NEAR : NEAR,
+                      cuts = w->runs_on ? ag__min(wide, ag__ceil_div(wide * a_pixel, near)) : 1,
+                      rows = ag__max(1, near / (wide * a_pixel));
+        for (int64_t g = 0; g < (w->runs_on ? 1 : w->n_groups); g++) {
             strip in = in_strip(w), gradient = gradient_strip(w);
             in.at = at(in.at, g * in.group + group * w->in_channels * in.channel, w->size);
             gradient.at = at(gradient.at, g * gradient.group + (group * w->out_channels + first) * gradient.channel,
                              w->size);
-            for (int64_t y = w->rows[0]; y < w->rows[1]; y += rows)
-                for (int64_t u = 0; u < n; u++)
-                    sweep(w, &units[u], in, gradient, channels, y, ag__min(y + rows, w->rows[1]),
-                          sums + u * MOST_SUMS * a_register);
+            for (int64_t y = w->rows[0]; y < w->rows[1]; y += rows) {
+                for (int64_t c = 0; c < cuts; c++) {
+                    const rectangle r = { { y, ag__min(y + rows, w->rows[1]) },
+                                          { ag__piece(wide, cuts, c), ag__piece(wide, cuts, c + 1) } };
+                    for (int64_t u = 0; u < n; u++)
+                        sweep(w, &units[u], in, gradient, channels, &r, sums + u * MOST_SUMS * a_register);
+                }
+            }
         }
         for (int64_t u = 0; u < n; u++)
             write_sums(w, &units[u], channels, sums + u * MOST_SUMS * a_register, group * w->out_channels + first);
@@ -200,6 +219,12 @@ static void choose_units(weight_plan *w)
     w->tasks_a_piece = ag__ceil_div(w->units, w->units_a_task);
 }
 
+/* Whether the pixels of a row lie one after the other, whole registers of images each. */
+static bool runs_on(const ag__conv_lanes *l, const int64_t *stride)
+{
+    return ag__conv_side_by_side(l, l->n_groups - 1, stride) && stride[3] == l->batch;
+}
+
 /* Whether a row of a tile's channels stays in the first-level cache if it is read in place: channels of a batch-last
  * tensor often lie a multiple of 4096 bytes apart and meet in the same sets, of 12 lines. With one channel a group,
  * rows are read too few times for a copy to pay. */
@@ -209,15 +234,18 @@ static bool row_stays(const weight_plan *w, int64_t pixel_stride)
            (w->kernels->weight_channels + 1) * w->lanes.band[1] * pixel_stride * (int64_t)w->size <= 10 * 4096;
 }
 
-/* Bytes of the strips of one group of lanes if that many rows are repacked at once; sets the planes. */
-static double strip_bytes(weight_plan *w, int64_t rows, bool direct_in, bool direct_gradient)
+/* Bytes of a block of one group of lanes, so many rows of it: of its strips, or of the tensors where they run on. Sets
+ * the planes. */
+static double block_bytes(weight_plan *w, int64_t rows, bool direct_in, bool direct_gradient)
 {
     const ag__conv_axis *a = &w->lanes.axis[0];
-    const int64_t in_rows = (rows - 1) * a->step + (a->kernel - 1) * a->dilation + 1;
-    w->in_plane = direct_in ? 0 : ag__conv_plane(in_rows, w->in_columns[1] - w->in_columns[0], w->lanes.lanes, w->size);
-    w->gradient_plane = direct_gradient ? 0 : ag__conv_plane(rows, w->lanes.band[1], w->lanes.lanes, w->size);
-    return ((double)w->in_plane * (double)(w->groups * w->in_channels) +
-            (double)w->gradient_plane * (double)(w->groups * w->out_channels)) *
+    const int64_t in_rows = (rows - 1) * a->step + (a->kernel - 1) * a->dilation + 1,
+                  in_plane = ag__conv_plane(in_rows, w->in_columns[1] - w->in_columns[0], w->lanes.lanes, w->size),
+                  gradient_plane = ag__conv_plane(rows, w->lanes.band[1], w->lanes.lanes, w->size);
+    w->in_plane = direct_in ? 0 : in_plane;
+    w->gradient_plane = direct_gradient ? 0 : gradient_plane;
+    return ((double)(w->runs_on ? in_plane : w->in_plane) * (double)(w->groups * w->in_channels) +
+            (double)(w->runs_on ? gradient_plane : w->gradient_plane) * (double)(w->groups * w->out_channels)) *
            (double)w->size;
 }
 
@@ -259,17 +287,20 @@ bool ag__conv2d_weight_gradient(const ag__conv2d_shape *s, ag__conv2d_in input, 
     const double work = (double)s->out_channels * (double)w.in_channels * (double)(s->kernel[0] * s->kernel[1]);
     ag__conv_lanes_init(l, &axis[0], &axis[1], s->batch, w.kernels->lanes, work, s->channels + s->out_channels);
     ag__conv_in_range(l, 1, 0, l->band[1], w.in_columns);
-    const bool direct_in = ag__conv_is_direct(l, input.stride) && row_stays(&w, input.stride[3]) &&
-                           w.in_columns[0] >= 0 && w.in_columns[1] <= axis[1].in;
-    const bool direct_gradient = ag__conv_is_direct(l, output_gradient.stride) &&
-                                 row_stays(&w, output_gradient.stride[3]);
+    const bool inside = w.in_columns[0] >= 0 && w.in_columns[1] <= axis[1].in;
+    w.runs_on = inside && axis[1].step == 1 && runs_on(l, input.stride) && runs_on(l, output_gradient.stride);
+    const bool direct_in = w.runs_on ||
+                           (inside && ag__conv_is_direct(l, input.stride) && row_stays(&w, input.stride[3])),
+               direct_gradient = w.runs_on || (ag__conv_is_direct(l, output_gradient.stride) &&
+                                               row_stays(&w, output_gradient.stride[3]));
 
     int64_t rows = l->band[0];
-    double bytes = strip_bytes(&w, rows, direct_in, direct_gradient);
-    while (bytes > (double)ag__conv_strip_bytes && rows > 1)
-        bytes = strip_bytes(&w, rows = (rows + 1) / 2, direct_in, direct_gradient);
+    const double least = w.runs_on ? (double)l->n_groups : 1;
+    double bytes = block_bytes(&w, rows, direct_in, direct_gradient);
+    while (bytes * least > (double)ag__conv_strip_bytes && rows > 1)
+        bytes = block_bytes(&w, rows = (rows + 1) / 2, direct_in, direct_gradient);
     int64_t groups = l->n_groups;
-    if (bytes * (double)groups > (double)ag__conv_strip_bytes)
+    if (!w.runs_on && bytes * (double)groups > (double)ag__conv_strip_bytes)
         groups = ag__max(1, (int64_t)((double)ag__conv_strip_bytes / bytes));
     const int64_t in_elements = groups * w.groups * w.in_channels * w.in_plane;
     const int64_t gradient_elements = groups * w.groups * w.out_channels * w.gradient_plane;

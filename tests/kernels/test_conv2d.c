@@ -307,6 +307,36 @@ START_TEST(products_and_windows_agree_with_plain_loops)
 }
 END_TEST
 
+/* Whole registers of images that lie last: the weight's gradient goes along rows of the tensors as they are. */
+START_TEST(gradients_of_batch_last_rows_agree_with_plain_loops)
+{
+    rng r = { 9 };
+    const int64_t usual = ag__conv_strip_bytes;
+    EACH_ISA(isa)
+    {
+        for (int i = 0; i < rounds(12); i++) {
+            shape s;
+            do {
+                s = (shape){ .groups = rng_between(&r, 0, 3) ? 1 : 2, .batch = 16 * rng_between(&r, 1, 5) };
+                s.channels = s.groups * rng_between(&r, 1, 3);
+                s.out_channels = s.groups * rng_between(&r, 1, 9);
+                for (int j = 0; j < 2; j++) {
+                    s.size[j] = rng_between(&r, 1, 12);
+                    s.kernel[j] = rng_between(&r, 1, 5);
+                    s.stride[j] = rng_between(&r, 0, 5) ? 1 : 2;
+                    s.dilation[j] = rng_between(&r, 0, 3) ? 1 : 2;
+                    s.padding[j] = j == 0 || rng_between(&r, 0, 5) == 0 ? rng_between(&r, 0, 2) : 0;
+                }
+            } while (!complete(&s));
+            s.dtype = i % 2 ? AG_FLOAT32 : AG_FLOAT64;
+            ag__conv_strip_bytes = i % 3 ? usual : 4096; /* now and then in many blocks */
+            check_laid_out(&r, &s, BATCH_LAST);
+        }
+    }
+    ag__conv_strip_bytes = usual;
+}
+END_TEST
+
 START_TEST(a_convolution_has_the_same_bits_on_any_number_of_threads)
 {
     rng r = { 4 };
@@ -317,8 +347,8 @@ START_TEST(a_convolution_has_the_same_bits_on_any_number_of_threads)
     if (_i == 2) s = (shape){ AG_FLOAT32, 19, 40, { 14, 14 }, 36, { 0 }, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, 1 };
     if (_i == 3) s = (shape){ AG_FLOAT32, 16, 6, { 28, 28 }, 6, { 0 }, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, 6 };
     if (_i == 4) s = (shape){ AG_FLOAT32, 4, 64, { 28, 28 }, 36, { 0 }, { 1, 1 }, { 1, 1 }, { 0, 0 }, { 1, 1 }, 1 };
+    if (_i == 5) s = (shape){ AG_FLOAT32, 64, 10, { 24, 24 }, 20, { 0 }, { 5, 5 }, { 1, 1 }, { 0, 0 }, { 1, 1 }, 1 };
     ck_assert(complete(&s));
-    if (_i == 5) s = (shape){ AG_FLOAT32, 32, 10, { 24, 24 }, 20, { 0 }, { 5, 5 }, { 1, 1 }, { 0, 0 }, { 1, 1 }, 1 };
     const int64_t x_size[] = { s.batch, s.channels, s.size[0], s.size[1] },
                   w_size[] = { s.out_channels, s.channels / s.groups, s.kernel[0], s.kernel[1] };
     const int64_t y_size[] = { s.batch, s.out_channels, s.out_size[0], s.out_size[1] };
@@ -364,6 +394,7 @@ TCase *conv2d_tests(void)
     tcase_add_test(tests, padded_rows_of_whole_registers_of_images_agree_with_plain_loops);
     tcase_add_test(tests, depthwise_convolutions_agree_with_plain_loops);
     tcase_add_test(tests, products_and_windows_agree_with_plain_loops);
+    tcase_add_test(tests, gradients_of_batch_last_rows_agree_with_plain_loops);
     tcase_add_loop_test(tests, a_convolution_has_the_same_bits_on_any_number_of_threads, 0, 6);
     return tests;
 }
