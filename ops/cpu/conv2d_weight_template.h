@@ -64,24 +64,26 @@ AG_INLINE void REAL(weights)(int channels, int taps, const ag__conv_weight_run *
 /* channels and vectors are constants where this is called, so that the sums are registers. */
 AG_INLINE void REAL(windows)(int channels, int vectors, const ag__conv_window_run *u)
 {
-    const int64_t in_pixel = u->in_pixel, channel = u->gradient_channel;
+    const int64_t in_pixel = u->in_pixel, channel = u->gradient_channel, pixel = u->gradient_pixel;
+    int64_t offset[WEIGHT_TAPS];
     vec sum[WEIGHT_CHANNELS][WEIGHT_TAPS];
     AG_UNROLL
-    for (int o = 0; o < channels; o++) {
+    for (int v = 0; v < vectors; v++) {
+        offset[v] = u->offset[v];
         AG_UNROLL
-        for (int v = 0; v < vectors; v++)
+        for (int o = 0; o < channels; o++)
             sum[o][v] = REAL(load)((const real *)u->sums + o * u->sums_channel + v * LANES);
     }
-    for (int64_t row = 0; row < u->rows; row++) {
-        const real *in = (const real *)u->in + row * u->in_row,
-                   *gradient = (const real *)u->gradient + row * u->gradient_row;
-        for (int64_t t = 0; t < u->n; t++, in += in_pixel, gradient += u->gradient_pixel) {
+    const real *in_row = u->in, *gradient_row = u->gradient;
+    for (int64_t row = u->rows; row > 0; row--, in_row += u->in_row, gradient_row += u->gradient_row) {
+        const real *in = in_row, *gradient = gradient_row, *end = gradient_row + u->n * pixel;
+        for (; gradient != end; in += in_pixel, gradient += pixel) {
             vec g[WEIGHT_CHANNELS];
             AG_UNROLL
             for (int o = 0; o < channels; o++) g[o] = REAL(splat)(gradient[o * channel]);
             AG_UNROLL
             for (int v = 0; v < vectors; v++) {
-                const vec value = REAL(load)(in + u->offset[v]);
+                const vec value = REAL(load)(in + offset[v]);
                 AG_UNROLL
                 for (int o = 0; o < channels; o++) sum[o][v] += g[o] * value;
             }

@@ -283,21 +283,25 @@ static void add_up(void *user, int64_t begin, int64_t end)
 static void write_sums(const window_plan *w)
 {
     const ag__conv2d_shape *s = w->shape;
+    const int64_t run = w->run_registers * w->kernels->lanes, size = (int64_t)w->size, *stride = w->out.stride;
+    /* elements from a kernel row, a kernel column, an input channel of the sums to the next */
+    const int64_t row = w->stacked            ? 1
+                        : s->dilation[1] == 1 ? run
+                                              : s->kernel[1] * run,
+                  column = s->dilation[1] == 1 ? w->channels : run, channel = w->stacked ? s->kernel[0] : 1;
     for (int64_t o = 0; o < s->out_channels; o++) {
-        for (int64_t e = 0; e < w->runs * w->run; e++) {
-            const int64_t run = e / w->run, in_run = e % w->run, rest = in_run % w->channels;
-            const bool whole_rows = s->dilation[1] == 1;
-            const int64_t channel = w->stacked ? rest / s->kernel[0] : rest,
-                          row = w->stacked   ? rest % s->kernel[0]
-                                : whole_rows ? run
-                                             : run / s->kernel[1],
-                          column = whole_rows ? in_run / w->channels : run % s->kernel[1];
-            const char *from = at(w->sums, (o * w->registers + run * w->run_registers) * w->kernels->lanes + in_run,
-                                  w->size);
-            char *to = (char *)w->out.data + (o * w->out.stride[0] + channel * w->out.stride[1] +
-                                              row * w->out.stride[2] + column * w->out.stride[3]) *
-                                                 (int64_t)w->size;
-            memcpy(to, from, w->size);
+        const char *from = at(w->sums, o * w->registers * w->kernels->lanes, w->size);
+        for (int64_t c = 0; c < w->in_channels; c++) {
+            for (int64_t a = 0; a < s->kernel[0]; a++) {
+                char *to = (char *)w->out.data + (o * stride[0] + c * stride[1] + a * stride[2]) * size;
+                const char *in = from + (a * row + c * channel) * size;
+                for (int64_t b = 0; b < s->kernel[1]; b++, to += stride[3] * size, in += column * size) {
+                    if (size == sizeof(float))
+                        memcpy(to, in, sizeof(float));
+                    else
+                        memcpy(to, in, sizeof(double));
+                }
+            }
         }
     }
 }
