@@ -1,11 +1,7 @@
 /* conv2d_depthwise.c - see conv2d_depthwise.h.
  *
- * The weight's gradient is a sum over all places of a strip, for which the gradient lies in a strip of the same pitch:
- *
- *     sums[a][b][lane] += gradient[place - a * dilation * pitch + lane] * in[place + b * dilation * inner + lane]
- *
- * Where one has no pixel the other has zeros, so the places are one run, whatever the rows; the kernel is that of
- * conv2d_weight.c. Each channel is cut into parts that depend on the shape alone.
+ * For the weight's gradient, the output's gradient is read where it lies. Each channel is cut into parts that depend on
+ * the shape alone.
  */
 #include "ops/cpu/conv2d_depthwise.h"
 #include "ops/cpu/conv2d_lanes.h"
@@ -22,7 +18,8 @@ AG_ISA_TABLES(ag__conv2d_kernels, ag__conv2d_f64)
 
 enum {
     SLACK = 128,         /* bytes beyond a strip that may be read and written */
-    ENOUGH_TASKS = 16,   /* of the weight's gradient */
+    ENOUGH_TASKS = 16,   /* of the weight's gradient, */
+    MOST_CHANNELS = 4,   /* of a task */
     REGISTER_BYTES = 64, /* the most */
 };
 
@@ -38,10 +35,10 @@ typedef struct {
 
     int64_t channels, images, inner; /* images one by one, side by side */
     int64_t in_size[2], out_size[2], kernel[2], dilation[2], padding[2], reach[2];
-    int64_t tile[2], tiles[2]; /* output pixels of one, rows and columns; how many */
-    int64_t pitch;             /* elements from a row of a strip to the next */
-    int64_t parts;             /* of a channel, of the weight's gradient */
-    char *totals;              /* [channel][part][kernel position] */
+    int64_t tile[2], tiles[2];      /* output pixels of one, rows and columns; how many */
+    int64_t pitch;                  /* elements from a row of a strip to the next */
+    int64_t parts, channels_a_task; /* of the weight's gradient: a channel is cut into */
+    char *totals;                   /* [channel][part][kernel position] */
 } depthwise_plan;
 
 typedef struct {
@@ -53,10 +50,10 @@ static const char *at(const void *p, int64_t elements, size_t size)
     return (const char *)p + elements * (int64_t)size;
 }
 
-/* `margins`: how often a strip has the rows that a kernel reaches besides those of the tile; one row is to spare. */
-static bool choose_tile(depthwise_plan *p, int64_t margins)
+/* A strip has the rows that a kernel reaches besides those of the tile; one row is to spare. */
+static bool choose_tile(depthwise_plan *p)
 {
-    const int64_t room = AG_DEPTHWISE_ROOM / (int64_t)p->size, beyond = margins * p->reach[0] + 1;
+    const int64_t room = AG_DEPTHWISE_ROOM / (int64_t)p->size, beyond = p->reach[0] + 1;
     int64_t columns = p->out_size[1], rows = 0;
     for (;; columns = ag__ceil_div(columns, 2)) {
         rows = room / ((columns + p->reach[1]) * p->inner) - beyond;
@@ -154,99 +151,98 @@ static void make_tiles(void *user, int64_t begin, int64_t end)
 
 static void convolve(depthwise_plan *p)
 {
-    choose_tile(p, 1);
+    choose_tile(p);
     const int64_t positions = p->kernel[0] * p->kernel[1], a_tile = p->tile[0] * p->tile[1] * p->inner * positions;
     ag__parallel_for(p->images * p->channels * p->tiles[0] * p->tiles[1], 1 + AG_CONV_TASK / 8 / a_tile, make_tiles, p);
 }
 
 /* ---- the weight's gradient ---- */
 
-/* sums[piece of kernel rows][piece of columns][a][b][lane] += what tile t has */
-static void add_tile(const depthwise_plan *p, const tile *t, char *in, char *gradient, char *sums)
+/* The first element of tile t of a tensor. */
+static const void *corner(const depthwise_plan *p, const ag__conv2d_in *tensor, const tile *t)
 {
-    const int64_t size = (int64_t)p->size, lanes = p->planes->lanes, beyond = p->reach[0];
-    const int64_t rows = t->size[0] + beyond, places = ag__ceil_div(rows * p->pitch, lanes) * lanes;
-    copy_input(p, in, t);
-    memset(in + rows * p->pitch * size, 0, (size_t)(places - rows * p->pitch + p->reach[1] * p->inner) * p->size);
-    memset(gradient, 0, (size_t)(beyond * p->pitch) * p->size);
-    copy_to_strip(p, gradient + beyond * p->pitch * size, rows, t->size[1], &p->gradient, t, t->first,
-                  (int64_t[]){ t->first[0] + t->size[0], t->first[1] + t->size[1] });
-    memset(gradient + (rows + beyond) * p->pitch * size, 0, (size_t)(places - rows * p->pitch) * p->size);
-    ag__conv_weight_run run = {
-        .rows = 1,
-        .n = places / lanes,
-        .in_tap = p->dilation[1] * p->inner,
-        .in_pixel = lanes,
-        .gradient_channel = -p->dilation[0] * p->pitch,
-        .gradient_pixel = lanes,
-    };
-    const int64_t row_pieces = ag__ceil_div(p->kernel[0], p->planes->weight_channels),
-                  column_pieces = ag__ceil_div(p->kernel[1], p->planes->weight_taps);
-    for (int64_t i = 0; i < row_pieces; i++) {
-        const int64_t a = ag__piece(p->kernel[0], row_pieces, i);
-        run.channels = (int)(ag__piece(p->kernel[0], row_pieces, i + 1) - a);
-        run.gradient = at(gradient, (beyond - a * p->dilation[0]) * p->pitch, p->size);
-        for (int64_t j = 0; j < column_pieces; j++) {
-            const int64_t b = ag__piece(p->kernel[1], column_pieces, j);
-            run.taps = (int)(ag__piece(p->kernel[1], column_pieces, j + 1) - b);
-            run.in = at(in, b * run.in_tap, p->size);
-            run.sums = sums;
-            p->planes->weight_run(&run);
-            sums += run.channels * run.taps * lanes * size;
-        }
-    }
+    const int64_t *stride = tensor->stride;
+    return at(tensor->data,
+              t->image * stride[0] + t->channel * stride[1] + t->first[0] * stride[2] + t->first[1] * stride[3],
+              p->size);
 }
 
-/* Tasks: the parts of the channels. */
+/* sums[a][b][lane] += what tile t has; `next` is soon to come. */
+static void add_tile(const depthwise_plan *p, const tile *t, const tile *next, char *strip, char *sums)
+{
+    copy_input(p, strip, t);
+    p->kernels->weight_run(&(ag__conv_depthwise_weight_run){
+        .kernel = { p->kernel[0], p->kernel[1] },
+        .dilation = { p->dilation[0], p->dilation[1] },
+        .inner = p->inner,
+        .rows = t->size[0],
+        .n = t->size[1] * p->inner,
+        .in = strip,
+        .gradient = corner(p, &p->gradient, t),
+        .in_row = p->pitch,
+        .gradient_row = p->gradient.stride[2],
+        .next_in = corner(p, &p->in, next),
+        .next_gradient = corner(p, &p->gradient, next),
+        .next_in_row = p->in.stride[2],
+        .sums = sums,
+    });
+}
+
+/* Tile i of all images of a channel. */
+static tile part_tile(const depthwise_plan *p, int64_t i, int64_t channel)
+{
+    const int64_t a_plane = p->tiles[0] * p->tiles[1];
+    tile t = tile_of(p, i % a_plane);
+    t.image = i / a_plane;
+    t.channel = channel;
+    return t;
+}
+
+/* Tasks: the parts of a few channels, whose planes lie one after the other in every image. */
 static void add_parts(void *user, int64_t begin, int64_t end)
 {
     const depthwise_plan *p = user;
-    _Alignas(REGISTER_BYTES) char in[AG_DEPTHWISE_ROOM + SLACK], gradient[AG_DEPTHWISE_ROOM + SLACK];
-    _Alignas(REGISTER_BYTES) char sums[AG_DEPTHWISE_TAPS * REGISTER_BYTES];
-    const int64_t positions = p->kernel[0] * p->kernel[1], a_plane = p->tiles[0] * p->tiles[1];
+    _Alignas(REGISTER_BYTES) char strip[AG_DEPTHWISE_ROOM + SLACK],
+        sums[MOST_CHANNELS * AG_DEPTHWISE_TAPS * REGISTER_BYTES];
+    const int64_t positions = p->kernel[0] * p->kernel[1], tiles = p->images * p->tiles[0] * p->tiles[1],
+                  a_sum = positions * p->planes->lanes * (int64_t)p->size;
     for (int64_t i = begin; i < end; i++) {
-        const int64_t part = i % p->parts;
-        memset(sums, 0, sizeof sums);
-        for (int64_t j = ag__piece(p->images * a_plane, p->parts, part);
-             j < ag__piece(p->images * a_plane, p->parts, part + 1); j++) {
-            tile t = tile_of(p, j % a_plane);
-            t.image = j / a_plane;
-            t.channel = i / p->parts;
-            add_tile(p, &t, in, gradient, sums);
+        const int64_t part = i % p->parts, c0 = i / p->parts * p->channels_a_task,
+                      c1 = ag__min(c0 + p->channels_a_task, p->channels);
+        const int64_t first = ag__piece(tiles, p->parts, part), last = ag__piece(tiles, p->parts, part + 1);
+        memset(sums, 0, (size_t)((c1 - c0) * a_sum));
+        tile t = part_tile(p, first, c0);
+        for (int64_t j = first; j < last; j++) {
+            for (int64_t c = c0; c < c1; c++) {
+                const bool more = j + (c + 1 == c1) < last;
+                const tile next = !more ? t : c + 1 < c1 ? part_tile(p, j, c + 1) : part_tile(p, j + 1, c0);
+                add_tile(p, &t, &next, strip, sums + (c - c0) * a_sum);
+                t = next;
+            }
         }
-        p->planes->add_lanes(sums, positions, p->totals + i * positions * (int64_t)p->size);
+        for (int64_t c = c0; c < c1; c++)
+            p->planes->add_lanes(sums + (c - c0) * a_sum, positions,
+                                 p->totals + (c * p->parts + part) * positions * (int64_t)p->size);
     }
-}
-
-/* The place of a kernel position among the sums, which are in pieces. */
-static int64_t place_of(const depthwise_plan *p, int64_t row, int64_t column)
-{
-    const int64_t row_pieces = ag__ceil_div(p->kernel[0], p->planes->weight_channels),
-                  column_pieces = ag__ceil_div(p->kernel[1], p->planes->weight_taps);
-    int64_t i = 0, j = 0;
-    while (ag__piece(p->kernel[0], row_pieces, i + 1) <= row) i++;
-    while (ag__piece(p->kernel[1], column_pieces, j + 1) <= column) j++;
-    const int64_t a = ag__piece(p->kernel[0], row_pieces, i), high = ag__piece(p->kernel[0], row_pieces, i + 1) - a,
-                  b = ag__piece(p->kernel[1], column_pieces, j),
-                  wide = ag__piece(p->kernel[1], column_pieces, j + 1) - b;
-    return a * p->kernel[1] + high * b + (row - a) * wide + column - b;
 }
 
 static void write_totals(const depthwise_plan *p)
 {
     const int64_t positions = p->kernel[0] * p->kernel[1], size = (int64_t)p->size, *stride = p->out.stride;
-    for (int64_t i = 0; i < p->channels * positions; i++) {
-        const int64_t channel = i / positions, row = i % positions / p->kernel[1], column = i % p->kernel[1];
-        char *to = (char *)p->out.data + (channel * stride[0] + row * stride[2] + column * stride[3]) * size;
-        const char *from = p->totals + (channel * p->parts * positions + place_of(p, row, column)) * size;
-        if (size == sizeof(float)) {
-            float sum = 0;
-            for (int64_t j = 0; j < p->parts; j++) sum += ((const float *)(const void *)from)[j * positions];
-            memcpy(to, &sum, sizeof sum);
-        } else {
-            double sum = 0;
-            for (int64_t j = 0; j < p->parts; j++) sum += ((const double *)(const void *)from)[j * positions];
-            memcpy(to, &sum, sizeof sum);
+    const char *from = p->totals;
+    for (int64_t channel = 0; channel < p->channels; channel++, from += p->parts * positions * size) {
+        for (int64_t i = 0; i < positions; i++) {
+            const int64_t row = i / p->kernel[1], column = i % p->kernel[1];
+            char *to = (char *)p->out.data + (channel * stride[0] + row * stride[2] + column * stride[3]) * size;
+            if (size == sizeof(float)) {
+                float sum = 0;
+                for (int64_t j = 0; j < p->parts; j++) sum += ((const float *)(const void *)from)[j * positions + i];
+                memcpy(to, &sum, sizeof sum);
+            } else {
+                double sum = 0;
+                for (int64_t j = 0; j < p->parts; j++) sum += ((const double *)(const void *)from)[j * positions + i];
+                memcpy(to, &sum, sizeof sum);
+            }
         }
     }
 }
@@ -281,8 +277,6 @@ static depthwise_plan plan_of(const ag__conv2d_shape *s, bool turned, bool last)
     return p;
 }
 
-enum { WEIGHT_MARGINS = 2 }; /* zeros above and below the gradient */
-
 bool ag__conv2d_depthwise_suits(const ag__conv2d_shape *s, const int64_t *input_stride, const int64_t *output_stride)
 {
     const bool contiguous = input_stride[3] == 1 && output_stride[3] == 1,
@@ -292,9 +286,9 @@ bool ag__conv2d_depthwise_suits(const ag__conv2d_shape *s, const int64_t *input_
         (!contiguous && !last))
         return false;
     depthwise_plan p = plan_of(s, false, last);
-    if (!choose_tile(&p, WEIGHT_MARGINS)) return false;
+    if (!choose_tile(&p)) return false;
     p = plan_of(s, true, last);
-    return choose_tile(&p, 1);
+    return choose_tile(&p);
 }
 
 void ag__conv2d_depthwise_forward(const ag__conv2d_shape *s, ag__conv2d_in input, ag__conv2d_in weight,
@@ -326,13 +320,16 @@ bool ag__conv2d_depthwise_weight_gradient(const ag__conv2d_shape *s, ag__conv2d_
     p.in = input;
     p.gradient = output_gradient;
     p.out = weight_gradient;
-    choose_tile(&p, WEIGHT_MARGINS);
+    choose_tile(&p);
     const int64_t positions = p.kernel[0] * p.kernel[1], tiles = p.images * p.tiles[0] * p.tiles[1];
     p.parts = ag__max(1, ag__min(tiles, ENOUGH_TASKS / p.channels));
     p.totals = ag__scratch((size_t)(p.channels * p.parts * positions) * p.size);
     if (!p.totals) return false;
-    const double a_part = (double)tiles / (double)p.parts * (double)(p.tile[0] * p.tile[1] * p.inner * positions);
-    ag__parallel_for(p.channels * p.parts, 1 + (int64_t)(AG_CONV_TASK / 8 / a_part), add_parts, &p);
+    p.channels_a_task = p.images == 1 ? 1 : ag__max(1, ag__min(p.channels / ENOUGH_TASKS, MOST_CHANNELS));
+    const double a_task = (double)tiles / (double)p.parts * (double)p.channels_a_task *
+                          (double)(p.tile[0] * p.tile[1] * p.inner * positions);
+    ag__parallel_for(ag__ceil_div(p.channels, p.channels_a_task) * p.parts, 1 + (int64_t)(AG_CONV_TASK / 8 / a_task),
+                     add_parts, &p);
     write_totals(&p);
     ag__scratch_free(p.totals);
     return true;

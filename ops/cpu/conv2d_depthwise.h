@@ -36,8 +36,20 @@ typedef struct {
     void *out;
 } ag__conv_depthwise_run;
 
+/* sums[a][b][lane] += gradient[y][e] * in[y + a * dilation][e + b * dilation * inner] over `rows` rows y of n elements
+ * e, the lane being that of e in its register. Nothing beyond a row is touched. */
+typedef struct {
+    int64_t kernel[2], dilation[2], inner, rows, n;
+    const void *in, *gradient;
+    int64_t in_row, gradient_row;        /* elements from a row to the next */
+    const void *next_in, *next_gradient; /* rows in memory that are soon needed: */
+    int64_t next_in_row;                 /* of the input, of the gradient */
+    void *sums;
+} ag__conv_depthwise_weight_run;
+
 typedef struct {
     void (*run)(const ag__conv_depthwise_run *run);
+    void (*weight_run)(const ag__conv_depthwise_weight_run *run);
 } ag__conv2d_depthwise_kernels;
 
 #endif

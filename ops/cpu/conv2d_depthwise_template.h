@@ -91,6 +91,135 @@ static void REAL(depthwise_run)(const ag__conv_depthwise_run *u)
         REAL(depthwise_any)(u);
 }
 
-AG_ISA_TABLE(ag__conv2d_depthwise_kernels, REAL(ag__conv2d_depthwise)) = { .run = REAL(depthwise_run) };
+/* ---- the weight's gradient ---- */
+
+/* A register of a row; of its last one the first `some` lanes, and zeros. */
+AG_INLINE vec REAL(depthwise_get)(const real *p, bool whole, int some)
+{
+    return whole ? REAL(load)(p) : REAL(load_first)(p, some, 0);
+}
+
+/* A part of a kernel, `high` rows of `wide` columns, meets a register of a row of the input; `gradient` is what its
+ * first row meets. */
+AG_INLINE void REAL(depthwise_meet)(int high, int wide, const ag__conv_depthwise_weight_run *u, const real *in,
+                                    const real *gradient, bool whole, int some, vec sum[MOST_HIGH][MOST_WIDE])
+{
+    const int64_t up = u->dilation[0] * u->gradient_row, step = u->dilation[1] * u->inner;
+    vec g[MOST_HIGH];
+    AG_UNROLL
+    for (int a = 0; a < high; a++) {
+        g[a] = REAL(depthwise_get)(gradient - a * up, whole, some);
+        AG_IN_REGISTER(g[a]);
+    }
+    AG_UNROLL
+    for (int b = 0; b < wide; b++) {
+        vec x = REAL(depthwise_get)(in + b * step, whole, some);
+        AG_IN_REGISTER(x);
+        AG_UNROLL
+        for (int a = 0; a < high; a++) sum[a][b] += g[a] * x;
+    }
+}
+
+/* `rows` rows of the input; high and wide are constants where this is called, so that the sums are registers. */
+AG_INLINE void REAL(depthwise_sums)(int high, int wide, const ag__conv_depthwise_weight_run *u, int64_t rows,
+                                    const real *in, const real *gradient, real *sums)
+{
+    vec sum[MOST_HIGH][MOST_WIDE];
+    AG_UNROLL
+    for (int a = 0; a < high; a++) {
+        AG_UNROLL
+        for (int b = 0; b < wide; b++) sum[a][b] = REAL(load)(sums + (a * u->kernel[1] + b) * LANES);
+    }
+    const int64_t n = u->n / LANES * LANES;
+    const int some = (int)(u->n - n);
+    const real *next_in = u->next_in, *next_gradient = u->next_gradient;
+    for (; rows > 0; rows--, in += u->in_row, gradient += u->gradient_row) {
+        for (int64_t e = 0; e < u->n && high > 1; e += LANES) {
+            __builtin_prefetch(next_in + e, 0, 2);
+            __builtin_prefetch(next_gradient + e, 0, 2);
+        }
+        next_in += u->next_in_row;
+        next_gradient += u->gradient_row;
+        for (int64_t e = 0; e < n; e += LANES)
+            REAL(depthwise_meet)(high, wide, u, in + e, gradient + e, true, LANES, sum);
+        if (some) REAL(depthwise_meet)(high, wide, u, in + n, gradient + n, false, some, sum);
+    }
+    AG_UNROLL
+    for (int a = 0; a < high; a++) {
+        AG_UNROLL
+        for (int b = 0; b < wide; b++) REAL(store)(sums + (a * u->kernel[1] + b) * LANES, sum[a][b]);
+    }
+}
+
+/* One function for each size, not inlined: the register allocator sees one loop at a time. */
+typedef void REAL(depthwise_sums_function)(const ag__conv_depthwise_weight_run *u, int64_t rows, const real *in,
+                                           const real *gradient, real *sums);
+#define AG_SUMS(high, wide)                                                                                     \
+    static __attribute__((noinline)) void REAL(depthwise_sums_##high##_##wide)(                                 \
+        const ag__conv_depthwise_weight_run *u, int64_t rows, const real *in, const real *gradient, real *sums) \
+    {                                                                                                           \
+        REAL(depthwise_sums)(high, wide, u, rows, in, gradient, sums);                                          \
+    }
+// clang-format off
+#if AG_VECTOR_BYTES == 64
+#define AG_WIDE_SUMS(F, high) F(high, 1) F(high, 2) F(high, 3) F(high, 4) F(high, 5)
+#define AG_ALL_SUMS(F) F(1) F(2) F(3) F(4) F(5)
+#else
+#define AG_WIDE_SUMS(F, high) F(high, 1) F(high, 2) F(high, 3)
+#define AG_ALL_SUMS(F) F(1) F(2) F(3)
+#endif
+#define AG_DEFINE(high) AG_WIDE_SUMS(AG_SUMS, high)
+AG_ALL_SUMS(AG_DEFINE)
+#define AG_SUMS_ENTRY(high, wide) [wide] = REAL(depthwise_sums_##high##_##wide),
+#define AG_SUMS_LIST(high) [high] = { AG_WIDE_SUMS(AG_SUMS_ENTRY, high) },
+// clang-format on
+static REAL(depthwise_sums_function) *const
+    REAL(depthwise_sums_functions)[MOST_HIGH + 1][MOST_WIDE + 1] = { AG_ALL_SUMS(AG_SUMS_LIST) };
+#undef AG_SUMS
+#undef AG_WIDE_SUMS
+#undef AG_ALL_SUMS
+#undef AG_DEFINE
+#undef AG_SUMS_ENTRY
+#undef AG_SUMS_LIST
+
+/* A part of the kernel from this row and column on. Rows of the input that all its kernel rows meet go through
+ * together, the others for each kernel row. */
+static void REAL(depthwise_part)(const ag__conv_depthwise_weight_run *u, int high, int wide, int64_t row,
+                                 int64_t column)
+{
+    const int64_t down = u->dilation[0], beyond = (high - 1) * down;
+    const real *in = (const real *)u->in + row * down * u->in_row + column * u->dilation[1] * u->inner,
+               *gradient = u->gradient;
+    real *sums = (real *)u->sums + (row * u->kernel[1] + column) * LANES;
+    for (int64_t a = 0; a < high && high > 1; a++) {
+        const int64_t first = smaller((high - 1 - a) * down, u->rows), second = larger(first, u->rows - a * down);
+        const real *met = in + a * down * u->in_row;
+        real *sum = sums + a * u->kernel[1] * LANES;
+        REAL(depthwise_sums_function) *const add = REAL(depthwise_sums_functions)[1][wide];
+        if (first > 0) add(u, first, met, gradient, sum);
+        if (second < u->rows)
+            add(u, u->rows - second, met + second * u->in_row, gradient + second * u->gradient_row, sum);
+    }
+    REAL(depthwise_sums_function) *const add = REAL(depthwise_sums_functions)[high][wide];
+    if (u->rows > beyond) add(u, u->rows - beyond, in + beyond * u->in_row, gradient + beyond * u->gradient_row, sums);
+}
+
+static void REAL(depthwise_weight_run)(const ag__conv_depthwise_weight_run *u)
+{
+    const int64_t high = u->kernel[0], wide = u->kernel[1],
+                  parts[2] = { (high + MOST_HIGH - 1) / MOST_HIGH, (wide + MOST_WIDE - 1) / MOST_WIDE };
+    for (int64_t i = 0; i < parts[0]; i++) {
+        const int64_t a = high * i / parts[0], a_end = high * (i + 1) / parts[0];
+        for (int64_t j = 0; j < parts[1]; j++) {
+            const int64_t b = wide * j / parts[1], b_end = wide * (j + 1) / parts[1];
+            REAL(depthwise_part)(u, (int)(a_end - a), (int)(b_end - b), a, b);
+        }
+    }
+}
+
+AG_ISA_TABLE(ag__conv2d_depthwise_kernels, REAL(ag__conv2d_depthwise)) = {
+    .run = REAL(depthwise_run),
+    .weight_run = REAL(depthwise_weight_run),
+};
 #undef vec
 #undef LANES

@@ -193,7 +193,9 @@ static void REAL(pack)(void *plane, int64_t first_row, int64_t last_row, int64_t
 /* n zeros, and up to a register more */
 AG_INLINE void REAL(zeros)(real *to, int64_t n)
 {
-    for (int64_t i = 0; i < n; i += LANES) REAL(store)(to + i, (vec){ 0 });
+    vec nothing = { 0 };
+    AG_IN_REGISTER(nothing); /* or else gcc calls memset */
+    for (int64_t i = 0; i < n; i += LANES) REAL(store)(to + i, nothing);
 }
 
 static void REAL(copy_plane)(void *to_, int64_t pitch, int64_t n_rows, const void *from_, int64_t row_stride,

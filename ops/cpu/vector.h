@@ -51,6 +51,16 @@ AG_INLINE void store_f64(double *p, vec_f64 v) { *(loose_f64 *)p = v; }
 AG_INLINE vec_f32 splat_f32(float x) { return x - (vec_f32){ 0 }; }
 AG_INLINE vec_f64 splat_f64(double x) { return x - (vec_f64){ 0 }; }
 
+/* v is a register, whose contents nobody knows. gcc likes to make a load an operand of each instruction that uses it;
+ * one that crosses the end of a cache line is two. */
+#if defined(__AVX512F__)
+#define AG_IN_REGISTER(v) __asm__("" : "+v"(v))
+#elif defined(__x86_64__) && !defined(AG_WIDE)
+#define AG_IN_REGISTER(v) __asm__("" : "+x"(v))
+#else
+#define AG_IN_REGISTER(v) ((void)0)
+#endif
+
 #if defined(__AVX512F__)
 #define AG_FIRST(n) ((1u << (n)) - 1)
 AG_INLINE vec_f32 load_first_f32(const float *p, int n, float rest)

@@ -251,17 +251,19 @@ START_TEST(depthwise_convolutions_agree_with_plain_loops)
             do {
                 s = (shape){ .groups = rng_between(&r, 2, 5), .batch = rng_between(&r, 1, 5) };
                 if (rng_between(&r, 0, 3) == 0) s.batch = (int64_t[]){ 16, 40, 64 }[rng_between(&r, 0, 2)];
+                const bool many = s.batch <= 5 && rng_between(&r, 0, 5) == 0; /* several a task */
+                if (many) s.groups = rng_between(&r, 32, 50);
                 s.channels = s.out_channels = s.groups;
                 if (rng_between(&r, 0, 9) == 0) s.out_channels *= 2;
                 const bool usual = rng_between(&r, 0, 1);
                 for (int j = 0; j < 2; j++) {
-                    s.size[j] = rng_between(&r, 1, s.batch > 5 ? 15 : 30);
+                    s.size[j] = rng_between(&r, 1, many ? 9 : s.batch > 5 ? 15 : 30);
                     s.kernel[j] = usual ? 3 : rng_between(&r, 1, 7);
                     s.stride[j] = rng_between(&r, 0, 9) ? 1 : 2;
                     s.dilation[j] = rng_between(&r, 0, 3) ? 1 : rng_between(&r, 2, 3);
                     s.padding[j] = rng_between(&r, 0, 2) ? s.dilation[j] * (s.kernel[j] / 2) : rng_between(&r, 0, 9);
                 }
-                if (rng_between(&r, 0, 5) == 0 && s.batch <= 5) s.size[rng_between(&r, 0, 1)] = 200;
+                if (rng_between(&r, 0, 5) == 0 && s.batch <= 5 && !many) s.size[rng_between(&r, 0, 1)] = 200;
             } while (!complete(&s));
             s.dtype = i % 2 ? AG_FLOAT32 : AG_FLOAT64;
             const int64_t contiguous[] = { 2, 2, 2, 1 };
