@@ -102,6 +102,15 @@ static void copy_input(const depthwise_plan *p, char *strip, const tile *t)
     copy_to_strip(p, strip, t->size[0] + p->reach[0], t->size[1] + p->reach[1], &p->in, t, first, p->in_size);
 }
 
+/* The first element of tile t of a tensor. */
+static const void *corner(const depthwise_plan *p, const ag__conv2d_in *tensor, const tile *t)
+{
+    const int64_t *stride = tensor->stride;
+    return at(tensor->data,
+              t->image * stride[0] + t->channel * stride[1] + t->first[0] * stride[2] + t->first[1] * stride[3],
+              p->size);
+}
+
 /* ---- the output and the input's gradient ---- */
 
 static void copy_weight(const depthwise_plan *p, int64_t channel, char *to)
@@ -118,21 +127,29 @@ static void copy_weight(const depthwise_plan *p, int64_t channel, char *to)
     }
 }
 
+/* Tile i of all planes. */
+static tile numbered(const depthwise_plan *p, int64_t i)
+{
+    const int64_t a_plane = p->tiles[0] * p->tiles[1];
+    tile t = tile_of(p, i % a_plane);
+    t.channel = i / a_plane % p->channels;
+    t.image = i / a_plane / p->channels;
+    return t;
+}
+
 /* Tasks: the tiles of all planes. */
 static void make_tiles(void *user, int64_t begin, int64_t end)
 {
     const depthwise_plan *p = user;
+    const ag__conv2d_in out = { p->out.data,
+                                { p->out.stride[0], p->out.stride[1], p->out.stride[2], p->out.stride[3] } };
     _Alignas(REGISTER_BYTES) char strip[AG_DEPTHWISE_ROOM + SLACK];
     _Alignas(8) char weights[AG_DEPTHWISE_TAPS * sizeof(double)];
-    const int64_t a_plane = p->tiles[0] * p->tiles[1];
+    tile t = numbered(p, begin);
     for (int64_t i = begin; i < end; i++) {
-        tile t = tile_of(p, i % a_plane);
-        t.channel = i / a_plane % p->channels;
-        t.image = i / a_plane / p->channels;
+        const tile next = i + 1 < end ? numbered(p, i + 1) : t;
         copy_weight(p, t.channel, weights);
         copy_input(p, strip, &t);
-        const int64_t place = t.image * p->out.stride[0] + t.channel * p->out.stride[1] +
-                              t.first[0] * p->out.stride[2] + t.first[1] * p->out.stride[3];
         p->kernels->run(&(ag__conv_depthwise_run){
             .kernel = { p->kernel[0], p->kernel[1] },
             .dilation = { p->dilation[0], p->dilation[1] },
@@ -144,8 +161,12 @@ static void make_tiles(void *user, int64_t begin, int64_t end)
             .bias = p->bias ? at(p->bias, t.channel * p->bias_stride, p->size) : NULL,
             .in_row = p->pitch,
             .out_row = p->out.stride[2],
-            .out = (char *)p->out.data + place * (int64_t)p->size,
+            .next_in = corner(p, &p->in, &next),
+            .next_out = corner(p, &out, &next),
+            .next_in_row = p->in.stride[2],
+            .out = (void *)(uintptr_t)corner(p, &out, &t),
         });
+        t = next;
     }
 }
 
@@ -157,15 +178,6 @@ static void convolve(depthwise_plan *p)
 }
 
 /* ---- the weight's gradient ---- */
-
-/* The first element of tile t of a tensor. */
-static const void *corner(const depthwise_plan *p, const ag__conv2d_in *tensor, const tile *t)
-{
-    const int64_t *stride = tensor->stride;
-    return at(tensor->data,
-              t->image * stride[0] + t->channel * stride[1] + t->first[0] * stride[2] + t->first[1] * stride[3],
-              p->size);
-}
 
 /* sums[a][b][lane] += what tile t has; `next` is soon to come. */
 static void add_tile(const depthwise_plan *p, const tile *t, const tile *next, char *strip, char *sums)

@@ -33,6 +33,8 @@ typedef struct {
     int64_t kernel[2], dilation[2], inner, rows, n;
     const void *in, *weights, *bias; /* bias: one number, or NULL */
     int64_t in_row, out_row;         /* elements from a row to the next */
+    const void *next_in, *next_out;  /* rows in memory that are soon needed: */
+    int64_t next_in_row;             /* of the input, of the output */
     void *out;
 } ag__conv_depthwise_run;
 

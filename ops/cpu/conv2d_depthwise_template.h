@@ -13,6 +13,18 @@ AG_INLINE void REAL(depthwise_put)(real *to, vec v, int64_t n)
         memcpy(to, &v, (size_t)n * sizeof(real));
 }
 
+/* Asks for rows that are soon needed, of the numbers of rows at hand. */
+AG_INLINE void REAL(depthwise_ask)(const ag__conv_depthwise_run *u, int64_t y, int64_t rows)
+{
+    const real *in = (const real *)u->next_in + y * u->next_in_row, *out = (const real *)u->next_out + y * u->out_row;
+    for (; rows > 0; rows--, in += u->next_in_row, out += u->out_row) {
+        for (int64_t e = 0; e < u->n; e += LANES) {
+            __builtin_prefetch(in + e, 0, 2);
+            __builtin_prefetch(out + e, 1, 2);
+        }
+    }
+}
+
 /* `rows` rows from `in` and `out` on, of a kernel kh x kw whose rows lie side by side; all three are constants where
  * this is called. */
 AG_INLINE void REAL(depthwise_rows)(const ag__conv_depthwise_run *u, const int rows, const int kh, const int kw,
@@ -48,8 +60,11 @@ static void REAL(depthwise_3x3)(const ag__conv_depthwise_run *u)
     const real *in = u->in;
     real *out = u->out;
     int64_t y = 0;
-    for (; y + ROWS <= u->rows; y += ROWS)
+    for (; y + ROWS <= u->rows; y += ROWS) {
+        REAL(depthwise_ask)(u, y, ROWS);
         REAL(depthwise_rows)(u, ROWS, 3, 3, in + y * u->in_row, out + y * u->out_row);
+    }
+    REAL(depthwise_ask)(u, y, u->rows - y);
     for (; y < u->rows; y++) REAL(depthwise_rows)(u, 1, 3, 3, in + y * u->in_row, out + y * u->out_row);
 }
 
@@ -60,6 +75,7 @@ static void REAL(depthwise_any)(const ag__conv_depthwise_run *u)
     const int64_t row = u->dilation[0] * u->in_row, column = u->dilation[1] * u->inner;
     for (int64_t y = 0; y < u->rows; y++) {
         real *out = (real *)u->out + y * u->out_row;
+        REAL(depthwise_ask)(u, y, 1);
         for (int64_t e = 0; e < u->n; e += VECTORS * LANES) {
             int64_t place[VECTORS];
             vec sum[VECTORS];
