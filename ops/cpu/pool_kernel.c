@@ -17,8 +17,9 @@ static inline window window_at(const ag__pool2d_shape *s, int axis, int64_t out)
     const int64_t start = out * s->stride[axis] - s->padding[axis], step = s->dilation[axis];
     const int64_t outside = start < 0 ? (-start + step - 1) / step : 0;
     const int64_t at = start + outside * step;
-    const int64_t room = s->size[axis] > at ? (s->size[axis] - 1 - at) / step + 1 : 0;
-    return (window){ at, smaller(s->kernel[axis] - outside, room) };
+    const int64_t n = s->kernel[axis] - outside;
+    if (at + (n - 1) * step < s->size[axis]) return (window){ at, n };
+    return (window){ at, s->size[axis] > at ? (s->size[axis] - 1 - at) / step + 1 : 0 };
 }
 
 /* Elements 0, 2, 4, ... of what begins at p, out of a = the first register full and b = the one that begins at p +

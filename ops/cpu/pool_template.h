@@ -111,6 +111,8 @@ static int64_t REAL(inside)(const ag__pool2d_job *job, const real *plane, const 
     const int64_t columns = job->s.kernel[1], step = job->s.stride[1];
     if (columns == 2 && step == 2)
         return REAL(inside_of)(2, 2, job, plane, last, down, begin, end, room, value, indices);
+    if (columns == 3 && step == 2)
+        return REAL(inside_of)(3, 2, job, plane, last, down, begin, end, room, value, indices);
     return REAL(inside_of)(columns, step, job, plane, last, down, begin, end, room, value, indices);
 }
 #endif
@@ -160,13 +162,35 @@ static void REAL(forward_planes)(const ag__pool2d_job *job, int64_t begin, int64
 
 #ifdef POOL_FLOATING
 
+/* A window whose first element is `at`; with `few`, of the first `count` lanes. rows and columns say how many elements.
+ */
+AG_INLINE void REAL(window_of_lanes)(int64_t rows, int64_t columns, const ag__pool2d_job *job, bool few, int64_t count,
+                                     const real *at, int64_t place, vec *most, mask *index)
+{
+    const ag__pool2d_shape *s = &job->s;
+    const mask zero = { 0 };
+    *most = REAL(splat)(LOWEST);
+    *index = zero + (place_t)place;
+    for (int64_t i = 0; i < rows; i++) {
+        const real *p = at + i * s->dilation[0] * job->in.stride[2];
+        const int64_t first = place + i * s->dilation[0] * s->size[1];
+        for (int64_t j = 0; j < columns; j++, p += s->dilation[1] * job->in.stride[3]) {
+            const vec v = few ? REAL(load_first)(p, (int)count, 0) : REAL(load)(p);
+            REAL(meet)(v, zero + (place_t)(first + j * s->dilation[1]), most, index);
+        }
+    }
+}
+
 /* The same pixel of neighbouring images (lanes: 0) or channels (lanes: 1) lies side by side in all three tensors.
- * few: they are less than a register full. Items: (number in the other of those dimensions) * OH + output row. */
+ * few: they are less than a register full; if pixels lie side by side, too, whole registers are written as long as what
+ * is beyond belongs to pixels of the row to come. Items: (number in the other of those dimensions) * OH + output row.
+ */
 AG_INLINE void REAL(forward_lanes)(const ag__pool2d_job *job, int lanes, bool few, int64_t begin, int64_t end)
 {
     const ag__pool2d_shape *s = &job->s;
     const int other = 1 - lanes;
     const int64_t count = lanes ? s->channels : s->batch, lanes_used = few ? count : LANES;
+    const bool dense = job->out.stride[3] == count && (!job->indices.data || job->indices.stride[3] == count);
     for (int64_t item = begin; item < end; item++) {
         const int64_t c = item / s->out_size[0], oh = item % s->out_size[0];
         const real *plane = (const real *)job->in.data + c * job->in.stride[other];
@@ -178,20 +202,18 @@ AG_INLINE void REAL(forward_lanes)(const ag__pool2d_job *job, int lanes, bool fe
             int64_t *indices = job->indices.data;
             if (indices)
                 indices += c * job->indices.stride[other] + oh * job->indices.stride[2] + ow * job->indices.stride[3];
+            const int64_t place = down.at * s->size[1] + across.at,
+                          room = few && dense ? (s->out_size[1] - ow) * count : lanes_used;
+            const real *at = plane + down.at * job->in.stride[2] + across.at * job->in.stride[3];
             for (int64_t n = 0; n < count; n += LANES) {
                 if (n > count - LANES && !few) n = count - LANES; /* the last register overlaps the one before it */
-                vec most = REAL(splat)(LOWEST);
-                const mask zero = { 0 };
-                mask index = zero + (place_t)(down.at * s->size[1] + across.at);
-                for (int64_t i = 0; i < down.n; i++) {
-                    for (int64_t j = 0; j < across.n; j++) {
-                        const int64_t row = down.at + i * s->dilation[0], column = across.at + j * s->dilation[1];
-                        const real *at = plane + row * job->in.stride[2] + column * job->in.stride[3] + n;
-                        const vec v = few ? REAL(load_first)(at, (int)count, 0) : REAL(load)(at);
-                        REAL(meet)(v, zero + (place_t)(row * s->size[1] + column), &most, &index);
-                    }
-                }
-                REAL(write)(most, index, lanes_used, lanes_used, value + n, indices ? indices + n : NULL);
+                vec most;
+                mask index;
+                if (down.n == 3 && across.n == 3)
+                    REAL(window_of_lanes)(3, 3, job, few, count, at + n, place, &most, &index);
+                else
+                    REAL(window_of_lanes)(down.n, across.n, job, few, count, at + n, place, &most, &index);
+                REAL(write)(most, index, lanes_used, room, value + n, indices ? indices + n : NULL);
             }
         }
     }
