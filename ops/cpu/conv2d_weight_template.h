@@ -159,7 +159,8 @@ static void REAL(window_run)(const ag__conv_window_run *u)
 static void REAL(turn)(const ag__conv_turn *u)
 {
     const real *const *runs = (const real *const *)u->runs;
-    const int64_t n = u->n;
+    /* places that lie one after the other all the way have no end of an inner loop */
+    const int64_t n = u->n, n_inner = u->to_step == u->inner * u->to_inner ? n : u->inner;
     const bool turn = u->step == 1 && n >= LANES && u->n_runs > 1;
     for (int64_t r0 = (u->n_runs - 1) / LANES * LANES; turn && r0 >= 0; r0 -= LANES) {
         for (int64_t i = 0; i < n; i += LANES) {
@@ -169,12 +170,12 @@ static void REAL(turn)(const ag__conv_turn *u)
             for (int r = 0; r < LANES; r++)
                 block[r] = r0 + r < u->n_runs && runs[r0 + r] ? REAL(load)(runs[r0 + r] + u->first + i) : (vec){ 0 };
             REAL(transpose)(block);
-            real *to = (real *)u->to + i / u->inner * u->to_step + r0;
-            int64_t inner = i % u->inner;
+            real *to = (real *)u->to + i / n_inner * u->to_step + r0;
+            int64_t inner = i % n_inner;
             AG_UNROLL
             for (int j = 0; j < LANES; j++) {
                 REAL(store)(to + inner * u->to_inner, block[j]);
-                if (++inner == u->inner) {
+                if (++inner == n_inner) {
                     inner = 0;
                     to += u->to_step;
                 }
@@ -186,7 +187,7 @@ static void REAL(turn)(const ag__conv_turn *u)
         real *to = (real *)u->to + r;
         for (int64_t i = 0, inner = 0; i < n; i++) {
             to[inner * u->to_inner] = from ? from[u->first + i * u->step] : 0;
-            if (++inner == u->inner) {
+            if (++inner == n_inner) {
                 inner = 0;
                 to += u->to_step;
             }

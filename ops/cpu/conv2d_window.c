@@ -18,6 +18,11 @@
  * so the gradient has PyTorch's bits. It goes faster than the way of conv2d_weight.c, whose lanes are images, as long
  * as a run fills its registers. Of few channels the rows of the window are *stacked*: they take their places among the
  * channels, strip[image][group][output row][column][channel][kernel row], and there is one run.
+ *
+ * Where the batch is last and images are too large for a block of whole ones, a block has some columns of some images,
+ * as a rule all: fewer than that would use a part of each line of memory. It goes down the rows, and the strip is a
+ * ring of those that a few rows of the output meet. The gradient is read where it lies, of one pixel after the other in
+ * all images of the block; so the sum has another order.
  */
 #include "ops/cpu/conv2d_window.h"
 #include "ops/cpu/conv2d_lanes.h"
@@ -34,6 +39,9 @@ enum {
     STAYS = 256 << 10, /* bytes of a block of whole images, which all tasks read */
     NEAR = 16 << 10,   /* bytes of rows that stay in the first-level cache */
     ENOUGH_TASKS = 32,
+    FEWEST_COLUMNS = 8, /* of a block across images, */
+    MOST_ROWS = 4,
+    ENOUGH_IMAGES = 16, /* to go along them rather than along columns */
     MOST_CHANNELS = 2048,
     FEW_PAIRS = 512, /* of an input and an output channel */
     MOST_RUNS = 64,  /* turned at once: whole registers of every instruction set */
@@ -48,22 +56,66 @@ typedef struct {
     int64_t in_channels, out_channels; /* of a group */
 
     bool stacked, pack_gradient;
+    bool across;      /* blocks of some columns of many images */
+    bool innermost;   /* images, but for the channels: strip[group][row][column][image][channel] */
     int64_t channels; /* of a strip's pixel */
-    /* A window is `runs` runs of `run` elements: its rows, or with dilation its pixels; each is some registers. */
+    /* A window is `runs` runs of `run` elements: its rows, or, with dilation or images innermost, its pixels; each is
+     * some registers. */
+    bool by_rows;
     int64_t runs, run, run_registers, registers;
     int64_t pieces, register_pieces; /* tiles: of the output channels of a group, of the registers */
     int64_t pieces_a_task;
 
-    int64_t row, gradient_row;       /* elements from a row of a strip to the next */
+    int64_t row, gradient_row;       /* elements from a row of a strip to the next, */
+    int64_t pixel, apart;            /* from a pixel to the next, from an image's to the next one's */
     char *strips, *gradients, *sums; /* sums[group][output channel][register][lane] */
 
     /* the block at hand */
-    int64_t first_image, images, rows[2], in_rows; /* rows of the output; how many of a strip they meet */
+    int64_t first_image, images, rows[2], columns[2]; /* of the output */
+    int64_t in_rows, packed;                          /* of a strip; the first one that is not packed yet */
 } window_plan;
 
 static const char *at(const void *p, int64_t elements, size_t size)
 {
     return (const char *)p + elements * (int64_t)size;
+}
+
+/* Columns of a strip that some columns of the output meet. */
+static int64_t columns_met(const window_plan *w, int64_t columns)
+{
+    const ag__conv2d_shape *s = w->shape;
+    return (columns - 1) * s->stride[1] + (s->kernel[1] - 1) * s->dilation[1] + 1;
+}
+
+/* Elements of a strip's row that some columns of the output meet; a register may reach beyond its run. */
+static int64_t row_elements(const window_plan *w, int64_t columns)
+{
+    return columns_met(w, columns) * w->pixel + w->kernels->lanes;
+}
+
+/* Rows of a strip that some rows of the output meet. */
+static int64_t rows_met(const window_plan *w, int64_t rows)
+{
+    const ag__conv2d_shape *s = w->shape;
+    if (w->stacked) return rows;
+    return (rows - 1) * s->stride[0] + (s->kernel[0] - 1) * s->dilation[0] + 1;
+}
+
+/* Bytes that an image takes in a block of so many rows. */
+static double image_bytes(const window_plan *w, int64_t rows)
+{
+    return ((double)rows_met(w, rows) * (double)w->row * (double)w->shape->groups +
+            (w->pack_gradient ? (double)rows * (double)w->gradient_row : 0)) *
+           (double)w->size;
+}
+
+static bool is_together(const window_plan *w, const int64_t *stride) { return stride[0] == 1 && w->shape->batch > 1; }
+
+/* Images that are packed together at least: batch-last as many as a register has lanes, if there are. */
+static int64_t fewest_images(const window_plan *w)
+{
+    const bool together = is_together(w, w->in.stride) || (w->pack_gradient && is_together(w, w->gradient.stride));
+    return together ? ag__min(w->shape->batch, w->kernels->lanes) : 1;
 }
 
 static void make_plan(window_plan *w, const ag__conv2d_shape *s, ag__conv2d_in input, ag__conv2d_in output_gradient)
@@ -81,35 +133,25 @@ static void make_plan(window_plan *w, const ag__conv2d_shape *s, ag__conv2d_in i
     const int64_t lanes = w->kernels->lanes, a_row = s->kernel[1] * w->in_channels;
     w->stacked = s->dilation[1] == 1 &&
                  ag__ceil_div(s->kernel[0] * a_row, lanes) * 8 <= s->kernel[0] * ag__ceil_div(a_row, lanes) * 7;
+    w->channels = w->pixel = w->stacked ? w->in_channels * s->kernel[0] : w->in_channels;
+    w->columns[1] = s->out_size[1];
+    w->row = row_elements(w, s->out_size[1]);
+    w->gradient_row = s->out_size[1] * s->out_channels + lanes;
+    w->across = is_together(w, input.stride) && is_together(w, output_gradient.stride) &&
+                image_bytes(w, s->out_size[0]) * (double)fewest_images(w) > (double)ag__conv_strip_bytes;
+    w->innermost = w->across && !w->stacked &&
+                   (s->dilation[1] > 1 ||
+                    s->kernel[1] * ag__ceil_div(w->channels, lanes) == ag__ceil_div(s->kernel[1] * w->channels, lanes));
+    w->by_rows = s->dilation[1] == 1 && !w->innermost;
+
     const int64_t kernel_rows = w->stacked ? 1 : s->kernel[0];
-    w->channels = w->stacked ? w->in_channels * s->kernel[0] : w->in_channels;
-    w->runs = s->dilation[1] == 1 ? kernel_rows : kernel_rows * s->kernel[1];
-    w->run = s->dilation[1] == 1 ? s->kernel[1] * w->channels : w->channels;
+    w->runs = w->by_rows ? kernel_rows : kernel_rows * s->kernel[1];
+    w->run = w->by_rows ? s->kernel[1] * w->channels : w->channels;
     w->run_registers = ag__ceil_div(w->run, lanes);
     w->registers = w->runs * w->run_registers;
     w->pieces = ag__ceil_div(w->out_channels, w->kernels->weight_channels);
     w->register_pieces = ag__ceil_div(w->registers, w->kernels->weight_taps);
     w->pieces_a_task = ag__max(1, ag__min(w->pieces, w->pieces * w->register_pieces * s->groups / ENOUGH_TASKS));
-    /* padding = "same" may pad one column more behind than before; a register may reach beyond its run */
-    const int64_t met = (s->out_size[1] - 1) * s->stride[1] + (s->kernel[1] - 1) * s->dilation[1] + 1;
-    w->row = ag__max(s->padding[1] + s->size[1], met) * w->channels + lanes;
-    w->gradient_row = s->out_size[1] * s->out_channels + lanes;
-}
-
-/* Rows of a strip that some rows of the output meet. */
-static int64_t rows_met(const window_plan *w, int64_t rows)
-{
-    const ag__conv2d_shape *s = w->shape;
-    if (w->stacked) return rows;
-    return (rows - 1) * s->stride[0] + (s->kernel[0] - 1) * s->dilation[0] + 1;
-}
-
-/* Bytes that an image takes in a block of so many rows. */
-static double image_bytes(const window_plan *w, int64_t rows)
-{
-    return ((double)rows_met(w, rows) * (double)w->row * (double)w->shape->groups +
-            (w->pack_gradient ? (double)rows * (double)w->gradient_row : 0)) *
-           (double)w->size;
 }
 
 bool ag__conv2d_windows_suit(const ag__conv2d_shape *s, ag__conv2d_in input, ag__conv2d_in output_gradient)
@@ -167,33 +209,40 @@ static void pack_pixels(const window_plan *w, const pixels *p, char *to)
     }
 }
 
-static bool is_together(const window_plan *w, const int64_t *stride) { return stride[0] == 1 && w->shape->batch > 1; }
+/* The strip's row where an output row meets kernel row `a`. */
+static int64_t row_met(const window_plan *w, int64_t y, int64_t a)
+{
+    const ag__conv2d_shape *s = w->shape;
+    if (w->stacked) return y - w->rows[0];
+    if (w->across) return (y * s->stride[0] + a * s->dilation[0]) % w->in_rows;
+    return (y - w->rows[0]) * s->stride[0] + a * s->dilation[0];
+}
 
-/* Row `row` of a group's strips, of image `image` of the block or of all. */
-static void pack_input(const window_plan *w, int64_t image, int64_t group, int64_t row)
+/* Row `row` of a group's strips, of image `image` of the block or of all. `from`: the row of the input, counted from
+ * the first one of the padding; stacked, the first one. */
+static void pack_input(const window_plan *w, int64_t image, int64_t group, int64_t row, int64_t from)
 {
     const ag__conv2d_shape *s = w->shape;
     const int64_t size = (int64_t)w->size, high = w->stacked ? s->kernel[0] : 1, *stride = w->in.stride;
-    const int64_t from = (w->rows[0] + (w->stacked ? row : 0)) * s->stride[0] - s->padding[0] + (w->stacked ? 0 : row);
+    const int64_t column = w->columns[0] * s->stride[1] - s->padding[1],
+                  met = columns_met(w, w->columns[1] - w->columns[0]), first = ag__min(ag__max(0, column), s->size[1]),
+                  n = ag__max(0, ag__min(s->size[1], column + met) - first);
     const void *runs[MOST_CHANNELS];
-    const char *first = at(w->in.data,
-                           (w->first_image + image) * stride[0] + group * w->in_channels * stride[1] + from * stride[2],
-                           w->size);
+    const char *start = at(
+        w->in.data, (w->first_image + image) * stride[0] + group * w->in_channels * stride[1] + first * stride[3],
+        w->size);
     for (int64_t i = 0; i < w->channels; i++) {
-        const int64_t down = i % high * s->dilation[0];
-        runs[i] = from + down < 0 || from + down >= s->size[0]
-                      ? NULL
-                      : first + (i / high * stride[1] + down * stride[2]) * size;
+        const int64_t y = from - s->padding[0] + i % high * s->dilation[0];
+        runs[i] = y < 0 || y >= s->size[0] ? NULL : start + (i / high * stride[1] + y * stride[2]) * size;
     }
-    const int64_t apart = s->groups * w->in_rows * w->row, margin = s->padding[1] * w->channels,
-                  behind = margin + s->size[1] * w->channels;
+    const int64_t margin = (first - column) * w->pixel, behind = margin + n * w->pixel;
     const bool together = is_together(w, stride);
-    char *to = w->strips + (image * apart + (group * w->in_rows + row) * w->row) * size;
-    pack_pixels(w, &(pixels){ stride, runs, w->channels, w->channels, s->size[1], apart, together },
-                to + margin * size);
-    for (int64_t i = 0; i < (together ? w->images : 1); i++, to += apart * size) {
-        memset(to, 0, (size_t)(margin * size));
-        memset(to + behind * size, 0, (size_t)((w->row - behind) * size));
+    char *to = w->strips + (image * w->apart + (group * w->in_rows + row) * w->row) * size;
+    if (n > 0)
+        pack_pixels(w, &(pixels){ stride, runs, w->channels, w->pixel, n, w->apart, together }, to + margin * size);
+    for (int64_t i = 0; i < (together && !w->innermost ? w->images : 1); i++, to += w->apart * size) {
+        memset(to, 0, (size_t)(ag__min(margin, w->row) * size));
+        memset(to + behind * size, 0, (size_t)(ag__max(0, w->row - behind) * size));
     }
 }
 
@@ -201,8 +250,26 @@ static void pack_input(const window_plan *w, int64_t image, int64_t group, int64
 static void pack(void *user, int64_t begin, int64_t end)
 {
     const window_plan *w = user;
-    for (int64_t i = begin; i < end; i++)
-        pack_input(w, i / w->in_rows / w->shape->groups, i / w->in_rows % w->shape->groups, i % w->in_rows);
+    const int64_t stride = w->shape->stride[0];
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t row = i % w->in_rows;
+        pack_input(w, i / w->in_rows / w->shape->groups, i / w->in_rows % w->shape->groups, row,
+                   w->rows[0] * stride + (w->stacked ? row * stride : row));
+    }
+}
+
+/* Items: the rows that come into the ring, of all images; `packed` is the first one. */
+static void pack_more(void *user, int64_t begin, int64_t end)
+{
+    const window_plan *w = user;
+    const int64_t groups = w->shape->groups;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t row = w->packed + i / groups;
+        if (w->stacked)
+            pack_input(w, 0, i % groups, row - w->rows[0], row * w->shape->stride[0]);
+        else
+            pack_input(w, 0, i % groups, row % w->in_rows, row);
+    }
 }
 
 /* Items: the rows of the block's gradients. */
@@ -223,60 +290,111 @@ static void pack_gradient(void *user, int64_t begin, int64_t end)
     }
 }
 
-/* Where register r of a window begins, from the window's first element. */
-static int64_t place(const window_plan *w, int64_t r)
+/* Where register r of a window begins, the window of the first column of output row y. */
+static int64_t place(const window_plan *w, int64_t r, int64_t y)
 {
     const ag__conv2d_shape *s = w->shape;
     const int64_t run = r / w->run_registers, within = r % w->run_registers * w->kernels->lanes;
-    if (s->dilation[1] == 1) return run * s->dilation[0] * w->row + within;
-    return run / s->kernel[1] * s->dilation[0] * w->row + run % s->kernel[1] * s->dilation[1] * w->channels + within;
+    if (w->by_rows) return row_met(w, y, run) * w->row + within;
+    return row_met(w, y, run / s->kernel[1]) * w->row + run % s->kernel[1] * s->dilation[1] * w->pixel + within;
+}
+
+/* Some registers of the windows of a group, some pieces of its output channels. */
+typedef struct {
+    int64_t group, registers[2], pieces[2];
+} task;
+
+static void set_offsets(const window_plan *w, const task *t, ag__conv_window_run *run, int64_t y)
+{
+    for (int64_t r = t->registers[0]; r < t->registers[1]; r++) run->offset[r - t->registers[0]] = place(w, r, y);
+}
+
+/* One piece after the other meets the pixels of a run, whose gradient in channel 0 is given. */
+static void add_pieces(const window_plan *w, const task *t, ag__conv_window_run *run, const char *gradient)
+{
+    for (int64_t piece = t->pieces[0]; piece < t->pieces[1]; piece++) {
+        const int64_t first = ag__piece(w->out_channels, w->pieces, piece),
+                      channel = t->group * w->out_channels + first;
+        run->channels = (int)(ag__piece(w->out_channels, w->pieces, piece + 1) - first);
+        run->sums = w->sums + (channel * w->registers + t->registers[0]) * w->kernels->lanes * (int64_t)w->size;
+        run->gradient = at(gradient, channel * run->gradient_channel, w->size);
+        w->kernels->window_run(run);
+    }
+}
+
+/* Image by image, some rows at a time. */
+static void add_images(const window_plan *w, const task *t, ag__conv_window_run *run)
+{
+    const ag__conv2d_shape *s = w->shape;
+    const int64_t rows = w->rows[1] - w->rows[0];
+    run->n = s->out_size[1];
+    run->in_row = w->stacked ? w->row : s->stride[0] * w->row;
+    run->in_pixel = s->stride[1] * w->channels;
+    run->gradient_channel = w->pack_gradient ? 1 : w->gradient.stride[1];
+    run->gradient_row = w->pack_gradient ? w->gradient_row : w->gradient.stride[2];
+    run->gradient_pixel = w->pack_gradient ? s->out_channels : 1;
+    const int64_t a_pixel = ag__min(run->in_pixel, run->vectors * w->kernels->lanes),
+                  near = t->pieces[1] == t->pieces[0] + 1 ? rows
+                                                          : ag__max(1, NEAR / (run->n * a_pixel * (int64_t)w->size));
+    set_offsets(w, t, run, w->rows[0]);
+    for (int64_t image = 0; image < w->images; image++) {
+        for (int64_t y = w->rows[0]; y < w->rows[1]; y += near) {
+            run->rows = ag__min(near, w->rows[1] - y);
+            run->in = at(w->strips, image * w->apart + t->group * w->in_rows * w->row + (y - w->rows[0]) * run->in_row,
+                         w->size);
+            const char *gradient = w->pack_gradient
+                                       ? at(w->gradients, (image * rows + y - w->rows[0]) * w->gradient_row, w->size)
+                                       : at(w->gradient.data,
+                                            (w->first_image + image) * w->gradient.stride[0] + y * run->gradient_row,
+                                            w->size);
+            add_pieces(w, t, run, gradient);
+        }
+    }
+}
+
+/* Row by row, a few pixels of all images at a time; or of few images, a few images and all columns. */
+static void add_across(const window_plan *w, const task *t, ag__conv_window_run *run)
+{
+    const int64_t columns = w->columns[1] - w->columns[0], pixel = w->shape->stride[1] * w->pixel,
+                  *stride = w->gradient.stride;
+    const bool along = w->images < ENOUGH_IMAGES && w->images < columns; /* the columns */
+    const int64_t rows = along ? w->images : columns;
+    run->n = along ? columns : w->images;
+    run->in_pixel = along ? pixel : w->apart;
+    run->in_row = along ? w->apart : pixel;
+    run->gradient_channel = stride[1];
+    run->gradient_pixel = along ? stride[3] : 1;
+    run->gradient_row = along ? 1 : stride[3];
+    const int64_t a_pixel = ag__min(run->in_pixel, run->vectors * w->kernels->lanes),
+                  near = ag__max(1, NEAR / (run->n * a_pixel * (int64_t)w->size));
+    for (int64_t y = w->rows[0]; y < w->rows[1]; y++) {
+        set_offsets(w, t, run, y);
+        for (int64_t row = 0; row < rows; row += near) {
+            run->rows = ag__min(near, rows - row);
+            run->in = at(w->strips, t->group * w->in_rows * w->row + row * run->in_row, w->size);
+            add_pieces(w, t, run,
+                       at(w->gradient.data,
+                          w->first_image + y * stride[2] + w->columns[0] * stride[3] + row * run->gradient_row,
+                          w->size));
+        }
+    }
 }
 
 /* Tasks: of each group some registers and some pieces of the output channels. */
 static void add_up(void *user, int64_t begin, int64_t end)
 {
     const window_plan *w = user;
-    const ag__conv2d_shape *s = w->shape;
-    const int64_t piece_tasks = ag__ceil_div(w->pieces, w->pieces_a_task), rows = w->rows[1] - w->rows[0];
+    const int64_t piece_tasks = ag__ceil_div(w->pieces, w->pieces_a_task);
     for (int64_t i = begin; i < end; i++) {
-        const int64_t group = i / w->register_pieces / piece_tasks, register_piece = i % w->register_pieces,
-                      piece0 = i / w->register_pieces % piece_tasks * w->pieces_a_task,
-                      piece1 = ag__min(piece0 + w->pieces_a_task, w->pieces);
-        const int64_t r0 = ag__piece(w->registers, w->register_pieces, register_piece),
-                      r1 = ag__piece(w->registers, w->register_pieces, register_piece + 1);
-        ag__conv_window_run run = {
-            .vectors = (int)(r1 - r0),
-            .n = s->out_size[1],
-            .in_row = w->stacked ? w->row : s->stride[0] * w->row,
-            .in_pixel = s->stride[1] * w->channels,
-            .gradient_channel = w->pack_gradient ? 1 : w->gradient.stride[1],
-            .gradient_row = w->pack_gradient ? w->gradient_row : w->gradient.stride[2],
-            .gradient_pixel = w->pack_gradient ? s->out_channels : 1,
-            .sums_channel = w->registers * w->kernels->lanes,
-        };
-        for (int64_t r = r0; r < r1; r++) run.offset[r - r0] = place(w, r);
-        const int64_t a_pixel = ag__min(run.in_pixel, run.vectors * w->kernels->lanes),
-                      rows_near = piece1 == piece0 + 1 ? rows : ag__max(1, NEAR / (run.n * a_pixel * (int64_t)w->size));
-        for (int64_t image = 0; image < w->images; image++) {
-            for (int64_t y = 0; y < rows; y += rows_near) {
-                run.rows = ag__min(rows_near, rows - y);
-                run.in = at(w->strips, (image * s->groups + group) * w->in_rows * w->row + y * run.in_row, w->size);
-                for (int64_t piece = piece0; piece < piece1; piece++) {
-                    const int64_t first = ag__piece(w->out_channels, w->pieces, piece),
-                                  channel = group * w->out_channels + first;
-                    run.channels = (int)(ag__piece(w->out_channels, w->pieces, piece + 1) - first);
-                    run.sums = w->sums + (channel * w->registers + r0) * w->kernels->lanes * (int64_t)w->size;
-                    if (w->pack_gradient)
-                        run.gradient = at(w->gradients, (image * rows + y) * w->gradient_row + channel, w->size);
-                    else
-                        run.gradient = at(w->gradient.data,
-                                          (w->first_image + image) * w->gradient.stride[0] +
-                                              channel * w->gradient.stride[1] + (w->rows[0] + y) * run.gradient_row,
-                                          w->size);
-                    w->kernels->window_run(&run);
-                }
-            }
-        }
+        const int64_t registers = i % w->register_pieces,
+                      pieces = i / w->register_pieces % piece_tasks * w->pieces_a_task;
+        const task t = { i / w->register_pieces / piece_tasks,
+                         { ag__piece(w->registers, w->register_pieces, registers),
+                           ag__piece(w->registers, w->register_pieces, registers + 1) },
+                         { pieces, ag__min(pieces + w->pieces_a_task, w->pieces) } };
+        ag__conv_window_run run = { .vectors = (int)(t.registers[1] - t.registers[0]),
+                                    .sums_channel = w->registers * w->kernels->lanes };
+        (w->across ? add_across : add_images)(w, &t, &run);
     }
 }
 
@@ -285,10 +403,10 @@ static void write_sums(const window_plan *w)
     const ag__conv2d_shape *s = w->shape;
     const int64_t run = w->run_registers * w->kernels->lanes, size = (int64_t)w->size, *stride = w->out.stride;
     /* elements from a kernel row, a kernel column, an input channel of the sums to the next */
-    const int64_t row = w->stacked            ? 1
-                        : s->dilation[1] == 1 ? run
-                                              : s->kernel[1] * run,
-                  column = s->dilation[1] == 1 ? w->channels : run, channel = w->stacked ? s->kernel[0] : 1;
+    const int64_t row = w->stacked   ? 1
+                        : w->by_rows ? run
+                                     : s->kernel[1] * run,
+                  column = w->by_rows ? w->channels : run, channel = w->stacked ? s->kernel[0] : 1;
     for (int64_t o = 0; o < s->out_channels; o++) {
         const char *from = at(w->sums, o * w->registers * w->kernels->lanes, w->size);
         for (int64_t c = 0; c < w->in_channels; c++) {
@@ -306,50 +424,122 @@ static void write_sums(const window_plan *w)
     }
 }
 
+static void add_block(window_plan *w)
+{
+    const double n = (double)(w->images * (w->rows[1] - w->rows[0])) * (double)(w->columns[1] - w->columns[0]),
+                 a_task = n * (double)(w->kernels->lanes * w->pieces_a_task) *
+                          (double)(w->kernels->weight_channels * w->kernels->weight_taps);
+    ag__parallel_for(w->shape->groups * ag__ceil_div(w->pieces, w->pieces_a_task) * w->register_pieces,
+                     1 + (int64_t)(AG_CONV_TASK / 4 / a_task), add_up, w);
+}
+
+/* Sums, strips and gradients of so many elements. */
+static bool get_space(window_plan *w, int64_t strips, int64_t gradients)
+{
+    const int64_t sums = w->shape->out_channels * w->registers * w->kernels->lanes;
+    w->sums = ag__scratch((size_t)(sums + strips + gradients) * w->size);
+    if (!w->sums) return false;
+    memset(w->sums, 0, (size_t)sums * w->size);
+    w->strips = w->sums + sums * (int64_t)w->size;
+    w->gradients = w->strips + strips * (int64_t)w->size;
+    return true;
+}
+
+/* ---- blocks of whole images, or of rows of one or some ---- */
+
+static bool sum_images(window_plan *w)
+{
+    const ag__conv2d_shape *s = w->shape;
+    const double most = (double)ag__conv_strip_bytes, stays = (double)ag__min(STAYS, ag__conv_strip_bytes);
+    const int64_t least = fewest_images(w);
+    int64_t rows = s->out_size[0];
+    while (image_bytes(w, rows) * (double)least > most && rows > 1) rows = (rows + 1) / 2;
+    const int64_t fit = rows < s->out_size[0] ? 1 : (int64_t)(stays / image_bytes(w, rows)),
+                  blocks = ag__max(1, least > 1 ? s->batch / ag__max(least, fit / least * least)
+                                                : ag__ceil_div(s->batch, ag__max(1, fit))),
+                  images = ag__ceil_div(s->batch, blocks);
+    if (!get_space(w, images * s->groups * rows_met(w, rows) * w->row,
+                   w->pack_gradient ? images * rows * w->gradient_row : 0))
+        return false;
+
+    for (int64_t block = 0; block < blocks; block++) {
+        w->first_image = ag__piece(s->batch, blocks, block);
+        w->images = ag__piece(s->batch, blocks, block + 1) - w->first_image;
+        for (w->rows[0] = 0; w->rows[0] < s->out_size[0]; w->rows[0] += rows) {
+            w->rows[1] = ag__min(w->rows[0] + rows, s->out_size[0]);
+            w->in_rows = rows_met(w, w->rows[1] - w->rows[0]);
+            w->apart = s->groups * w->in_rows * w->row;
+            ag__parallel_for((is_together(w, w->in.stride) ? 1 : w->images) * s->groups * w->in_rows,
+                             1 + 16384 / w->row, pack, w);
+            if (w->pack_gradient)
+                ag__parallel_for((is_together(w, w->gradient.stride) ? 1 : w->images) * (w->rows[1] - w->rows[0]),
+                                 1 + 16384 / w->gradient_row, pack_gradient, w);
+            add_block(w);
+        }
+    }
+    return true;
+}
+
+/* ---- blocks of columns of many images ---- */
+
+/* Elements of a block of so many rows and columns of so many images, and what it reads of the gradient. */
+static double across_bytes(const window_plan *w, int64_t images, int64_t rows, int64_t columns)
+{
+    return (double)images * (double)w->size *
+           ((double)(w->shape->groups * rows_met(w, rows)) * (double)(columns_met(w, columns) * w->channels) +
+            (double)(rows * columns) * (double)w->shape->out_channels);
+}
+
+static bool sum_across(window_plan *w)
+{
+    const ag__conv2d_shape *s = w->shape;
+    const int64_t high = s->out_size[0], wide = s->out_size[1], lanes = w->kernels->lanes, line = 64 / (int64_t)w->size;
+    const double most = 0.75 * (double)ag__conv_strip_bytes;
+    int64_t images = s->batch, cuts = 1, rows = 1;
+    while (images > lanes && across_bytes(w, images, 1, ag__min(wide, FEWEST_COLUMNS)) > most)
+        images = ag__ceil_div(images / 2, lanes) * lanes;
+    while (cuts < wide && across_bytes(w, images, 1, ag__ceil_div(wide, cuts)) > most) cuts++;
+    const int64_t columns = ag__ceil_div(wide, cuts);
+    while (rows < ag__min(high, MOST_ROWS) && across_bytes(w, images, rows + 1, columns) <= most) rows++;
+    w->in_rows = rows_met(w, rows);
+    const int64_t most_images = ag__min(s->batch, images + lanes - 1);
+    if (!get_space(w,
+                   s->groups * w->in_rows * (columns_met(w, columns) * w->channels + lanes + 2 * line) * most_images +
+                       lanes,
+                   0))
+        return false;
+
+    for (w->first_image = 0; w->first_image < s->batch; w->first_image += w->images) {
+        const int64_t left = s->batch - w->first_image;
+        w->images = left < images + lanes ? left : images; /* the last block has at least a register full */
+        w->pixel = w->innermost ? w->images * w->channels : w->channels;
+        w->row = row_elements(w, columns);
+        w->apart = w->innermost ? w->channels : ag__conv_plane(s->groups * w->in_rows, w->row, 1, w->size);
+        for (int64_t cut = 0; cut < cuts; cut++) {
+            w->columns[0] = ag__piece(wide, cuts, cut);
+            w->columns[1] = ag__piece(wide, cuts, cut + 1);
+            w->packed = 0;
+            for (w->rows[0] = 0; w->rows[0] < high; w->rows[0] += rows) {
+                w->rows[1] = ag__min(w->rows[0] + rows, high);
+                const int64_t first = w->stacked ? w->rows[0] : w->rows[0] * s->stride[0],
+                              last = first + rows_met(w, w->rows[1] - w->rows[0]);
+                w->packed = ag__max(w->packed, first);
+                ag__parallel_for((last - w->packed) * s->groups, 1 + 16384 / (w->row * w->images), pack_more, w);
+                w->packed = last;
+                add_block(w);
+            }
+        }
+    }
+    return true;
+}
+
 bool ag__conv2d_weight_gradient_by_windows(const ag__conv2d_shape *s, ag__conv2d_in input,
                                            ag__conv2d_in output_gradient, ag__conv2d_out weight_gradient)
 {
     window_plan w;
     make_plan(&w, s, input, output_gradient);
     w.out = weight_gradient;
-
-    /* Whole images, or rows of one; batch-last: of as many as a register has lanes or some more, which lie together. */
-    const double most = (double)ag__conv_strip_bytes, stays = (double)ag__min(STAYS, ag__conv_strip_bytes);
-    const bool together = is_together(&w, input.stride) || (w.pack_gradient && is_together(&w, output_gradient.stride));
-    const int64_t least = together ? ag__min(s->batch, w.kernels->lanes) : 1;
-    int64_t rows = s->out_size[0];
-    while (image_bytes(&w, rows) * (double)least > most && rows > 1) rows = (rows + 1) / 2;
-    const int64_t fit = rows < s->out_size[0] ? 1 : (int64_t)(stays / image_bytes(&w, rows)),
-                  blocks = ag__max(1, together ? s->batch / ag__max(least, fit / least * least)
-                                               : ag__ceil_div(s->batch, ag__max(1, fit))),
-                  images = ag__ceil_div(s->batch, blocks);
-
-    const int64_t sums = s->out_channels * w.registers * w.kernels->lanes,
-                  strips = images * s->groups * rows_met(&w, rows) * w.row,
-                  gradients = w.pack_gradient ? images * rows * w.gradient_row : 0;
-    w.sums = ag__scratch((size_t)(sums + strips + gradients) * w.size);
-    if (!w.sums) return false;
-    memset(w.sums, 0, (size_t)sums * w.size);
-    w.strips = w.sums + sums * (int64_t)w.size;
-    w.gradients = w.strips + strips * (int64_t)w.size;
-
-    for (int64_t block = 0; block < blocks; block++) {
-        w.first_image = ag__piece(s->batch, blocks, block);
-        w.images = ag__piece(s->batch, blocks, block + 1) - w.first_image;
-        for (w.rows[0] = 0; w.rows[0] < s->out_size[0]; w.rows[0] += rows) {
-            w.rows[1] = ag__min(w.rows[0] + rows, s->out_size[0]);
-            w.in_rows = rows_met(&w, w.rows[1] - w.rows[0]);
-            ag__parallel_for((is_together(&w, input.stride) ? 1 : w.images) * s->groups * w.in_rows, 1 + 16384 / w.row,
-                             pack, &w);
-            if (w.pack_gradient)
-                ag__parallel_for((is_together(&w, output_gradient.stride) ? 1 : w.images) * (w.rows[1] - w.rows[0]),
-                                 1 + 16384 / w.gradient_row, pack_gradient, &w);
-            const double a_task = (double)(w.images * (w.rows[1] - w.rows[0]) * s->out_size[1] * w.kernels->lanes) *
-                                  (double)(w.pieces_a_task * w.kernels->weight_channels * w.kernels->weight_taps);
-            ag__parallel_for(s->groups * ag__ceil_div(w.pieces, w.pieces_a_task) * w.register_pieces,
-                             1 + (int64_t)(AG_CONV_TASK / 4 / a_task), add_up, &w);
-        }
-    }
+    if (!(w.across ? sum_across : sum_images)(&w)) return false;
     write_sums(&w);
     ag__scratch_free(w.sums);
     return true;
