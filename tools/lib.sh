@@ -94,7 +94,7 @@ want() {
     done
 }
 
-# What every build needs, and SLEEF, by which exp, tanh and the like are several times faster in float64.
+# What every build needs, and SLEEF, by which asin, pow and the like are several times faster in float64.
 need_build() {
     need cc meson ninja pkg-config zlib "$@"
     want sleef

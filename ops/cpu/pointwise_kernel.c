@@ -1,13 +1,14 @@
 /* pointwise_kernel.c - the rows' loops over registers, for the floating types and one instruction set.
  *
- * exp, tanh and the rest are not ours: float32 calls glibc's libmvec (within 4 units in the last place), float64 SLEEF
- * (within 1.5); without those, libm lane by lane. Multiplications and additions are not fused here: an expression
+ * exp, log, tanh, sin and cos in float64 and the error function are ours, where the machine has fused multiply-adds
+ * (fused.h). The rest is not: float32 calls glibc's libmvec (within 4 units in the last place), float64 SLEEF (within
+ * 1.5); without those, libm lane by lane. Multiplications and additions are not fused here: an expression
  * without such functions then has the same bits on every instruction set, and as a graph of ops.
  */
 #include "ops/cpu/pointwise_kernel.h"
 #include "ops/cpu/erfinv.h"
+#include "ops/cpu/fused.h"
 #include "ops/cpu/isa.h"
-#include "ops/cpu/vector.h"
 #include "ops/cpu/vector_math.h"
 
 #include <math.h>
@@ -16,6 +17,31 @@
 #endif
 
 #include "ops/cpu/uncontracted.h"
+
+#if AG_FUSED
+#if defined(AG_SLEEF)
+vec_f64 AG_SLEEF(sin, u10)(vec_f64 x);
+vec_f64 AG_SLEEF(cos, u10)(vec_f64 x);
+AG_INLINE vec_f64 library_sin_f64(vec_f64 x) { return AG_SLEEF(sin, u10)(x); }
+AG_INLINE vec_f64 library_cos_f64(vec_f64 x) { return AG_SLEEF(cos, u10)(x); }
+#else
+AG_INLINE vec_f64 library_sin_f64(vec_f64 x)
+{
+    for (int i = 0; i < LANES_f64; i++) x[i] = sin(x[i]);
+    return x;
+}
+AG_INLINE vec_f64 library_cos_f64(vec_f64 x)
+{
+    for (int i = 0; i < LANES_f64; i++) x[i] = cos(x[i]);
+    return x;
+}
+#endif
+#include "ops/cpu/erf_f32.h"
+#include "ops/cpu/exp.h"
+#include "ops/cpu/log.h"
+#include "ops/cpu/sin.h"
+#include "ops/cpu/tanh.h"
+#endif
 
 /* libm lane by lane */
 #define LANES_OF(name)                                        \

@@ -15,11 +15,9 @@
         return a;                                          \
     }
 
-AG_INLINE vec REAL(select)(mask c, vec a, vec b) { return (vec)(((mask)a & c) | ((mask)b & ~c)); }
 /* NaN wins */
 AG_INLINE vec REAL(maximum)(vec a, vec b) { return REAL(select)((a > b) | (a != a), a, b); }
 AG_INLINE vec REAL(minimum)(vec a, vec b) { return REAL(select)((a < b) | (a != a), a, b); }
-AG_INLINE vec REAL(abs)(vec a) { return (vec)((mask)a & ~(mask)REAL(splat)((real)-0.0)); }
 AG_INLINE vec REAL(sign)(vec a) { return __builtin_convertvector((a < 0) - (a > 0), vec); }
 AG_INLINE vec REAL(square)(vec a) { return a * a; }
 LANE_BY_LANE(sqrt, sqrt)
@@ -27,26 +25,16 @@ LANE_BY_LANE(floor, floor)
 LANE_BY_LANE(ceil, ceil)
 LANE_BY_LANE(round, rint) /* halves to even */
 LANE_BY_LANE(trunc, trunc)
-VECTOR(exp, u10)
 VECTOR(expm1, u10)
-VECTOR(log, u10)
 VECTOR_UP_TO(log1p, u10, 1e307)
 VECTOR(log2, u10)
 VECTOR(log10, u10)
-VECTOR(sin, u10)
-VECTOR(cos, u10)
 VECTOR(tan, u10)
 VECTOR(asin, u10)
 VECTOR(acos, u10)
 VECTOR(atan, u10)
 VECTOR_UP_TO(sinh, u10, 709)
 VECTOR_UP_TO(cosh, u10, 709)
-VECTOR(tanh, u10)
-#if AG_BITS_OF_REAL == 64
-#include "ops/cpu/erf.h"
-#else
-VECTOR(erf, u10)
-#endif
 VECTOR(erfc, u15)
 LANE_BY_LANE(erfinv, ag__erfinv)
 VECTOR(exp2, u10)
@@ -56,7 +44,20 @@ VECTOR(atanh, u10)
 VECTOR2(pow, u10)
 VECTOR2(atan2, u10)
 VECTOR2(hypot, u05)
+#if !(AG_FUSED && AG_BITS_OF_REAL == 64) /* else they are ours */
+VECTOR(exp, u10)
+VECTOR(log, u10)
+VECTOR(sin, u10)
+VECTOR(cos, u10)
+VECTOR(tanh, u10)
 AG_INLINE vec REAL(sigmoid)(vec a) { return 1 / (1 + REAL(exp)(-a)); }
+#endif
+#if !(AG_FUSED || AG_BITS_OF_REAL == 64)
+VECTOR(erf, u10)
+#endif
+#if AG_BITS_OF_REAL == 64
+#include "ops/cpu/erf.h"
+#endif
 
 /* The bytes of a mask, one a lane. */
 typedef int8_t REAL(bytes) __attribute__((vector_size(AG_VECTOR_BYTES / sizeof(real)), aligned(1), may_alias));

@@ -4,9 +4,13 @@
  *
  *     vec_T                       a register of LANES_T numbers; + - * / and comparisons work lane by lane
  *     load_T(p), store_T(p, v)    from and to memory, aligned or not
- *     load_first_T(p, n, rest)    the first n lanes, 0 to LANES_T of them, `rest` in the others; nothing beyond is
- * touched store_first_T(p, v, n)      and back splat_T(x)                  x in every lane total_T(v) the sum of the
- * lanes, in one fixed order transpose_T(r)              the LANES_T x LANES_T matrix of rows r[i] becomes its transpose
+ *     load_first_T(p, n, rest)    the first n lanes, 0 to LANES_T of them, `rest` in the others; no more is touched
+ *     store_first_T(p, v, n)      and back
+ *     splat_T(x)                  x in every lane
+ *     select_T(c, a, b)           a's lane where c's is -1, b's where it is 0
+ *     abs_T(v)                    without the signs
+ *     total_T(v)                  the sum of the lanes, in one fixed order
+ *     transpose_T(r)              the LANES_T x LANES_T matrix of rows r[i] becomes its transpose
  *
  * A kernel that serves both types is a file read twice, with `real` and REAL(name) defined for one and then for the
  * other.
@@ -50,6 +54,16 @@ AG_INLINE void store_f32(float *p, vec_f32 v) { *(loose_f32 *)p = v; }
 AG_INLINE void store_f64(double *p, vec_f64 v) { *(loose_f64 *)p = v; }
 AG_INLINE vec_f32 splat_f32(float x) { return x - (vec_f32){ 0 }; }
 AG_INLINE vec_f64 splat_f64(double x) { return x - (vec_f64){ 0 }; }
+AG_INLINE vec_f32 select_f32(mask_f32 c, vec_f32 a, vec_f32 b)
+{
+    return (vec_f32)(((mask_f32)a & c) | ((mask_f32)b & ~c));
+}
+AG_INLINE vec_f64 select_f64(mask_f64 c, vec_f64 a, vec_f64 b)
+{
+    return (vec_f64)(((mask_f64)a & c) | ((mask_f64)b & ~c));
+}
+AG_INLINE vec_f32 abs_f32(vec_f32 v) { return (vec_f32)((mask_f32)v & ~(mask_f32)splat_f32(-0.0f)); }
+AG_INLINE vec_f64 abs_f64(vec_f64 v) { return (vec_f64)((mask_f64)v & ~(mask_f64)splat_f64(-0.0)); }
 
 /* v is a register, whose contents nobody knows. gcc likes to make a load an operand of each instruction that uses it;
  * one that crosses the end of a cache line is two. */
