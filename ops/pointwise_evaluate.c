@@ -12,6 +12,7 @@
 #include "tensor/convert_rows.h"
 #include "tensor/device_table.h"
 #include "tensor/parallel.h"
+#include "tensor/past_caches.h"
 
 #include <string.h>
 
@@ -44,6 +45,44 @@ static int64_t item_of(ag_dtype dtype)
     return size[dtype];
 }
 
+static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* ---- the loop ---- */
+
+typedef struct formula {
+    ag__loop *loop;
+    const double *options;
+    unsigned reads;         /* operands */
+    int64_t item, out_item; /* bytes of an element; of the mask's, 1 */
+    bool past_caches;       /* the result is large, and none of the operands */
+} formula;
+
+/* Piece by piece by way of a buffer, with the operands asked for two pieces ahead. */
+static __attribute__((noinline)) void evaluate_past_caches(const formula *f, int64_t n, char *out,
+                                                           const void *const in[AG_N_OPERANDS])
+{
+    _Alignas(AG_LINE) char piece[AG_PIECE];
+    const int64_t most = AG_PIECE / f->item;
+    for (int64_t i = 0; i < n; i += most) {
+        const int64_t some = smaller(most, n - i);
+        const void *at[AG_N_OPERANDS];
+        for (int k = 0; k < AG_N_OPERANDS; k++) {
+            const int64_t item = k == IN_M ? 1 : f->item;
+            at[k] = (const char *)in[k] + i * item;
+            if (f->reads >> k & 1) ag__ask_for((uintptr_t)at[k] + (uintptr_t)(2 * most * item), most * item);
+        }
+        f->loop(some, piece, at, f->options);
+        ag__store_past(out + i * f->out_item, piece, some * f->out_item);
+    }
+}
+static void evaluate_loop(const formula *f, int64_t n, char *out, const void *const in[AG_N_OPERANDS])
+{
+    if (f->past_caches && (uintptr_t)out % AG_LINE == 0)
+        evaluate_past_caches(f, n, out, in);
+    else
+        f->loop(n, out, in, f->options);
+}
+
 /* ---- all alike ---- */
 
 static bool same_layout(const ag_tensor *a, const ag_tensor *b)
@@ -67,23 +106,32 @@ static bool all_alike(const ag__evaluation *e)
 }
 
 typedef struct arrays {
-    ag__loop *loop;
-    const double *options;
+    formula f;
     char *out;
     const char *in[AG_N_OPERANDS];
-    int64_t out_item, item; /* bytes of an element; of the mask's, 1 */
 } arrays;
 static void arrays_part(void *user, int64_t begin, int64_t end)
 {
     const arrays *a = user;
     const void *in[AG_N_OPERANDS];
-    for (int k = 0; k < AG_N_OPERANDS; k++) in[k] = a->in[k] + begin * (k == IN_M ? 1 : a->item);
-    a->loop(end - begin, a->out + begin * a->out_item, in, a->options);
+    for (int k = 0; k < AG_N_OPERANDS; k++) in[k] = a->in[k] + begin * (k == IN_M ? 1 : a->f.item);
+    evaluate_loop(&a->f, end - begin, a->out + begin * a->f.out_item, in);
+    if (a->f.past_caches) ag__stores_past_are_done();
 }
 
-static __attribute__((noinline)) void evaluate_many(arrays a, int64_t n, const void *const in[AG_N_OPERANDS])
+static __attribute__((noinline)) void evaluate_many(formula f, int64_t n, char *out,
+                                                    const void *const in[AG_N_OPERANDS])
 {
-    for (int k = 0; k < AG_N_OPERANDS; k++) a.in[k] = in[k];
+    arrays a = { .out = out };
+    f.past_caches = ag__goes_past_caches(out, n * f.out_item);
+    for (int k = 0; k < AG_N_OPERANDS; k++) {
+        bool met = false; /* as what stands for operands that are not read has been */
+        for (int i = 0; i < k; i++) met = met || in[i] == in[k];
+        if (!met) f.reads |= 1u << k;
+        if (in[k] == out) f.past_caches = false;
+        a.in[k] = in[k];
+    }
+    a.f = f;
     ag__parallel_for(n, grain_of(n), arrays_part, &a);
 }
 void ag__evaluate_arrays(int expression, ag_dtype dtype, bool is_test, int64_t n, char *out,
@@ -94,9 +142,7 @@ void ag__evaluate_arrays(int expression, ag_dtype dtype, bool is_test, int64_t n
     if (n <= GRAIN)
         loop(n, out, in, options);
     else
-        evaluate_many(
-            (arrays){ .loop = loop, .options = options, .out = out, .out_item = is_test ? 1 : item, .item = item }, n,
-            in);
+        evaluate_many((formula){ loop, options, 0, item, is_test ? 1 : item, false }, n, out, in);
 }
 
 /* ---- by blocks ---- */
@@ -112,11 +158,9 @@ typedef enum {
 } access;
 typedef struct blocks {
     ag_walk w; /* out, then the operands that are read; strides in bytes */
-    ag__loop *loop;
-    const double *options;
+    formula f;
     int slot[AG_MAX_OPERANDS]; /* which operand of the expression */
-    unsigned reads;
-    int some; /* an operand to stand for those that are not read */
+    int some;                  /* an operand to stand for those that are not read */
     access how[AG_MAX_OPERANDS];
     bool right_type[AG_MAX_OPERANDS];
     int64_t item[AG_MAX_OPERANDS]; /* bytes of an element as the loop has it */
@@ -240,16 +284,15 @@ static void blocks_part(void *user, int64_t begin, int64_t end)
         }
         if (b->by_rows && i >= filled) filled = i + b->row - index[w->ndim - 1];
         for (int slot = 0; slot < AG_N_OPERANDS; slot++)
-            if (!(b->reads >> slot & 1)) in[slot] = in[b->some];
-        b->loop(n, out, in, b->options);
+            if (!(b->f.reads >> slot & 1)) in[slot] = in[b->some];
+        evaluate_loop(&b->f, n, out, in);
         if (out == memory[0]) move_block(b, 0, index, n, out, true);
         advance(w, index, n);
     }
+    if (b->f.past_caches) ag__stores_past_are_done();
 }
 
 /* ---- by tiles ---- */
-
-static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* Whether there are to be tiles, and which. */
 static bool cut_into_tiles(blocks *b)
@@ -312,10 +355,14 @@ static void evaluate_tile(const blocks *b, char *const *at, int64_t p, int64_t q
             in[b->slot[k]] = from;
         }
         for (int slot = 0; slot < AG_N_OPERANDS; slot++)
-            if (!(b->reads >> slot & 1)) in[slot] = in[b->some];
+            if (!(b->f.reads >> slot & 1)) in[slot] = in[b->some];
         char *to = at[0] + i * w->stride[0][across];
-        b->loop(q, direct ? to : memory->row[0], in, b->options);
-        if (!direct) b->convert[0](to, w->stride[0][last], memory->row[0], b->item[0], q);
+        const bool past = direct && b->f.past_caches && (uintptr_t)to % AG_LINE == 0;
+        b->f.loop(q, direct && !past ? to : memory->row[0], in, b->f.options);
+        if (past)
+            ag__store_past(to, memory->row[0], q * b->item[0]);
+        else if (!direct)
+            b->convert[0](to, w->stride[0][last], memory->row[0], b->item[0], q);
     }
 }
 
@@ -341,6 +388,7 @@ static void tiles_part(void *user, int64_t begin, int64_t end)
         for (int k = 0; k < w->n; k++) at[k] = address_of(w, k, index);
         evaluate_tile(b, at, smaller(b->tile[0], w->size[across] - p), smaller(b->tile[1], b->row - q), &memory);
     }
+    if (b->f.past_caches) ag__stores_past_are_done();
 }
 
 static void evaluate_tiles(blocks *b)
@@ -355,9 +403,7 @@ static void evaluate_tiles(blocks *b)
 static void evaluate_blocks(const ag__evaluation *e, ag__loop *loop)
 {
     blocks b; /* large, and mostly not used: so not cleared */
-    b.loop = loop;
-    b.options = e->options;
-    b.reads = e->reads;
+    b.f = (formula){ loop, e->options, e->reads, item_of(e->dtype), item_of(result_type(e)), false };
     b.some = __builtin_ctz(e->reads & ~(1u << IN_M));
     const ag_tensor *operand[AG_MAX_OPERANDS];
     ag_dtype type[AG_MAX_OPERANDS];
@@ -374,7 +420,9 @@ static void evaluate_blocks(const ag__evaluation *e, ag__loop *loop)
     b.row = b.w.ndim ? b.w.size[b.w.ndim - 1] : 1;
     b.by_rows = b.w.ndim && b.row >= LONG_ROW;
     b.most = INT64_MAX;
+    b.f.past_caches = ag__goes_past_caches(e->out->data, e->out->numel * item_of((ag_dtype)e->out->dtype));
     for (int k = 0; k < n; k++) {
+        if (k && operand[k]->data == operand[0]->data) b.f.past_caches = false;
         ag_dtype own = (ag_dtype)operand[k]->dtype;
         b.item[k] = item_of(type[k]);
         b.convert[k] = k ? ag__convert_rows[type[k]][own] : ag__convert_rows[own][type[k]];

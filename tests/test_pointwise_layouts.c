@@ -150,6 +150,43 @@ START_TEST(bits_do_not_depend_on_the_number_of_threads)
 }
 END_TEST
 
+/* Of 1,500 rows or more, a hundred at a time. */
+static Variable *some_rows(Variable *x, int64_t first) { return ag_size(x, 0) == 1 ? x : ag_narrow(x, 0, first, 100); }
+static void check_rows(Variable *y, Variable *a, Variable *b, Variable *(*op)(Variable *, Variable *))
+{
+    for (int64_t first = 0; first < ag_size(y, 0); first += 100) {
+        AG_SCOPE;
+        ck_assert(ag_equal(some_rows(y, first), op(some_rows(a, first), some_rows(b, first))));
+    }
+}
+START_TEST(results_too_large_for_the_caches_are_those_of_their_parts)
+{
+    const int before = ag_get_num_threads();
+    for (int threads = 1; threads <= 3; threads += 2) {
+        AG_SCOPE;
+        OK(ag_set_num_threads(threads));
+        for (int odd = 0; odd < 2; odd++) {
+            AG_SCOPE;
+            const int64_t columns = odd ? 2003 : 2048;
+            Variable *a = counted(AG_SHAPE(1500, columns), AG_FLOAT32),
+                     *b = counted(AG_SHAPE(columns, 1500), AG_FLOAT32),
+                     *row = counted(AG_SHAPE(1, columns), AG_FLOAT32), *column = counted(AG_SHAPE(1500, 1), AG_FLOAT32);
+            check_rows(ag_mul(a, ag_exp(a)), a, ag_exp(a), ag_mul);
+            check_rows(ag_mul(a, ag_t(b)), a, ag_t(b), ag_mul);
+            check_rows(ag_mul(a, row), a, row, ag_mul);
+            check_rows(ag_mul(column, a), column, a, ag_mul);
+            check_rows(ag_where(ag_lt(a, row), a, row), a, row, ag_minimum);
+            Variable *changed = ag_clone(a);
+            OK(ag_mul_(changed, a));
+            check_rows(changed, a, a, ag_mul);
+        }
+        Variable *a = counted(AG_SHAPE(4300, 2003), AG_UINT8), *b = counted(AG_SHAPE(1, 2003), AG_UINT8);
+        check_rows(ag_lt(a, b), a, b, ag_lt);
+    }
+    OK(ag_set_num_threads(before));
+}
+END_TEST
+
 START_TEST(results_lie_as_their_inputs_do)
 {
     Variable *x = ag_zeros(AG_SHAPE(2, 3, 4, 5), .memory_format = AG_BATCH_LAST), *bias = ag_zeros(AG_SHAPE(3, 1, 1));
@@ -313,8 +350,8 @@ END_TEST
 
 SUPPORT_MAIN("pointwise layouts", operands_lie_in_every_way_and_meet_in_every_type,
              operands_that_disagree_about_the_fast_dimension_meet_in_tiles, many_dimensions,
-             bits_do_not_depend_on_the_number_of_threads, results_lie_as_their_inputs_do,
-             in_place_forms_change_and_return_their_first_input,
+             bits_do_not_depend_on_the_number_of_threads, results_too_large_for_the_caches_are_those_of_their_parts,
+             results_lie_as_their_inputs_do, in_place_forms_change_and_return_their_first_input,
              an_operand_that_is_overwritten_is_kept_as_it_was_and_another_that_is_it_is_noticed,
              what_cannot_be_done_in_place_is_refused_and_changes_nothing, wrong_calls_give_sentences,
              comparisons_and_integers_want_no_gradient, a_gradient_comes_back_in_the_type_and_shape_of_its_input)
