@@ -328,10 +328,51 @@ typedef struct tile_memory {
 } tile_memory;
 
 /* p by q elements, operand k's first at at[k]. */
-static void evaluate_tile(const blocks *b, char *const *at, int64_t p, int64_t q, tile_memory *memory)
+typedef struct tile {
+    int64_t p, q;
+    char *at[AG_MAX_OPERANDS];
+} tile;
+
+/* Tile number n, counted over all planes. */
+static void place_tile(const blocks *b, int64_t n, tile *t)
 {
     const ag_walk *w = &b->w;
     const int last = w->ndim - 1, across = b->across;
+    const int64_t a_plane = b->n_tiles[0] * b->n_tiles[1];
+    const int64_t p = n % a_plane / b->n_tiles[1] * b->tile[0], q = n % b->n_tiles[1] * b->tile[1];
+    int64_t plane = n / a_plane, index[AG_MAX_DIMS];
+    for (int d = last - 1; d >= 0; d--) {
+        if (d == across) continue;
+        index[d] = plane % w->size[d];
+        plane /= w->size[d];
+    }
+    index[across] = p;
+    index[last] = q;
+    for (int k = 0; k < w->n; k++) t->at[k] = address_of(w, k, index);
+    t->p = smaller(b->tile[0], w->size[across] - p);
+    t->q = smaller(b->tile[1], b->row - q);
+}
+
+/* Has line number i of each operand of the next tile brought into the second-level cache: in the first, lines that lie
+ * a power of two apart would push each other out. */
+static void ask_for_tile(const blocks *b, const tile *next, int64_t i)
+{
+    const ag_walk *w = &b->w;
+    const int last = w->ndim - 1;
+    for (int k = 1; k < w->n; k++) {
+        const bool turned = b->how[k] == TURNED;
+        if (i >= (turned ? next->q : next->p)) continue;
+        const uintptr_t from = (uintptr_t)next->at[k] + (uintptr_t)(i * w->stride[k][turned ? last : b->across]);
+        const int64_t bytes = (turned ? next->p : next->q) * b->item[k];
+        for (int64_t at = 0; at < bytes; at += AG_LINE) __builtin_prefetch((const void *)(from + (uintptr_t)at), 0, 2);
+    }
+}
+
+static void evaluate_tile(const blocks *b, const tile *t, const tile *next, tile_memory *memory)
+{
+    const ag_walk *w = &b->w;
+    const int last = w->ndim - 1, across = b->across;
+    const int64_t p = t->p, q = t->q;
     const char *turned[AG_MAX_OPERANDS];
     const void *in[AG_N_OPERANDS];
     int n_turned = 0;
@@ -339,13 +380,13 @@ static void evaluate_tile(const blocks *b, char *const *at, int64_t p, int64_t q
         if (b->how[k] != TURNED) continue;
         char *to = memory->turned[n_turned++];
         turned[k] = to;
-        ag__transpose(to, q * b->item[k], at[k], w->stride[k][last], p, q, b->item[k]);
+        ag__transpose(to, q * b->item[k], t->at[k], w->stride[k][last], p, q, b->item[k]);
     }
     const bool direct = b->right_type[0] && w->stride[0][last] == b->item[0];
     for (int64_t i = 0; i < p; i++) {
         for (int k = 1; k < w->n; k++) {
             const int64_t item = b->item[k], along = w->stride[k][last];
-            const char *from = at[k] + i * w->stride[k][across];
+            const char *from = t->at[k] + i * w->stride[k][across];
             if (b->how[k] == TURNED) {
                 from = turned[k] + i * q * item;
             } else if (!b->right_type[k] || along != item) {
@@ -356,7 +397,8 @@ static void evaluate_tile(const blocks *b, char *const *at, int64_t p, int64_t q
         }
         for (int slot = 0; slot < AG_N_OPERANDS; slot++)
             if (!(b->f.reads >> slot & 1)) in[slot] = in[b->some];
-        char *to = at[0] + i * w->stride[0][across];
+        ask_for_tile(b, next, i);
+        char *to = t->at[0] + i * w->stride[0][across];
         const bool past = direct && b->f.past_caches && (uintptr_t)to % AG_LINE == 0;
         b->f.loop(q, direct && !past ? to : memory->row[0], in, b->f.options);
         if (past)
@@ -366,27 +408,15 @@ static void evaluate_tile(const blocks *b, char *const *at, int64_t p, int64_t q
     }
 }
 
-/* Tiles begin to end, counted over all planes. */
 static void tiles_part(void *user, int64_t begin, int64_t end)
 {
     const blocks *b = user;
-    const ag_walk *w = &b->w;
-    const int last = w->ndim - 1, across = b->across;
-    const int64_t a_plane = b->n_tiles[0] * b->n_tiles[1];
     tile_memory memory;
-    for (int64_t tile = begin; tile < end; tile++) {
-        const int64_t p = tile % a_plane / b->n_tiles[1] * b->tile[0], q = tile % b->n_tiles[1] * b->tile[1];
-        int64_t plane = tile / a_plane, index[AG_MAX_DIMS];
-        char *at[AG_MAX_OPERANDS];
-        for (int d = last - 1; d >= 0; d--) {
-            if (d == across) continue;
-            index[d] = plane % w->size[d];
-            plane /= w->size[d];
-        }
-        index[across] = p;
-        index[last] = q;
-        for (int k = 0; k < w->n; k++) at[k] = address_of(w, k, index);
-        evaluate_tile(b, at, smaller(b->tile[0], w->size[across] - p), smaller(b->tile[1], b->row - q), &memory);
+    tile at[2];
+    place_tile(b, begin, &at[begin % 2]);
+    for (int64_t i = begin; i < end; i++) {
+        place_tile(b, i + 1 < end ? i + 1 : i, &at[(i + 1) % 2]);
+        evaluate_tile(b, &at[i % 2], &at[(i + 1) % 2], &memory);
     }
     if (b->f.past_caches) ag__stores_past_are_done();
 }
