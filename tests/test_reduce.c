@@ -178,6 +178,9 @@ START_TEST(extremes_of_rows_with_nan_infinities_and_ties_are_those_of_a_plain_lo
                 ag_values_indices top = ag_max_dim(x, 1), bottom = ag_min_dim(x, 1);
                 Variable *most = ag_amax(x, 1), *least = ag_amin(x, 1);
                 OK(top.values && bottom.values && most && least);
+                Variable *turned = ag_contiguous(ag_t(x)); /* the same rows, as columns */
+                ck_assert(ag_equal(ag_max_dim(turned, 0).indices, top.indices));
+                ck_assert(ag_equal(ag_min_dim(turned, 0).indices, bottom.indices));
                 for (int64_t row = 0; row < ROWS; row++) {
                     folds f = { .n = 0 };
                     for (int64_t i = 0; i < n; i++) fold_in(&f, support_at(x, row * n + i), i);

@@ -24,7 +24,7 @@ static __attribute__((const, noinline)) vec_f64 erf_f64(vec_f64 x)
                                 -0.026866170643113183136,  0.0052239776061327023783,    -0.00085483259299988321149,
                                 0.00012055293597328618826, -0.000014924712692247447023, 1.6447136346530053076e-6,
                                 -1.6206349958042083624e-7, 1.3711135175622274803e-8,    -7.7797538009593938804e-10 };
-    const vec_f64 size = abs_f64(x), near = at_most_f64(size, BEYOND), square = near * near;
+    const vec_f64 size = abs_f64(x), near = min_f64(splat_f64(BEYOND), size), square = near * near;
     const mask_f64 sign = (mask_f64)x & (mask_f64)splat_f64(-0.0);
     const vec_f64 small = multiply_add_f64(x, polynomial_f64(square, r, 12), x);
     const vec_f64 large = (vec_f64)((mask_f64)(1 - erfc_beyond_1_f64(near, square)) | sign);

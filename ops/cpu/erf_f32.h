@@ -10,9 +10,9 @@ AG_INLINE vec_f32 erf_f32(vec_f32 x)
                                -0.00371905088f, -0.000297100963f, -1.69777537e-05f };
     static const float q[] = { 1, 0.502245436f, 0.114184289f, 0.0149835185f, 0.00116389412f, 3.804748e-05f };
     const float one_from = 3.9f;
-    const vec_f32 size = abs_f32(x), near = at_most_f32(size, one_from), square = near * near;
+    const vec_f32 size = abs_f32(x), near = min_f32(splat_f32(one_from), size), square = near * near;
     const vec_f32 y = multiply_add_f32(near, polynomial_f32(square, p, 6) / polynomial_f32(square, q, 6), near * 0.5f);
-    const vec_f32 within = at_most_f32(select_f32(size >= one_from, splat_f32(1), y), 1);
+    const vec_f32 within = min_f32(splat_f32(1), select_f32(size >= one_from, splat_f32(1), y));
     return (vec_f32)((mask_f32)within | ((mask_f32)x & (mask_f32)splat_f32(-0.0f)));
 }
 

@@ -13,8 +13,8 @@ AG_INLINE vec_f64 exp_and_rest_f64(vec_f64 x, vec_f64 *rest)
                                 0.0083333333337350362, 0.0013888888946608966, 0.00019841269635765909,
                                 2.4801487210304739e-5, 2.7557014528649823e-6, 2.7633174720316495e-7,
                                 2.5297457029615645e-8 };
-    const double lowest = -746, highest = 710; /* beyond it is 0, and infinite */
-    x = at_least_f64(at_most_f64(x, highest), lowest);
+    const double lowest = -746, highest = 710;                      /* beyond it is 0, and infinite */
+    x = max_f64(splat_f64(lowest), min_f64(splat_f64(highest), x)); /* NaN stays */
     const vec_f64 shifted = multiply_add_f64(x, splat_f64(1.4426950408889634), splat_f64(AG_SHIFTER));
     const vec_f64 n = AG_SHIFTER - shifted; /* minus n */
     vec_f64 r = multiply_add_f64(n, splat_f64(0x1.62e42fefa38p-1), x);

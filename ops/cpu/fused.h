@@ -4,8 +4,6 @@
  *     AG_FUSED                    1 where the machine has an instruction for a b + c, rounded once; else those
  * functions are libraries', erf_f64 apart multiply_add_T(a, b, c)     a b + c, rounded once where AG_FUSED
  *     polynomial_T(x, c, n)       c[0] + c[1] x + ... + c[n - 1] x^(n - 1), n >= 2
- *     at_most_T(x, y)             the lesser of x and y in each lane, the greater; x where that is NaN
- *     at_least_T(x, y)
  *     scale_f64(x, shifted)       x 2^n, n whole: shifted is AG_SHIFTER + n; 0 or infinite where the type ends
  *     any_f64(c)                  whether a lane of a mask is set
  */
@@ -70,23 +68,6 @@ AG_INLINE vec_f64 polynomial_f64(vec_f64 x, const double *c, int n)
         other = next;
     }
     return multiply_add_f64(last, x, other);
-}
-
-/* one instruction each */
-AG_INLINE vec_f32 at_most_f32(vec_f32 x, float y)
-{
-    for (int i = 0; i < LANES_f32; i++) x[i] = y < x[i] ? y : x[i];
-    return x;
-}
-AG_INLINE vec_f64 at_most_f64(vec_f64 x, double y)
-{
-    for (int i = 0; i < LANES_f64; i++) x[i] = y < x[i] ? y : x[i];
-    return x;
-}
-AG_INLINE vec_f64 at_least_f64(vec_f64 x, double y)
-{
-    for (int i = 0; i < LANES_f64; i++) x[i] = y > x[i] ? y : x[i];
-    return x;
 }
 
 /* Added to a number of less than 2^51 it leaves no room for a fraction, and the sum's last bits are the whole number.

@@ -10,6 +10,7 @@
 #include "ops/cpu/isa.h"
 #include "tensor/allocator.h"
 #include "tensor/parallel.h"
+#include "tensor/past_caches.h"
 
 #include <string.h>
 
@@ -19,6 +20,7 @@ AG_ISA_TABLES_NARROW(ag__reduce_whole_kernels, ag__reduce_whole)
 enum {
     ROWS = 32,       /* rows of a block of columns */
     GRAIN = 1 << 15, /* elements a task; of many, eight times as many: each begins anew what the CPU foresees */
+    FAR_BYTES = 2 << 20,
     MAX_PIECES = 64, /* of one output's elements */
     LEVELS = 48      /* of a tree of blocks */
 };
@@ -96,6 +98,7 @@ void ag__reduce_make_plan(ag__reduce_plan *p, const ag_tensor *x, uint32_t mask)
         p->tiles = (p->columns + AG_REDUCE_TILE - 1) / AG_REDUCE_TILE;
         p->kept.n--;
     }
+    p->far = x->numel * item >= FAR_BYTES;
     p->short_rows = !p->columns && last >= 0 && p->kept.out[last] == 1 && p->gone.n == 1 && p->gone.step[0] == item &&
                     p->n_gone <= AG_REDUCE_SHORT;
 }
@@ -245,6 +248,13 @@ const char *ag__reduce_next_row(const ag__reduce_plan *p, ag__reduce_spot *s, in
     return row;
 }
 
+/* A row of so many bytes that begins there will be next. Of a long one the loop itself asks for what is to come. */
+static void ask_for_next(const char *row, int64_t bytes)
+{
+    enum { MOST = 4096 };
+    ag__ask_for((uintptr_t)row, bytes < MOST ? bytes : MOST);
+}
+
 static void fold_rows(const ag__reduce_plan *p, const char *x, int64_t begin, int64_t end, char *out)
 {
     char level[LEVELS * AG_REDUCE_WIDEST] __attribute__((aligned(64))),
@@ -254,6 +264,7 @@ static void fold_rows(const ag__reduce_plan *p, const char *x, int64_t begin, in
     ag__reduce_spot s = ag__reduce_spot_at(p, x, begin);
     for (int64_t n; s.at < end;) {
         const char *row = ag__reduce_next_row(p, &s, end, INT64_MAX, buffer, &n);
+        if (p->far) ask_for_next(row + n * (int64_t)p->item, n * (int64_t)p->item);
         p->folder->row(total, row, n);
         if (n == end - begin) {
             memcpy(out, total, p->wide);

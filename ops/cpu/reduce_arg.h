@@ -43,17 +43,57 @@ static void FOLD(arg_short_rows)(void *best, int64_t *at, const void *from, int6
     for (; rows > 0; rows--, x += stride) FOLD(arg_row)(b++, at++, x, n);
 }
 
+#ifdef BEATS_LANES
+/* So many registers side by side. Rows that lie far apart are asked for ahead of time. */
+AG_INLINE void FOLD(arg_registers)(real *b, int64_t *at, const real *x, int64_t stride, int64_t first, int64_t rows,
+                                   const int registers)
+{
+    enum { AHEAD = 8 };
+    const bool far = stride * (int64_t)sizeof(real) >= 2048;
+    vec m[4];
+    mask where[4]; /* -1: where it was */
+    AG_UNROLL
+    for (int k = 0; k < registers; k++) m[k] = load(b + k * LANES), where[k] = (mask){ 0 } - 1;
+    for (int64_t i = 0; i < rows; i++) {
+        const real *row = x + i * stride;
+        if (far) ag__ask_for((uintptr_t)(row + AHEAD * stride), registers * LANES * (int64_t)sizeof(real));
+        AG_UNROLL
+        for (int k = 0; k < registers; k++) {
+            const vec v = load(row + k * LANES);
+            const mask takes = BEATS_LANES(v, m[k]), here = (mask){ 0 } + (__typeof__(where[0][0]))i;
+            m[k] = REAL(choose)(takes, v, m[k]);
+            where[k] = (here & takes) | (where[k] & ~takes);
+        }
+    }
+    for (int k = 0; k < registers; k++) {
+        store(b + k * LANES, m[k]);
+        for (int i = 0; i < LANES; i++)
+            if (where[k][i] >= 0) at[k * LANES + i] = first + where[k][i];
+    }
+}
+#endif
+
 static void FOLD(arg_columns)(void *best, int64_t *at, const void *from, int64_t stride, int64_t first, int64_t rows,
                               int64_t m)
 {
     const real *x = from;
     real *restrict b = best;
     int64_t *restrict index = at;
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < m; j++) {
-            real v = x[i * stride + j];
-            bool takes = BEATS(v, b[j]);
-            b[j] = takes ? v : b[j];
-            index[j] = takes ? first + i : index[j];
-        }
+    int64_t begin = 0;
+#ifdef BEATS_LANES
+    if (rows <= INT32_MAX) { /* the numbers of rows fit the lanes */
+        for (; begin + 4 * LANES <= m; begin += 4 * LANES)
+            FOLD(arg_registers)(b + begin, index + begin, x + begin, stride, first, rows, 4);
+        for (; begin + LANES <= m; begin += LANES)
+            FOLD(arg_registers)(b + begin, index + begin, x + begin, stride, first, rows, 1);
+    }
+#endif
+    if (begin < m)
+        for (int64_t i = 0; i < rows; i++)
+            for (int64_t j = begin; j < m; j++) {
+                real v = x[i * stride + j];
+                bool takes = BEATS(v, b[j]);
+                b[j] = takes ? v : b[j];
+                index[j] = takes ? first + i : index[j];
+            }
 }

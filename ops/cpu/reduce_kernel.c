@@ -3,6 +3,7 @@
 #include "ops/cpu/isa.h"
 #include "ops/cpu/reduce_tables.h"
 #include "ops/cpu/vector.h"
+#include "tensor/past_caches.h"
 
 #include <string.h>
 

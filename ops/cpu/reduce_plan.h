@@ -26,6 +26,7 @@ typedef struct ag__reduce_plan {
     int64_t columns, column_out; /* the fastest kept dimension, taken out of `kept`: its size and step in the result; 0
                                     columns: rows */
     int64_t tiles, pieces, piece;
+    bool far;        /* more elements than a cache holds: rows are asked for ahead of time */
     bool short_rows; /* each output is one short row, and neighbours' totals lie side by side */
     char *out;       /* pieces of n_kept totals */
 } ag__reduce_plan;

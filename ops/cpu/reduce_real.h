@@ -55,6 +55,7 @@ static int64_t REAL(find)(const void *from, const void *value, int64_t n)
 #ifndef ROW_BLOCK
 #define ROW_BLOCK  1024
 #define ROW_LEVELS 54
+#define ROW_LONG   16384 /* elements from which on they are asked for ahead of time */
 #endif
 
 #define FOLD(name)       REAL(sum_##name)
@@ -80,7 +81,7 @@ static int64_t REAL(find)(const void *from, const void *value, int64_t n)
 /* A NaN is taken wherever it comes, and nothing is taken after it but another. */
 #define BEATS(x, m)         ((x) > (m) || ((x) != (x) && (m) == (m)))
 #define BEATS_LANES(x, m)   (((x) > (m)) | (((x) != (x)) & ((m) == (m))))
-#define AMONG_NUMBERS(m, x) REAL(choose)((x) > (m), x, m)
+#define AMONG_NUMBERS(m, x) REAL(max)(x, m)
 #define FOLD(name)          REAL(max_##name)
 #define START(first)        (first)
 #define WITH(m, x)          ((x) > (m) || (x) != (x) ? (x) : (m))
@@ -97,7 +98,7 @@ static int64_t REAL(find)(const void *from, const void *value, int64_t n)
 
 #define BEATS(x, m)         ((x) < (m) || ((x) != (x) && (m) == (m)))
 #define BEATS_LANES(x, m)   (((x) < (m)) | (((x) != (x)) & ((m) == (m))))
-#define AMONG_NUMBERS(m, x) REAL(choose)((x) < (m), x, m)
+#define AMONG_NUMBERS(m, x) REAL(min)(x, m)
 #define FOLD(name)          REAL(min_##name)
 #define START(first)        (first)
 #define WITH(m, x)          ((x) < (m) || (x) != (x) ? (x) : (m))

@@ -11,6 +11,7 @@ static bool FOLD(row_of_numbers)(real *total, const real *x, int64_t n)
     vec m[4], sum[4] = { 0 };
     for (int k = 0; k < 4; k++) m[k] = load(x + k * LANES);
     for (int64_t i = 0; i < n; i += AT_ONCE) {
+        if (n >= ROW_LONG && i % ROW_BLOCK == 0) ag__ask_for((uintptr_t)(x + i + ROW_BLOCK), ROW_BLOCK * sizeof(real));
         if (i > n - AT_ONCE) i = n - AT_ONCE; /* some twice, which changes nothing */
         AG_UNROLL
         for (int k = 0; k < 4; k++) {
@@ -72,6 +73,7 @@ static void FOLD(row)(void *total, const void *from, int64_t n)
         uint64_t count = 0;
         for (int64_t i = 0; i < n; i += ROW_BLOCK, count++) {
             int k = 0;
+            if (n >= ROW_LONG) ag__ask_for((uintptr_t)(x + i + ROW_BLOCK), ROW_BLOCK * sizeof(real));
             m = FOLD(lanes)(x + i, n - i < ROW_BLOCK ? n - i : ROW_BLOCK);
             for (; count >> k & 1; k++) m = WITH_LANES(level[k], m);
             level[k] = m;

@@ -12,7 +12,7 @@ AG_INLINE vec_f64 tanh_f64(vec_f64 x)
                                 -0.0014556679619599554, 0.00058921320806023083, -0.00023636583059944232,
                                 9.0452950672834976e-5,  -2.9103032148253727e-5, 5.5782113319552473e-6 };
     const double almost_1 = 20;
-    const vec_f64 size = abs_f64(x), near = at_most_f64(size, almost_1), square = x * x;
+    const vec_f64 size = abs_f64(x), near = min_f64(splat_f64(almost_1), size), square = x * x;
     const vec_f64 small = multiply_add_f64(size * square, polynomial_f64(square, t, 12), size);
     const vec_f64 large = 1 - 2 / (exp_f64(near + near) + 1);
     const mask_f64 sign = (mask_f64)x & (mask_f64)splat_f64(-0.0);

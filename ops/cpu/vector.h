@@ -9,6 +9,7 @@
  *     splat_T(x)                  x in every lane
  *     select_T(c, a, b)           a's lane where c's is -1, b's where it is 0
  *     abs_T(v)                    without the signs
+ *     max_T(a, b), min_T(a, b)    a's lane where a > b, a < b, else b's: also where one is NaN
  *     total_T(v)                  the sum of the lanes, in one fixed order
  *     transpose_T(r)              the LANES_T x LANES_T matrix of rows r[i] becomes its transpose
  *
@@ -73,6 +74,24 @@ AG_INLINE vec_f64 abs_f64(vec_f64 v) { return (vec_f64)((mask_f64)v & ~(mask_f64
 #define AG_IN_REGISTER(v) __asm__("" : "+x"(v))
 #else
 #define AG_IN_REGISTER(v) ((void)0)
+#endif
+
+/* One instruction; a selection would be three. */
+#if defined(__AVX512F__)
+AG_INLINE vec_f32 max_f32(vec_f32 a, vec_f32 b) { return (vec_f32)_mm512_max_ps((__m512)a, (__m512)b); }
+AG_INLINE vec_f64 max_f64(vec_f64 a, vec_f64 b) { return (vec_f64)_mm512_max_pd((__m512d)a, (__m512d)b); }
+AG_INLINE vec_f32 min_f32(vec_f32 a, vec_f32 b) { return (vec_f32)_mm512_min_ps((__m512)a, (__m512)b); }
+AG_INLINE vec_f64 min_f64(vec_f64 a, vec_f64 b) { return (vec_f64)_mm512_min_pd((__m512d)a, (__m512d)b); }
+#elif defined(__AVX__) && AG_VECTOR_BYTES == 32
+AG_INLINE vec_f32 max_f32(vec_f32 a, vec_f32 b) { return (vec_f32)_mm256_max_ps((__m256)a, (__m256)b); }
+AG_INLINE vec_f64 max_f64(vec_f64 a, vec_f64 b) { return (vec_f64)_mm256_max_pd((__m256d)a, (__m256d)b); }
+AG_INLINE vec_f32 min_f32(vec_f32 a, vec_f32 b) { return (vec_f32)_mm256_min_ps((__m256)a, (__m256)b); }
+AG_INLINE vec_f64 min_f64(vec_f64 a, vec_f64 b) { return (vec_f64)_mm256_min_pd((__m256d)a, (__m256d)b); }
+#else
+AG_INLINE vec_f32 max_f32(vec_f32 a, vec_f32 b) { return select_f32(a > b, a, b); }
+AG_INLINE vec_f64 max_f64(vec_f64 a, vec_f64 b) { return select_f64(a > b, a, b); }
+AG_INLINE vec_f32 min_f32(vec_f32 a, vec_f32 b) { return select_f32(a < b, a, b); }
+AG_INLINE vec_f64 min_f64(vec_f64 a, vec_f64 b) { return select_f64(a < b, a, b); }
 #endif
 
 #if defined(__AVX512F__)
