@@ -4,6 +4,7 @@
 #include "ops/folding.h"
 #include "ops/reduce_rows.h"
 #include "ops/reduce_shape.h"
+#include "tensor/allocator.h"
 
 #include <argent/copy.h>
 #include <argent/pointwise.h>
@@ -40,12 +41,42 @@ static bool var_shape(ag_run *r)
         return ag__fail_call(r->op, a, "std and var only support floating point and complex dtypes");
     return ag__reduced_output(r, r->op->name, a->dim, a->keepdim);
 }
+/* Whether the dimensions in mask are the middle one of x(outer,n,inner), dense, with enough columns to fill registers.
+ */
+static bool is_columns(const ag_tensor *x, uint32_t mask, int64_t *outer, int64_t *n, int64_t *inner)
+{
+    enum { FEWEST = 8 };
+    int last = x->ndim - 1;
+    *outer = *n = *inner = 1;
+    for (; last >= 0 && !(mask >> last & 1); last--) *inner *= x->size[last];
+    for (; last >= 0 && (mask >> last & 1); last--) *n *= x->size[last];
+    for (; last >= 0 && !(mask >> last & 1); last--) *outer *= x->size[last];
+    return last < 0 && x->contiguous && x->numel > 0 && *inner >= FEWEST;
+}
+static bool spread_of_columns(const ag_tensor *y, const ag_tensor *x, int64_t outer, int64_t n, int64_t inner,
+                              double correction, bool root)
+{
+    const double left = (double)n - correction;
+    const ag_dtype dtype = (ag_dtype)x->dtype;
+    double *squares = ag__scratch((size_t)(outer * inner) * sizeof *squares);
+    if (!squares) return false;
+    const bool done = ag__squares_of_columns(dtype, x->data, outer, n, inner, squares);
+    for (int64_t i = 0; done && i < outer * inner; i++) {
+        const double variance = squares[i] / (left > 0 ? left : 0);
+        ag__store((char *)y->data + (size_t)i * ag_dtype_size(dtype), dtype, root ? sqrt(variance) : variance);
+    }
+    ag__scratch_free(squares);
+    return done;
+}
 static bool spread_anywhere(ag_run *r, bool root)
 {
     const struct ag_var_args *a = r->args;
     const ag_tensor *x = &a->input->tensor, *y = &r->out[0]->tensor;
     uint32_t mask;
     if (!ag__dims_mask("var", a->dim, x->ndim, &mask)) return false;
+    int64_t outer, n, inner;
+    if (r->device.type == AG_DEVICE_CPU && is_columns(x, mask, &outer, &n, &inner))
+        return spread_of_columns(y, x, outer, n, inner, a->correction, root);
     if (r->device.type == AG_DEVICE_CPU)
         return ag__reduce_rows(r->t, y, x, mask, root ? root_float : squares_float, root ? root_double : squares_double,
                                &a->correction);

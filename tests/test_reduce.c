@@ -194,6 +194,29 @@ START_TEST(extremes_of_rows_with_nan_infinities_and_ties_are_those_of_a_plain_lo
 }
 END_TEST
 
+START_TEST(variances_of_columns_are_those_of_rows)
+{
+    static const int64_t shapes[][3] = { { 1, 40, 17 }, { 3, 9, 8 }, { 2, 1, 30 }, { 5, 700, 9 }, { 4, 3, 5 } };
+    EACH_ISA(isa)
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+        for (int correction = 0; correction < 3; correction++) {
+            AG_SCOPE;
+            const int64_t *n = shapes[s];
+            Variable *x = support_random(AG_SHAPE(n[0], n[1], n[2]), 5, 9),
+                     *turned = ag_contiguous(ag_permute(x, AG_SHAPE(0, 2, 1)));
+            ck_assert(ag_allclose(ag_var(x, .dim = 1, .correction = correction),
+                                  ag_var(turned, .dim = 2, .correction = correction), 1e-13, 0, .equal_nan = true));
+            ck_assert(ag_allclose(
+                ag_std(x, .dim = 1, .correction = correction, .keepdim = true),
+                ag_permute(ag_std(turned, .dim = 2, .correction = correction, .keepdim = true), AG_SHAPE(0, 2, 1)),
+                1e-13, 0, .equal_nan = true));
+            ck_assert(ag_allclose(ag_var(x, .dim = AG_DIMS(0, 1)),
+                                  ag_var(ag_contiguous(ag_permute(x, AG_SHAPE(2, 0, 1))), .dim = AG_DIMS(1, 2)), 1e-13,
+                                  0));
+        }
+}
+END_TEST
+
 /* PyTorch's own errors here are 4.5e-7, 6.4e-7 (of the columns) and 2.9e-7 (of the strided sum); adding one by one is
  * wrong by 9 %. */
 START_TEST(a_long_float32_sum_keeps_its_digits)
@@ -276,5 +299,5 @@ SUPPORT_MAIN("reduce", reductions_do_what_pytorchs_do, every_reduction_can_be_ca
              any_shape_and_layout_agrees_with_a_plain_loop_on_every_instruction_set,
              nan_and_ties_are_found_first_wherever_they_are,
              extremes_of_rows_with_nan_infinities_and_ties_are_those_of_a_plain_loop,
-             a_long_float32_sum_keeps_its_digits, the_number_of_threads_does_not_change_a_bit,
-             gradients_of_reductions_are_right_to_the_second_order)
+             variances_of_columns_are_those_of_rows, a_long_float32_sum_keeps_its_digits,
+             the_number_of_threads_does_not_change_a_bit, gradients_of_reductions_are_right_to_the_second_order)

@@ -1,7 +1,10 @@
 /* moments.c - a long row in pieces; see moments.h. */
 #include "ops/cpu/moments.h"
 #include "ops/cpu/isa.h"
+#include "tensor/allocator.h"
 #include "tensor/parallel.h"
+
+#include <string.h>
 
 AG_ISA_TABLES(ag__moment_kernels, ag__moments)
 
@@ -94,4 +97,63 @@ double ag__squares_from_mean(ag_dtype dtype, const void *x, int64_t n)
     for (int64_t i = 1; i < pieces; i++)
         all = together(all, (spread){ (double)elements_of(&j, i), j.sum[i], j.spread[i] });
     return all.squares;
+}
+
+/* ---- of columns: tiles of them, their rows in pieces ---- */
+
+enum { TILE = 512, TILE_PIECES = 16 };
+
+typedef struct column_job {
+    ag__moment_columns *columns;
+    const char *x;
+    int64_t item, outer, n, inner, tiles, pieces, piece;
+    double *mean, *squares; /* of each piece: (pieces,outer,inner) */
+} column_job;
+
+static void spread_tiles(void *user, int64_t begin, int64_t end)
+{
+    const column_job *j = user;
+    for (int64_t unit = begin; unit < end; unit++) {
+        const int64_t piece = unit % j->pieces, o = unit / j->pieces / j->tiles;
+        const int64_t first = unit / j->pieces % j->tiles * TILE, row = piece * j->piece;
+        const int64_t m = j->inner - first < TILE ? j->inner - first : TILE;
+        const int64_t rows = j->n - row < j->piece ? j->n - row : j->piece,
+                      to = (piece * j->outer + o) * j->inner + first;
+        double mean[TILE] = { 0 }, squares[TILE] = { 0 };
+        j->columns(j->x + ((o * j->n + row) * j->inner + first) * j->item, j->inner, rows, m, mean, squares);
+        memcpy(j->mean + to, mean, (size_t)m * sizeof *mean);
+        memcpy(j->squares + to, squares, (size_t)m * sizeof *squares);
+    }
+}
+
+bool ag__squares_of_columns(ag_dtype dtype, const void *x, int64_t outer, int64_t n, int64_t inner, double *squares)
+{
+    column_job j = { .columns = AG_ISA_PICK(ag__moments)->columns[dtype],
+                     .x = x,
+                     .item = (int64_t)ag_dtype_size(dtype),
+                     .outer = outer,
+                     .n = n,
+                     .inner = inner,
+                     .tiles = (inner - 1) / TILE + 1,
+                     .pieces = 1 };
+    const int64_t units = outer * j.tiles, each = n * (inner < TILE ? inner : TILE);
+    if (units < TILE_PIECES && each >= 2 * PIECE) j.pieces = each / PIECE < TILE_PIECES ? each / PIECE : TILE_PIECES;
+    j.piece = (n - 1) / j.pieces + 1;
+    j.pieces = (n - 1) / j.piece + 1;
+    const int64_t outputs = outer * inner;
+    j.mean = ag__scratch((size_t)(2 * j.pieces * outputs) * sizeof *j.mean);
+    if (!j.mean) return false;
+    j.squares = j.mean + j.pieces * outputs;
+    ag__parallel_for(units * j.pieces, PIECE / (each / j.pieces + 1) + 1, spread_tiles, &j);
+    for (int64_t k = 0; k < outputs; k++) {
+        spread all = { 0, 0, 0 };
+        for (int64_t i = 0; i < j.pieces; i++) {
+            const int64_t left = n - i * j.piece, at = i * outputs + k;
+            const spread next = { (double)(left < j.piece ? left : j.piece), j.mean[at], j.squares[at] };
+            all = i ? together(all, next) : next;
+        }
+        squares[k] = all.squares;
+    }
+    ag__scratch_free(j.mean);
+    return true;
 }

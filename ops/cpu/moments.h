@@ -17,11 +17,20 @@ double ag__sum_of(ag__moment moment, ag_dtype dtype, const void *x, int64_t n, d
 /* The sum of (x - mean)^2 over the same, n > 0, where mean is theirs. */
 double ag__squares_from_mean(ag_dtype dtype, const void *x, int64_t n);
 
+/* The same of every column of x(outer,n,inner), which runs along n, to squares(outer,inner); x is dense. false with
+ * AG_ENOMEM. */
+bool ag__squares_of_columns(ag_dtype dtype, const void *x, int64_t outer, int64_t n, int64_t inner, double *squares);
+
 /* ---- the kernels, by moment and type, compiled for each instruction set ---- */
 
 typedef double ag__moment_row(const void *x, int64_t n, double from);
+/* The mean of each of m columns of so many rows, `stride` elements apart, and the squares from it: added up in mean and
+ * squares, which are 0 at first and have room for a multiple of AG_MOMENT_LANES columns. */
+typedef void ag__moment_columns(const void *x, int64_t stride, int64_t rows, int64_t m, double *mean, double *squares);
+enum { AG_MOMENT_LANES = 8 };
 typedef struct ag__moment_kernels {
     ag__moment_row *row[AG_N_MOMENTS][2];
+    ag__moment_columns *columns[2];
 } ag__moment_kernels;
 
 #endif

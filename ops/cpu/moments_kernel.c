@@ -3,6 +3,8 @@
 #include "ops/cpu/moments.h"
 #include "ops/cpu/vector.h"
 
+#include <string.h>
+
 /* LANES_f64 floats, as double */
 typedef float half_f32 __attribute__((vector_size(AG_VECTOR_BYTES / 2), aligned(4), may_alias));
 AG_INLINE vec_f64 widen_f32(const float *p) { return __builtin_convertvector(*(const half_f32 *)p, vec_f64); }
@@ -27,6 +29,7 @@ AG_INLINE vec_f64 square(vec_f64 x, double from) { return (x - from) * (x - from
 #define TERM size
 #include "ops/cpu/moments_template.h"
 #define TERM square
+#include "ops/cpu/moments_columns.h"
 #include "ops/cpu/moments_template.h"
 #undef real
 #undef SUFFIX
@@ -38,8 +41,10 @@ AG_INLINE vec_f64 square(vec_f64 x, double from) { return (x - from) * (x - from
 #define TERM size
 #include "ops/cpu/moments_template.h"
 #define TERM square
+#include "ops/cpu/moments_columns.h"
 #include "ops/cpu/moments_template.h"
 
 AG_ISA_TABLE(ag__moment_kernels, ag__moments) = { .row = { [AG_SUM] = { itself_f32, itself_f64 },
                                                            [AG_SIZES] = { size_f32, size_f64 },
-                                                           [AG_SQUARES] = { square_f32, square_f64 } } };
+                                                           [AG_SQUARES] = { square_f32, square_f64 } },
+                                                  .columns = { columns_f32, columns_f64 } };

@@ -65,9 +65,57 @@ START_TEST(moments_are_those_of_plain_loops_with_any_number_of_threads)
 }
 END_TEST
 
+static void check_columns(rng *r, ag_dtype dtype, int64_t outer, int64_t n, int64_t inner)
+{
+    const size_t item = ag_dtype_size(dtype);
+    char *x = malloc((size_t)(outer * n * inner) * item);
+    double *got[2];
+    for (int k = 0; k < 2; k++) ck_assert_ptr_nonnull(got[k] = malloc((size_t)(outer * inner) * sizeof(double)));
+    ck_assert_ptr_nonnull(x);
+    for (int64_t i = 0; i < outer * n * inner; i++) set(x, i, dtype, 1000 + 10 * rng_unit(r));
+    for (int k = 0; k < 2; k++) {
+        ag_set_num_threads(1 + 2 * k);
+        ck_assert(ag__squares_of_columns(dtype, x, outer, n, inner, got[k]));
+    }
+    ag_set_num_threads(2);
+    ck_assert(!memcmp(got[0], got[1], (size_t)(outer * inner) * sizeof(double)));
+    for (int64_t o = 0; o < outer; o++)
+        for (int64_t j = 0; j < inner; j++) {
+            long double sum = 0, squares = 0;
+            for (int64_t i = 0; i < n; i++) sum += (long double)get(x, (o * n + i) * inner + j, dtype);
+            for (int64_t i = 0; i < n; i++) {
+                const long double apart = (long double)get(x, (o * n + i) * inner + j, dtype) - sum / (long double)n;
+                squares += apart * apart;
+            }
+            const double found = got[0][o * inner + j];
+            ck_assert_msg(fabsl((long double)found - squares) <= 1e-12L * squares + 1e-18L,
+                          "%s, %s, (%d,%d,%d), column %d: %.17g, not %.17Lg", ag_cpu_capability(), ag_dtype_name(dtype),
+                          (int)outer, (int)n, (int)inner, (int)j, found, squares);
+        }
+    free(x);
+    for (int k = 0; k < 2; k++) free(got[k]);
+}
+
+START_TEST(squares_of_columns_are_those_of_plain_loops_with_any_number_of_threads)
+{
+    rng r = { 8 };
+    EACH_ISA(isa)
+    {
+        for (ag_dtype dtype = AG_FLOAT32; dtype <= AG_FLOAT64; dtype++) {
+            for (int round = 0; round < 60; round++)
+                check_columns(&r, dtype, 1 + round % 3, 21 + (int64_t)(20 * rng_unit(&r)),
+                              31 + (int64_t)(30 * rng_unit(&r)));
+            check_columns(&r, dtype, 2, 9, 1300);
+            check_columns(&r, dtype, 1, 20011, 9);
+        }
+    }
+}
+END_TEST
+
 TCase *moments_tests(void)
 {
     TCase *tests = tcase_create("moments");
     tcase_add_test(tests, moments_are_those_of_plain_loops_with_any_number_of_threads);
+    tcase_add_test(tests, squares_of_columns_are_those_of_plain_loops_with_any_number_of_threads);
     return tests;
 }
