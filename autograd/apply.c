@@ -186,8 +186,10 @@ static bool run_kernel(ag_run *r, const void *caller)
         if (!before) return false;
     }
     bool (*kernel)(ag_run *) = op->kernel[r->device.type];
-    if (!kernel && op->kernel[AG_DEVICE_CPU] && !(kernel = ag__device_kernel(op, r->device)))
-        return ag__fail(AG_ENOTSUP, "%s: there is no kernel for %s", op->name, ag_device_name(r->device));
+    const bool fills = !r->is_view && r->n_out; /* a view's numbers are there */
+    if (!kernel && fills && !(kernel = ag__device_kernel(op, r->device)))
+        return ag__fail(AG_ENOTSUP, "%s: there is no kernel for %s", op->of ? op->of : op->name,
+                        ag_device_name(r->device));
     ag_node *node = NULL, *slices = NULL;
     if (r->wants_grad) { /* all that can fail comes before the kernel, which may change an input */
         if (before) r->in[0] = before;

@@ -7,9 +7,6 @@
 #include <argent/reduce.h>
 #include <argent/softmax.h>
 
-/* Nobody calls these on the CPU. */
-static bool not_on_the_cpu(ag_run *r) { return ag__fail(AG_ENOTSUP, "%s: there is no kernel for cpu", r->op->of); }
-
 /* ---- the gradient's kernel, for walks that build no graph ---- */
 
 static bool grad_shape(ag_run *r)
@@ -19,8 +16,7 @@ static bool grad_shape(ag_run *r)
 }
 const ag_op *ag__op__cross_entropy_grad(void);
 AG_OVERRIDING
-AG_RECORD(_cross_entropy_grad, AG_ARGS__cross_entropy_grad, .of = "nll_loss", .shape = grad_shape,
-          .kernel = { not_on_the_cpu })
+AG_RECORD(_cross_entropy_grad, AG_ARGS__cross_entropy_grad, .of = "nll_loss", .shape = grad_shape)
 AG_OVERRIDDEN
 
 /* ---- cross_entropy ---- */
@@ -58,7 +54,7 @@ static void data_backward(ag_gradients *b)
 const ag_op *ag__op__cross_entropy_data(void);
 AG_OVERRIDING
 AG_RECORD(_cross_entropy_data, AG_ARGS__cross_entropy_data, .of = "nll_loss", .node = "NllLossBackward0", .n_hidden = 2,
-          .shape = data_shape, .kernel = { not_on_the_cpu }, .backward = data_backward,
+          .shape = data_shape, .backward = data_backward,
           .keeps = { AG_KEEP_IN(0) | AG_KEEP_IN(1) | AG_KEEP_IN(2) | AG_KEEP_OUT(1) | AG_KEEP_OUT(2) })
 AG_OVERRIDDEN
 

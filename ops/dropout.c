@@ -19,13 +19,9 @@ static bool native_dropout_shape(ag_run *r)
     const ag_tensor *x = &r->in[0]->tensor;
     return ag__output_strided(r, 0, x->ndim, x->size, a->stride.at, (ag_dtype)x->dtype) != NULL;
 }
-static bool native_dropout_cpu(ag_run *r)
-{
-    return ag__fail(AG_ENOTSUP, "%s: there is no kernel for cpu", r->op->name);
-}
 static void native_dropout_backward(ag_gradients *b);
 AG_RECORD(_native_dropout, AG_ARGS__native_dropout, .of = "dropout", .node = "NativeDropoutBackward0", .inplace = true,
-          .shape = native_dropout_shape, .kernel = { native_dropout_cpu }, .backward = native_dropout_backward)
+          .shape = native_dropout_shape, .backward = native_dropout_backward)
 static void native_dropout_backward(ag_gradients *b)
 {
     struct ag__native_dropout_args again = *(const struct ag__native_dropout_args *)b->args;

@@ -1,5 +1,6 @@
 /* test_cuda.c - Variables on CUDA devices. Without a GPU the plug-in that AG_CUDA_PLUGIN names runs the same kernels on
  * the CPU, on two pretended devices (docs/cuda.md). */
+#include "autograd/op.h"
 #include "tests/cuda/cuda_cases.h"
 
 #define CUDA1 AG_DEVICE(AG_DEVICE_CUDA, 1)
@@ -258,6 +259,28 @@ START_TEST(what_cannot_be_done_is_said)
 }
 END_TEST
 
+/* One record has no kernel at all, the other none in itself and none in the plug-in. */
+#define AG_ARGS__nowhere(must, may) must(Tensor, input)
+AG_STRUCT(_nowhere, AG_ARGS__nowhere)
+static bool nowhere_shape(ag_run *r) { return ag__output(r, 0, 0, NULL, AG_FLOAT32) != NULL; }
+static bool nowhere_cpu(ag_run *r) { return r->out[0] != NULL; }
+AG_RECORD(_nowhere, AG_ARGS__nowhere, .of = "nowhere", .shape = nowhere_shape)
+#define AG_ARGS__here(must, may) must(Tensor, input)
+AG_STRUCT(_here, AG_ARGS__here)
+AG_RECORD(_here, AG_ARGS__here, .of = "here", .shape = nowhere_shape, .kernel = { nowhere_cpu })
+
+START_TEST(an_op_without_a_kernel_for_its_device_is_an_error)
+{
+    Variable *x = ag_ones(AG_SHAPE(2)), *there = ag_to(x, AG_CUDA), *out[AG_MAX_OUTPUTS];
+    const struct ag__nowhere_args nowhere[] = { { .input = x }, { .input = there } };
+    const struct ag__here_args here[] = { { .input = x }, { .input = there } };
+    REFUSED(ag__apply(ag__op__nowhere(), &nowhere[0], out, NULL), "nowhere: there is no kernel for cpu");
+    REFUSED(ag__apply(ag__op__nowhere(), &nowhere[1], out, NULL), "nowhere: there is no kernel for cuda:0");
+    OK(ag__apply(ag__op__here(), &here[0], out, NULL));
+    REFUSED(ag__apply(ag__op__here(), &here[1], out, NULL), "here: there is no kernel for cuda:0");
+}
+END_TEST
+
 START_TEST(they_are_printed_as_pytorch_prints_them)
 {
     char text[200];
@@ -288,4 +311,5 @@ SUPPORT_MAIN("cuda", there_are_devices, types_are_converted_as_on_the_cpu, copy_
              gradients_are_those_of_the_cpu, gradients_of_gradients_are_those_of_the_cpu,
              a_copy_to_the_device_has_a_gradient, sums_and_products_over_any_dimensions,
              a_loss_goes_back_through_broadcasting, triangles_are_those_of_the_cpu, what_cannot_be_done_is_said,
-             they_are_printed_as_pytorch_prints_them, devices_are_told_apart, numbers_come_back_as_they_went)
+             an_op_without_a_kernel_for_its_device_is_an_error, they_are_printed_as_pytorch_prints_them,
+             devices_are_told_apart, numbers_come_back_as_they_went)
