@@ -45,11 +45,10 @@ bool ag__cuda_launched(const char *op, cudaError_t e, cudaStream_t stream)
 {
     __atomic_store_n(&last_op, op, __ATOMIC_RELAXED);
     if (!ag__cuda_ok(op, e)) return false;
-    if (!launch_blocking) return true;
+    if (!launch_blocking || ag__cuda_is_captured()) return true; /* a captured launch runs when it is replayed */
     int device = 0;
     return ag__cuda_ok(op, cudaStreamSynchronize(stream)) && ag__cuda_ok(op, cudaGetDevice(&device)) &&
            ag__cuda_no_fault(device);
-    return !launch_blocking || ag__cuda_is_captured() || ag__cuda_ok(op, cudaStreamSynchronize(stream));
 }
 
 /* ---- the table ---- */

@@ -132,6 +132,27 @@ START_TEST(launches_that_block_name_the_op)
 }
 END_TEST
 
+/* A captured launch has nothing to wait for; what is replayed is waited for. */
+START_TEST(launches_that_block_can_be_captured)
+{
+    setenv("AG_CUDA_LAUNCH_BLOCKING", "1", 1);
+    Variable *x = ag_full(AG_SHAPE(4), 3, .device = AG_CUDA), *y;
+    ag_cuda_graph *g = ag_cuda_graph_new(AG_CUDA);
+    ag_cuda_stream side = ag_cuda_stream_new(AG_CUDA, 0);
+    OK(ag_cuda_stream_wait_stream(side, ag_cuda_current_stream(AG_CUDA)));
+    {
+        AG_CUDA_STREAM(side);
+        OK(ag_cuda_graph_capture_begin(g, NULL));
+        y = ag_mul(x, x);
+        OK(y);
+        OK(ag_cuda_graph_capture_end(g));
+        OK(ag_cuda_graph_replay(g));
+    }
+    VALUES(ag_to(y, AG_CPU), 9, 9, 9, 9);
+    ag_cuda_graph_free(g);
+}
+END_TEST
+
 /* ---- why CUDA is not there ---- */
 
 static void not_there(const char *plugin, const char *reason)
@@ -169,5 +190,5 @@ END_TEST
 
 SUPPORT_MAIN("cuda/memory", freed_memory_is_kept_and_used_again, segments_are_those_of_pytorch,
              blocks_do_not_share_memory, out_of_memory_is_an_error_and_leaves_all_usable,
-             a_fault_is_reported_by_whoever_waits, launches_that_block_name_the_op, without_a_plugin,
-             with_something_else, without_a_driver, without_a_device)
+             a_fault_is_reported_by_whoever_waits, launches_that_block_name_the_op, launches_that_block_can_be_captured,
+             without_a_plugin, with_something_else, without_a_driver, without_a_device)
