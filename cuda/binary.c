@@ -7,7 +7,8 @@
 
 bool ag__cuda_combine(const char *op, const struct ag__pair *p)
 {
-    const ag_dtype dtype = p->dtype, result = p->operation == AG_IS_CLOSE ? AG_BOOL : dtype;
+    const bool close = p->operation == AG_IS_CLOSE; /* of integers as of their float64 */
+    const ag_dtype dtype = close && p->dtype != AG_FLOAT32 ? AG_FLOAT64 : p->dtype, result = close ? AG_BOOL : dtype;
     const ag_tensor *in[] = { p->a, p->b }, *operand[3] = { p->out };
     ag_dtype wanted[3] = { result };
     int slot[3] = { 0 }, n = 1;

@@ -233,6 +233,16 @@ static bool fill_tensor_shape(ag_run *r)
 static bool fill_tensor_anywhere(ag_run *r)
 {
     const struct ag_fill_tensor__args *a = r->args;
+    const ag_tensor *x = &a->input->tensor;
+    if (ag__device(a->value).type != AG_DEVICE_CPU) { /* nobody waits to know it */
+        ag_tensor number = a->value->tensor;
+        number.ndim = x->ndim;
+        number.numel = x->numel;
+        number.contiguous = x->numel == 1;
+        memcpy(number.size, x->size, sizeof number.size);
+        memset(number.stride, 0, sizeof number.stride);
+        return ag__copy_tensor(x, &number);
+    }
     bool fractional = ag__is_floating((ag_dtype)a->value->tensor.dtype);
     return ag__fill_tensor(&a->input->tensor,
                            fractional ? (ag_number)ag_item(a->value) : (ag_number)ag_item_int64(a->value));
