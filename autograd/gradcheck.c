@@ -1,5 +1,6 @@
 /* gradcheck.c - Jacobians twice: by backward, a row an output element; by central differences, a column an input
- * element. In fast mode one random combination of rows and columns instead of all of them. */
+ * element. In fast mode one random combination of rows and columns instead of all of them. The function is computed
+ * where its inputs are; numbers are compared on the host. */
 #include "autograd/gradcheck_check.h"
 #include "tensor/fail.h"
 #include "tensor/random_fill.h"
@@ -78,17 +79,58 @@ static bool is_close(double a, double b, double atol, double rtol)
     return a == b || (isfinite(b) && fabs(a - b) <= atol + rtol * fabs(b));
 }
 
-/* ---- single elements ---- */
+/* ---- numbers, wherever they lie ---- */
 
-/* Where element i in row-major order lies. */
-static char *element(const ag_variable *x, int64_t i)
+/* Element i in row-major order. */
+static ag_tensor element_of(const ag_variable *x, int64_t i)
 {
+    ag_tensor element = x->tensor;
     int64_t offset = 0;
     for (int d = x->tensor.ndim; d--; i /= x->tensor.size[d]) offset += i % x->tensor.size[d] * x->tensor.stride[d];
-    return x->tensor.data + offset * (int64_t)ag__itemsize(&x->tensor);
+    element.data += offset * (int64_t)ag__itemsize(&x->tensor);
+    element.ndim = 0;
+    element.numel = 1;
+    element.contiguous = true;
+    return element;
 }
-static double get(const ag_variable *x, int64_t i) { return ag__load(element(x, i), (ag_dtype)x->tensor.dtype); }
-static void set(ag_variable *x, int64_t i, double value) { ag__store(element(x, i), (ag_dtype)x->tensor.dtype, value); }
+static bool read_one(const ag_checker *c, const ag_variable *x, int64_t i, double *value)
+{
+    const ag_tensor element = element_of(x, i);
+    char bytes[8];
+    if (!ag__read_element(&element, bytes)) return ag__gradcheck_cannot(c, "an input cannot be read");
+    *value = ag__load(bytes, (ag_dtype)x->tensor.dtype);
+    return true;
+}
+/* All of x, row-major. */
+static bool read_all(const ag_checker *c, const ag_variable *x, double *to)
+{
+    return ag_copy_to(x, to, AG_FLOAT64) || ag__gradcheck_cannot(c, "numbers cannot be read");
+}
+
+static bool write(const ag_checker *c, const ag_tensor *to, const double *from)
+{
+    ag_storage host = { .device = AG_CPU };
+    ag_tensor x = *to; /* row-major in the host's memory */
+    x.data = (char *)(uintptr_t)from;
+    x.dtype = AG_FLOAT64;
+    x.contiguous = true;
+    ag__contiguous_strides(x.ndim, x.size, x.stride);
+    x.storage = &host;
+    return !to->numel || ag__copy_tensor(to, &x) || ag__gradcheck_cannot(c, "numbers cannot be changed");
+}
+static bool write_one(const ag_checker *c, const ag_variable *x, int64_t i, double value)
+{
+    const ag_tensor element = element_of(x, i);
+    return write(c, &element, &value);
+}
+
+/* For n numbers; ag__scratch_free lets it go. */
+static double *make_room(const ag_checker *c, int64_t n)
+{
+    double *at = ag__scratch((size_t)(n + 1) * sizeof *at);
+    if (!at) ag__gradcheck_cannot(c, "out of memory");
+    return at;
+}
 
 /* ---- the function ---- */
 
@@ -115,7 +157,11 @@ static bool add_values(const ag_checker *c, double factor, double *values)
         const ag_variable *v = y[c->place_of[o]];
         if (!ag__same_sizes(&v->tensor, &c->y[o]->tensor))
             return ag__gradcheck_cannot(c, "an output changes its shape from call to call");
-        for (int64_t k = c->start[o]; k < c->start[o + 1]; k++) values[k] += factor * get(v, k - c->start[o]);
+        double *now = make_room(c, v->tensor.numel);
+        const bool ok = now && read_all(c, v, now);
+        for (int64_t k = 0; ok && k < v->tensor.numel; k++) values[c->start[o] + k] += factor * now[k];
+        ag__scratch_free(now);
+        if (!ok) return false;
     }
     return true;
 }
@@ -126,6 +172,13 @@ static bool backward(const ag_checker *c, int o, ag_variable *factor, ag_variabl
     bool ok = ag_autograd_grad(AG_LIST(c->y[o]), ag_list_from(c->n, c->checked), grads, .grad_outputs = AG_LIST(factor),
                                .retain_graph = true, .allow_unused = true);
     return ok || ag__gradcheck_cannot(c, "backward failed");
+}
+/* The gradient of input i, zeros where there is none. */
+static bool read_gradient(const ag_checker *c, int i, ag_variable *const *grads, double *to)
+{
+    if (grads[i]) return read_all(c, grads[i], to);
+    for (int64_t j = 0; j < c->checked[i]->tensor.numel; j++) to[j] = 0;
+    return true;
 }
 static ag_variable *zeros_for(const ag_checker *c, int o)
 {
@@ -142,38 +195,45 @@ static bool numeric_column(const ag_checker *c, int i, int64_t j, double *column
 {
     ag_variable *x = c->checked[i];
     int64_t rows = c->start[c->n_outputs];
-    double at = get(x, j);
+    double at = 0;
+    if (!read_one(c, x, j, &at)) return false;
     for (int64_t k = 0; k < rows; k++) column[k] = 0;
-    set(x, j, at + c->eps);
-    bool ok = add_values(c, 1, column);
-    set(x, j, at - c->eps);
-    ok = ok && add_values(c, -1, column);
-    set(x, j, at);
+    bool ok = write_one(c, x, j, at + c->eps) && add_values(c, 1, column);
+    ok = ok && write_one(c, x, j, at - c->eps) && add_values(c, -1, column);
+    ok = write_one(c, x, j, at) && ok;
     for (int64_t k = 0; k < rows; k++) column[k] /= 2 * c->eps;
     return ok;
 }
 
-/* The Jacobians agree. numeric: start[n_outputs] numbers an input element. */
-static bool compare(const ag_checker *c, const double *numeric)
+/* d element k of output o / d every input element, twice by backward. */
+static bool analytic_rows(const ag_checker *c, int o, int64_t k, double *row, double *again)
 {
-    ag_variable *grads[AG_GRADCHECK_INPUTS], *again[AG_GRADCHECK_INPUTS];
+    AG_SCOPE;
+    ag_variable *one = zeros_for(c, o), *grads[AG_GRADCHECK_INPUTS];
+    bool ok = one && write_one(c, one, k, 1);
+    for (int pass = 0; pass < 2 && ok; pass++) {
+        ok = backward(c, o, one, grads);
+        for (int i = 0; i < c->n && ok; i++) ok = read_gradient(c, i, grads, (pass ? again : row) + c->first[i]);
+    }
+    return ok;
+}
+
+/* The Jacobians agree. numeric: start[n_outputs] numbers an input element; work: room for two rows. */
+static bool compare(const ag_checker *c, const double *numeric, double *work)
+{
     int64_t rows = c->start[c->n_outputs];
+    double *row = work, *again = work + c->first[c->n];
     int other_input = -1, other_output = -1; /* where a second backward gave something else */
     for (int o = 0; o < c->n_outputs; o++)
         for (int64_t k = c->start[o]; k < c->start[o + 1]; k++) {
-            AG_SCOPE;
-            ag_variable *one = zeros_for(c, o);
-            if (!one) return false;
-            set(one, k - c->start[o], 1);
-            if (!backward(c, o, one, grads) || !backward(c, o, one, again)) return false;
-            for (int i = 0; i < c->n; i++) {
-                for (int64_t j = 0; j < c->checked[i]->tensor.numel; j++) {
-                    double a = grads[i] ? get(grads[i], j) : 0, b = again[i] ? get(again[i], j) : 0;
-                    double n = numeric[(c->first[i] + j) * rows + k];
-                    if (!is_close(a, n, c->atol, c->rtol)) return found_mismatch(c, i, o, j, k - c->start[o], a, n);
+            if (!analytic_rows(c, o, k - c->start[o], row, again)) return false;
+            for (int i = 0; i < c->n; i++)
+                for (int64_t at = c->first[i]; at < c->first[i + 1]; at++) {
+                    double a = row[at], b = again[at], n = numeric[at * rows + k];
+                    if (!is_close(a, n, c->atol, c->rtol))
+                        return found_mismatch(c, i, o, at - c->first[i], k - c->start[o], a, n);
                     if (!(fabs(a - b) <= c->nondet_tol) && a != b && other_input < 0) other_input = i, other_output = o;
                 }
-            }
         }
     if (other_input < 0) return true;
     return found(c, other_input, other_output,
@@ -185,14 +245,13 @@ static bool compare(const ag_checker *c, const double *numeric)
 
 static bool check_elements(const ag_checker *c)
 {
-    int64_t rows = c->start[c->n_outputs];
-    double *numeric = ag__scratch((size_t)(c->first[c->n] * rows + 1) * sizeof(double));
-    if (!numeric) return ag__gradcheck_cannot(c, "out of memory");
-    bool ok = true;
+    int64_t rows = c->start[c->n_outputs], columns = c->first[c->n];
+    double *numeric = make_room(c, columns * rows + 2 * columns);
+    bool ok = numeric != NULL;
     for (int i = 0; i < c->n && ok; i++)
         for (int64_t j = 0; j < c->checked[i]->tensor.numel && ok; j++)
             ok = numeric_column(c, i, j, numeric + (c->first[i] + j) * rows);
-    ok = ok && compare(c, numeric);
+    ok = ok && compare(c, numeric, numeric + columns * rows);
     ag__scratch_free(numeric);
     return ok;
 }
@@ -201,9 +260,8 @@ static bool check_elements(const ag_checker *c)
 static bool check_constant(const ag_checker *c)
 {
     int64_t rows = c->start[c->n_outputs];
-    double *column = ag__scratch((size_t)(rows + 1) * sizeof(double));
-    if (!column) return ag__gradcheck_cannot(c, "out of memory");
-    bool ok = true;
+    double *column = make_room(c, rows);
+    bool ok = column != NULL;
     for (int i = 0; i < c->n && ok; i++)
         for (int64_t j = 0; j < c->checked[i]->tensor.numel && ok; j++) {
             ok = numeric_column(c, i, j, column);
@@ -226,9 +284,10 @@ static bool draw_direction(const ag_checker *c, ag_generator *generator, int64_t
     AG_SCOPE;
     ag_variable *x = ag_empty(AG_SHAPE(n), .dtype = AG_FLOAT64);
     if (!x || !ag__random_uniform(generator, &x->tensor, 0, 1)) return ag__gradcheck_cannot(c, "out of memory");
+    if (!read_all(c, x, to)) return false;
     double squares = 0;
-    for (int64_t j = 0; j < n; j++) squares += get(x, j) * get(x, j);
-    for (int64_t j = 0; j < n; j++) to[j] = get(x, j) / sqrt(squares);
+    for (int64_t j = 0; j < n; j++) squares += to[j] * to[j];
+    for (int64_t j = 0; j < n; j++) to[j] /= sqrt(squares);
     return true;
 }
 static double sum_of(int64_t n, const double *at)
@@ -238,18 +297,20 @@ static double sum_of(int64_t n, const double *at)
     return sum;
 }
 
-/* Moves input i by by * u from where it was. */
-static void move(const ag_checker *c, int i, const double *was, double by, const double *u)
+/* Input i becomes was + by * u; work: room for it. */
+static bool move(const ag_checker *c, int i, const double *was, double by, const double *u, double *work)
 {
-    for (int64_t j = 0; j < c->checked[i]->tensor.numel; j++) set(c->checked[i], j, was[j] + by * u[j]);
+    const ag_tensor *x = &c->checked[i]->tensor;
+    for (int64_t j = 0; j < x->numel; j++) work[j] = was[j] + by * u[j];
+    return write(c, x, work);
 }
 
 /* The combinations agree; otherwise *element_by_element, which says where they do not. work: room for every column
- * twice and every row twice. */
+ * three times and every row twice. */
 static bool compare_combined(const ag_checker *c, ag_generator *generator, double *work, bool *element_by_element)
 {
     int64_t columns = c->first[c->n], rows = c->start[c->n_outputs];
-    double *u = work, *was = u + columns, *v = was + columns, *change = v + rows;
+    double *u = work, *was = u + columns, *now = was + columns, *v = now + columns, *change = v + rows;
     ag_variable *grads[AG_GRADCHECK_INPUTS];
     for (int i = 0; i < c->n; i++)
         if (!draw_direction(c, generator, c->first[i + 1] - c->first[i], u + c->first[i])) return false;
@@ -258,26 +319,21 @@ static bool compare_combined(const ag_checker *c, ag_generator *generator, doubl
     for (int i = 0; i < c->n; i++) {
         const double *direction = u + c->first[i];
         int64_t n = c->first[i + 1] - c->first[i];
-        for (int64_t j = 0; j < n; j++) was[j] = get(c->checked[i], j);
+        if (!read_all(c, c->checked[i], was)) return false;
         for (int64_t k = 0; k < rows; k++) change[k] = 0;
-        move(c, i, was, c->eps, direction);
-        bool ok = add_values(c, 1, change);
-        move(c, i, was, -c->eps, direction);
-        ok = ok && add_values(c, -1, change);
-        for (int64_t j = 0; j < n; j++) set(c->checked[i], j, was[j]);
+        bool ok = move(c, i, was, c->eps, direction, now) && add_values(c, 1, change);
+        ok = ok && move(c, i, was, -c->eps, direction, now) && add_values(c, -1, change);
+        ok = write(c, &c->checked[i]->tensor, was) && ok;
         if (!ok) return false;
         for (int o = 0; o < c->n_outputs; o++) {
             AG_SCOPE;
             ag_variable *factor = zeros_for(c, o);
-            if (!factor) return false;
             double numeric = 0, analytic = 0, *weight = v + c->start[o];
             int64_t m = c->start[o + 1] - c->start[o];
-            for (int64_t k = 0; k < m; k++) {
-                set(factor, k, weight[k]);
-                numeric += weight[k] * change[c->start[o] + k] / (2 * c->eps);
-            }
-            if (!backward(c, o, factor, grads)) return false;
-            for (int64_t j = 0; grads[i] && j < n; j++) analytic += direction[j] * get(grads[i], j);
+            if (!factor || !write(c, &factor->tensor, weight) || !backward(c, o, factor, grads)) return false;
+            if (!read_gradient(c, i, grads, now)) return false;
+            for (int64_t k = 0; k < m; k++) numeric += weight[k] * change[c->start[o] + k] / (2 * c->eps);
+            for (int64_t j = 0; j < n; j++) analytic += direction[j] * now[j];
             double atol = c->atol * sum_of(n, direction) * sum_of(m, weight); /* atol at each element, so combined */
             *element_by_element = *element_by_element || !is_close(analytic, numeric, atol, c->rtol);
         }
@@ -288,12 +344,10 @@ static bool compare_combined(const ag_checker *c, ag_generator *generator, doubl
 static bool check_combined(const ag_checker *c)
 {
     ag_generator *generator = ag_generator_new(); /* the default one stays as it is */
-    int64_t room = 2 * c->first[c->n] + 2 * c->start[c->n_outputs];
-    double *work = ag__scratch((size_t)(room + 1) * sizeof(double));
-    bool element_by_element = false, ok = generator && work;
-    if (!ok) ag__gradcheck_cannot(c, "out of memory");
+    double *work = make_room(c, 3 * c->first[c->n] + 2 * c->start[c->n_outputs]);
+    bool element_by_element = false, ok = work && (generator || ag__gradcheck_cannot(c, "out of memory"));
     ok = ok && compare_combined(c, generator, work, &element_by_element);
-    if (work) ag__scratch_free(work);
+    ag__scratch_free(work);
     ag_generator_free(generator);
     if (!ok || !element_by_element) return ok;
     return check_elements(c) &&
@@ -319,10 +373,15 @@ static bool gives_zeros(const ag_checker *c, int left_out, const char *otherwise
     if (!ag_autograd_grad(ag_list_from(n, roots), ag_list_from(c->n, c->checked), grads,
                           .grad_outputs = ag_list_from(n, zeros), .retain_graph = true, .allow_unused = true))
         return ag__gradcheck_cannot(c, "backward failed");
-    for (int i = 0; i < c->n; i++)
-        for (int64_t j = 0; grads[i] && j < c->checked[i]->tensor.numel; j++)
-            if (get(grads[i], j) != 0) return found(c, i, left_out, "%s", otherwise);
-    return true;
+    bool ok = true;
+    for (int i = 0; i < c->n && ok; i++) {
+        double *g = make_room(c, c->checked[i]->tensor.numel);
+        ok = g && read_gradient(c, i, grads, g);
+        for (int64_t j = 0; ok && j < c->checked[i]->tensor.numel; j++)
+            if (g[j] != 0) ok = found(c, i, left_out, "%s", otherwise);
+        ag__scratch_free(g);
+    }
+    return ok;
 }
 static bool check_multiplied(const ag_checker *c)
 {
@@ -349,7 +408,6 @@ static bool choose_inputs(ag_checker *c)
         char text[AG_ERROR_BYTES];
         if (!x || x == AG_NONE) return ag__gradcheck_cannot(c, "an input is NULL");
         if (!ag__requires_grad(x)) continue;
-        if (ag__device(x).type != AG_DEVICE_CPU) return ag__gradcheck_cannot(c, "inputs must be on the CPU");
         if (ag__overlaps_itself(&x->tensor)) {
             ag__format(text, sizeof text,
                        "The %dth input has a dimension with stride 0. gradcheck only supports inputs that are "

@@ -27,7 +27,8 @@ typedef struct ag_gradcheck_result {
  * meaning and defaults. Inputs should be float64: where a check of others fails, its message says so. Where no output
  * requires a gradient, none may change with the inputs. Also checked: backward gives the same twice within nondet_tol;
  * a gradient of zeros gives zeros; so it does, for check_undefined_grad, where one of several outputs gets none.
- * Nothing changes, .grad neither.
+ * Nothing changes, .grad neither. The function runs where its inputs are, on any device; numbers are compared on the
+ * host.
  * fast_mode: compares one random combination of all elements instead of each, for large functions; a failure is then
  * looked for element by element.
  * Returns the verdict: false is no error. Errors (a function that fails, no input that requires a gradient, elements

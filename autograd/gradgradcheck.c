@@ -54,7 +54,7 @@ static int gradients(ag_variable *const *x, int n, ag_variable **out, void *user
     return n_out;
 }
 
-/* A factor for each element of y, drawn from [-1, 1). */
+/* A factor for each element of y, where y is, drawn on the host from [-1, 1). */
 static ag_variable *draw_like(ag_generator *generator, const ag_variable *y, bool with_gaps)
 {
     Thread *t = ag__thread();
@@ -73,8 +73,9 @@ static ag_variable *draw_like(ag_generator *generator, const ag_variable *y, boo
     } else {
         g = ag__new(t, ndim, size, (ag_dtype)y->tensor.dtype, ag__device(y));
     }
-    if (!g || !ag__random_uniform(generator, &g->tensor, -1, 1)) return NULL;
-    return ag_requires_grad_on(g);
+    ag_variable *drawn = ag__new(t, ndim, size, (ag_dtype)y->tensor.dtype, AG_CPU);
+    bool ok = g && drawn && ag__random_uniform(generator, &drawn->tensor, -1, 1);
+    return ok && ag__copy_tensor(&g->tensor, &drawn->tensor) ? ag_requires_grad_on(g) : NULL;
 }
 
 /* A factor for each output that wants a gradient, drawn; behind the n inputs in all[]. How many there are then, or -1.

@@ -325,7 +325,7 @@ static void give_back(void *data, void *memory)
 
 /* The Variable lies in memory of its own, exactly as large as it needs, so that a memory checker sees a step too
  * far. */
-static Variable *make(const op_tensor *x, int seed)
+static Variable *make(const op_tensor *x, int seed, ag_device device)
 {
     int64_t n = 1, reach = x->offset + 1;
     for (int d = 0; d < x->ndim; d++) n *= x->size[d], reach += (x->size[d] - 1) * x->stride[d];
@@ -339,9 +339,14 @@ static Variable *make(const op_tensor *x, int seed)
         for (int d = x->ndim; d--; rest /= x->size[d]) place += rest % x->size[d] * x->stride[d];
         store(memory, place, x->dtype, element(x, &state, seed, i));
     }
-    char *first = n ? memory + (size_t)x->offset * itemsize : memory;
     Shape size = ag_sizes_of(x->ndim, x->size), stride = ag_sizes_of(x->ndim, x->stride);
-    return ag_from_blob(first, size, stride, x->dtype, give_back, memory);
+    if (device.type == AG_DEVICE_CPU) {
+        char *first = n ? memory + (size_t)x->offset * itemsize : memory;
+        return ag_from_blob(first, size, stride, x->dtype, give_back, memory);
+    }
+    Variable *all = ag_to(ag_tensor_from(memory, AG_SHAPE(reach), x->dtype), device);
+    free(memory);
+    return ag_detach(ag_as_strided(all, size, stride, .storage_offset = n ? x->offset : 0));
 }
 
 Variable *op_call_weights(Variable *result, int index)
@@ -350,7 +355,7 @@ Variable *op_call_weights(Variable *result, int index)
     uint32_t state = (uint32_t)(77 + index) * 2654435761u;
     void *memory = ag_numel(result) ? ag_data_mutable(weights) : NULL;
     for (int64_t i = 0; memory && i < ag_numel(result); i++) store(memory, i, ag_dtype_of(result), draw(&state, -1, 1));
-    return weights;
+    return ag_to(weights, ag_device_of(result));
 }
 
 /* ---- calls ---- */
@@ -382,11 +387,11 @@ static void fill_call(op_call *call, const op_case *c)
     }
 }
 
-bool op_call_try(op_call *call, const op_case *c, bool requires_grad)
+static bool try_on(op_call *call, const op_case *c, ag_device device, bool requires_grad)
 {
     *call = (op_call){ .of = c, .n_tensors = c->n_tensors };
     for (int i = 0; i < c->n_tensors; i++) {
-        Variable *x = call->leaf[i] = call->tensor[i] = make(&c->tensor[i], i + 1);
+        Variable *x = call->leaf[i] = call->tensor[i] = make(&c->tensor[i], i + 1, device);
         bool wants = requires_grad && c->tensor[i].dtype == AG_FLOAT64 && !c->tensor[i].constant;
         if (!x || (wants && !ag_requires_grad_(x))) return false;
     }
@@ -394,15 +399,21 @@ bool op_call_try(op_call *call, const op_case *c, bool requires_grad)
     return true;
 }
 
+bool op_call_try(op_call *call, const op_case *c, bool requires_grad) { return try_on(call, c, AG_CPU, requires_grad); }
 void op_call_make(op_call *call, const op_case *c, bool requires_grad) { OK(op_call_try(call, c, requires_grad)); }
+void op_call_make_on(op_call *call, const op_case *c, ag_device device, bool requires_grad)
+{
+    OK(try_on(call, c, device, requires_grad));
+}
 
 void op_call_with(op_call *call, const op_case *c, Variable *const *inputs)
 {
+    const ag_device device = ag_device_of(inputs[0]);
     *call = (op_call){ .of = c, .n_tensors = c->n_tensors };
     for (int i = 0; i < c->n_tensors; i++) {
         const op_tensor *x = &c->tensor[i];
         bool given = x->dtype == AG_FLOAT64 && !x->constant;
-        call->leaf[i] = call->tensor[i] = given ? *inputs++ : make(x, i + 1);
+        call->leaf[i] = call->tensor[i] = given ? *inputs++ : make(x, i + 1, device);
     }
     fill_call(call, c);
 }

@@ -87,7 +87,9 @@ typedef struct op_call {
 /* Makes them; those of float64 require gradients if asked for, unless they are constant. */
 void op_call_make(op_call *call, const op_case *c, bool requires_grad);
 bool op_call_try(op_call *call, const op_case *c, bool requires_grad); /* false if memory is out */
-/* The same with these Variables in place of those that would require gradients, in order. */
+/* The same on a device, in memory of the same strides. */
+void op_call_make_on(op_call *call, const op_case *c, ag_device device, bool requires_grad);
+/* The same with these Variables in place of those that would require gradients, in order, and where they are. */
 void op_call_with(op_call *call, const op_case *c, Variable *const *inputs);
 /* Calls the op by its name, from generator seed 0; how many results, 0 on failure. `suffix` is "" or "_". */
 int op_call_by_name(const op_call *call, const char *suffix, Variable **out);

@@ -128,9 +128,10 @@ cudaError_t cudaLaunchHostFunc(cudaStream_t s, void (*fn)(void *), void *arg);
  * stand-in); drop frees arg. Also: is p inside a live device allocation? */
 cudaError_t hs_enqueue(cudaStream_t s, void (*run)(void *), void (*drop)(void *), void *arg);
 int hs_is_device_ptr(const void *p);
-/* For tests, exported by the plug-in: e is what the next synchronisation reports; and every kernel that the sources
- * launch, with the number of its launches so far. */
+/* For tests, exported by the plug-in: e is what the next synchronisation reports; how often the host has waited for the
+ * device; and every kernel that the sources launch, with the number of its launches so far. */
 void cuda_host_fault(cudaError_t e) __attribute__((visibility("default")));
+uint64_t cuda_host_waits(void) __attribute__((visibility("default")));
 void cuda_host_kernels(void (*visit)(const char *name, uint64_t launches, void *user), void *user)
     __attribute__((visibility("default")));
 #ifdef __cplusplus

@@ -7,6 +7,7 @@ pthread_mutex_t big = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 thread_local int current_device;
 static thread_local cudaError_t last_err;
 static cudaError_t fault; // of a kernel: reported by whatever waits next
+static uint64_t waits;
 
 cudaError_t err(cudaError_t e)
 {
@@ -17,6 +18,7 @@ cudaError_t waited()
 {
     cudaError_t e = fault;
     fault = cudaSuccess;
+    waits++;
     return err(e);
 }
 } // namespace hs
@@ -24,6 +26,11 @@ cudaError_t waited()
 using namespace hs;
 extern "C" {
 void cuda_host_fault(cudaError_t e) { fault = e; }
+uint64_t cuda_host_waits(void)
+{
+    lock g;
+    return waits;
+}
 
 cudaError_t cudaGetDeviceCount(int *n)
 {

@@ -69,6 +69,15 @@ void *cuda_emulation(const char *function)
     return found;
 }
 
+uint64_t cuda_waits(void)
+{
+    void *symbol = ag_cuda_is_available() ? cuda_emulation("cuda_host_waits") : NULL; /* it stays loaded */
+    uint64_t (*waits)(void);
+    if (!symbol) return 0;
+    memcpy(&waits, &symbol, sizeof waits);
+    return waits();
+}
+
 static void add_launches(const char *name, uint64_t launches, void *user)
 {
     (void)name;

@@ -17,5 +17,7 @@ void cuda_same_function_at(Variable *(*f)(Variable *), Variable *x, double toler
 void *cuda_emulation(const char *function);
 /* How many kernels the emulation has launched so far, copies of other strides and fills included; -1 on a GPU. */
 int cuda_launches(void);
+/* How often the host has waited for the device; always 0 on a GPU. */
+uint64_t cuda_waits(void);
 
 #endif
