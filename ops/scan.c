@@ -1,6 +1,7 @@
 /* scan.c - see scan.h. */
 #include "autograd/op.h"
 #include "ops/check.h"
+#include "ops/scan_steps.h"
 #include "tensor/parallel.h"
 
 #include <argent/copy.h>
@@ -9,7 +10,6 @@
 #include <argent/pointwise.h>
 #include <argent/rearrange.h>
 #include <argent/reduce.h>
-#include <argent/scan.h>
 #include <argent/view.h>
 
 /* ---- what totals have in common ---- */
@@ -56,8 +56,10 @@ static around round_dim(const ag_tensor *x, int64_t dim)
 }
 
 /* Lines of n elements, `step` apart, that begin side by side at x and y; LINES of them at most. */
-enum { LINES = 64, GRAIN = 1 << 15 /* elements a task */ };
+enum { LINES = 64, ROWS = 4, GRAIN = 1 << 15 /* elements a task */ };
 typedef void total_lines(int64_t n, int64_t step, int64_t lines, const void *x, void *y);
+typedef void recur_lines(int64_t n, int64_t step, int64_t lines, int64_t apart, bool reverse, const void *x,
+                         const void *factor, void *y);
 #define TOTAL_LINES(name, type, wide, start, OP)                                                         \
     static void name(int64_t n, int64_t step, int64_t lines, const void *x, void *y)                     \
     {                                                                                                    \
@@ -81,22 +83,48 @@ TOTALS(int64_t, uint64_t)
 TOTALS(int32_t, uint32_t)
 TOTALS(uint8_t, uint8_t)
 
-typedef struct total_job {
-    around a;
-    int64_t blocks; /* of LINES lines, in each of a.outer */
-    int64_t item;
-    total_lines *lines;
-    const char *x;
+/* One of the two; factor and reverse belong to the second. */
+typedef struct line_job {
+    total_lines *total;
+    recur_lines *recur;
+    bool reverse;
+    const char *x, *factor;
     char *y;
-} total_job;
-static void total_part(void *user, int64_t begin, int64_t end)
+    int64_t n, step;           /* of a line */
+    int64_t side, apart, most; /* so many lines begin so far apart; so many of them are made at a time */
+    int64_t blocks;            /* of `most` lines */
+    int64_t item;
+} line_job;
+static void run_blocks(void *user, int64_t begin, int64_t end)
 {
-    const total_job *j = user;
-    const around *a = &j->a;
+    const line_job *j = user;
     for (int64_t i = begin; i < end; i++) {
-        const int64_t first = i % j->blocks * LINES, at = (i / j->blocks * a->n * a->inner + first) * j->item;
-        j->lines(a->n, a->inner, a->inner - first < LINES ? a->inner - first : LINES, j->x + at, j->y + at);
+        const int64_t first = i % j->blocks * j->most, lines = j->side - first < j->most ? j->side - first : j->most;
+        const int64_t at = (i / j->blocks * j->n * j->side + first * j->apart) * j->item;
+        if (j->total)
+            j->total(j->n, j->step, lines, j->x + at, j->y + at);
+        else
+            j->recur(j->n, j->step, lines, j->apart, j->reverse, j->x + at, j->factor + at, j->y + at);
     }
+}
+/* Of a result like y along dim. */
+static void run_lines(const ag_tensor *y, int64_t dim, line_job *j)
+{
+    around a = round_dim(y, dim);
+    j->n = a.n;
+    j->step = j->side = a.inner;
+    j->apart = 1;
+    j->most = LINES;
+    j->item = (int64_t)ag__itemsize(y);
+    if (j->recur && a.inner == 1) { /* a multiplication waits for an addition: other rows fill the time */
+        j->side = a.outer;
+        j->apart = a.n;
+        j->most = ROWS;
+        a.outer = 1;
+    }
+    j->blocks = (j->side + j->most - 1) / j->most;
+    const int64_t elements = j->n * (j->side < j->most ? j->side : j->most);
+    if (y->numel) ag__parallel_for(a.outer * j->blocks, GRAIN / (elements + 1) + 1, run_blocks, j);
 }
 
 static bool total_cpu(ag_run *r, int64_t dim, total_lines *const lines[AG_N_DTYPES])
@@ -105,13 +133,7 @@ static bool total_cpu(ag_run *r, int64_t dim, total_lines *const lines[AG_N_DTYP
     const ag_tensor *x = ag__plain(r->t, r->in[0], y->ndim, y->size, (ag_dtype)y->dtype);
     ag_variable *plain = NULL; /* where y, in place, has gaps */
     if (!x || (!y->contiguous && !(plain = ag__new(r->t, y->ndim, y->size, (ag_dtype)y->dtype, AG_CPU)))) return false;
-    void *to = plain ? plain->tensor.data : y->data;
-    total_job j = { .a = round_dim(y, dim), .item = (int64_t)ag__itemsize(y), .lines = lines[y->dtype] };
-    j.blocks = (j.a.inner + LINES - 1) / LINES;
-    j.x = x->data;
-    j.y = to;
-    const int64_t elements = j.a.n * (j.a.inner < LINES ? j.a.inner : LINES);
-    if (y->numel) ag__parallel_for(j.a.outer * j.blocks, GRAIN / (elements + 1) + 1, total_part, &j);
+    run_lines(y, dim, &(line_job){ .total = lines[y->dtype], .x = x->data, .y = plain ? plain->tensor.data : y->data });
     if (plain) ag__copy_elements(y, &plain->tensor);
     return true;
 }
@@ -142,6 +164,79 @@ AG_OP(cumsum, .node = "CumsumBackward0", .inplace = true, .shape = cumsum_shape,
       .backward = cumsum_backward)
 AG_INPLACE(cumsum)
 
+/* ---- the recurrence of cumprod's gradient ---- */
+
+/* As total_lines; lines may begin `apart`. With reverse the last of each line comes first. */
+#define RECURRENCE_LINES(type)                                                                                   \
+    static inline void recur_##type##_apart(int64_t n, int64_t step, int64_t lines, int64_t apart, bool reverse, \
+                                            const type *x, const type *factor, type *y)                          \
+    {                                                                                                            \
+        const int64_t first = reverse ? (n - 1) * step : 0, next = reverse ? -step : step;                       \
+        double total[LINES];                                                                                     \
+        x += first, factor += reverse ? first + step : first, y += first;                                        \
+        for (int64_t k = 0; k < lines; k++) y[k * apart] = (type)(total[k] = x[k * apart]);                      \
+        for (int64_t i = 1; i < n; i++) {                                                                        \
+            x += next, factor += next, y += next;                                                                \
+            for (int64_t k = 0; k < lines; k++)                                                                  \
+                y[k * apart] = (type)(total[k] = x[k * apart] + factor[k * apart] * total[k]);                   \
+        }                                                                                                        \
+    }                                                                                                            \
+    static void recur_##type(int64_t n, int64_t step, int64_t lines, int64_t apart, bool reverse, const void *x, \
+                             const void *factor, void *y)                                                        \
+    {                                                                                                            \
+        if (apart == 1)                                                                                          \
+            recur_##type##_apart(n, step, lines, 1, reverse, x, factor, y);                                      \
+        else if (lines == ROWS)                                                                                  \
+            recur_##type##_apart(n, 1, ROWS, apart, reverse, x, factor, y);                                      \
+        else                                                                                                     \
+            recur_##type##_apart(n, 1, lines, apart, reverse, x, factor, y);                                     \
+    }
+RECURRENCE_LINES(float)
+RECURRENCE_LINES(double)
+
+static bool recurrence_shape(ag_run *r)
+{
+    const ag_tensor *x = &r->in[0]->tensor;
+    return ag__output(r, 0, x->ndim, x->size, (ag_dtype)x->dtype) != NULL;
+}
+static bool recurrence_cpu(ag_run *r)
+{
+    const struct ag__recurrence_args *a = r->args;
+    const ag_tensor *y = &r->out[0]->tensor;
+    const ag_tensor *x = ag__plain(r->t, r->in[0], y->ndim, y->size, (ag_dtype)y->dtype);
+    const ag_tensor *factor = x ? ag__plain(r->t, r->in[1], y->ndim, y->size, (ag_dtype)y->dtype) : NULL;
+    if (!factor) return false;
+    run_lines(y, a->dim,
+              &(line_job){ .recur = y->dtype == AG_FLOAT32 ? recur_float : recur_double,
+                           .reverse = a->reverse,
+                           .x = x->data,
+                           .factor = factor->data,
+                           .y = y->data });
+    return true;
+}
+
+static ag_variable *recurrence(ag_variable *x, ag_variable *factor, int64_t dim, bool reverse)
+{
+    const struct ag__recurrence_args args = { .input = x, .factor = factor, .dim = dim, .reverse = reverse };
+    return ag__apply1(ag__op__recurrence(), &args, NULL);
+}
+/* y is linear in x, and the gradient the same from the other end; factor[i] stands beside one element of each. */
+static void recurrence_backward(ag_gradients *b)
+{
+    const struct ag__recurrence_args *a = b->args;
+    ag_variable *factor = b->in[1], *y = b->out[0], *of_x = recurrence(b->g[0], factor, a->dim, !a->reverse);
+    if (b->wanted[0]) b->grad[0] = of_x;
+    if (!b->wanted[1]) return;
+    const int64_t n = ag_size(factor, a->dim);
+    ag_variable *none = ag_zeros_like(ag_narrow(factor, a->dim, 0, 1));
+    ag_variable *of_rest = ag_mul(ag_narrow(of_x, a->dim, a->reverse ? 0 : 1, n - 1),
+                                  ag_narrow(y, a->dim, a->reverse ? 1 : 0, n - 1));
+    b->grad[1] = ag_cat(AG_LIST(none, of_rest), .dim = a->dim);
+}
+AG_RECORD(_recurrence, AG_ARGS__recurrence, .node = "RecurrenceBackward0", .shape = recurrence_shape,
+          .kernel = { recurrence_cpu }, .backward = recurrence_backward,
+          .keeps = { AG_KEEP_IN(1), AG_KEEP_IN(1) | AG_KEEP_OUT(0) })
+
 /* ---- cumprod ---- */
 
 static bool cumprod_shape(ag_run *r)
@@ -159,39 +254,20 @@ static bool cumprod_cpu(ag_run *r)
     return total_cpu(r, ((const struct ag_cumprod_args *)r->args)->dim, lines);
 }
 
-/* The gradient of element k, of the products from its own on: the product before it times those after it, itself left
- * out. */
-static ag_variable *gradient_of_element(ag_variable *g, ag_variable *x, int64_t dim, int64_t k)
-{
-    const int64_t n = ag_size(x, dim);
-    ag_variable *one = ag_ones_like(ag_narrow(x, dim, 0, 1)), *after = one;
-    if (k < n - 1) after = ag_cat(AG_LIST(one, ag_cumprod(ag_narrow(x, dim, k + 1, n - k - 1), dim)), .dim = dim);
-    if (k > 0) after = ag_mul(after, ag_prod(ag_narrow(x, dim, 0, k), .dim = dim, .keepdim = true));
-    return ag_sum(ag_mul(ag_narrow(g, dim, k, n - k), after), .dim = dim, .keepdim = true);
-}
-/* Without zeros, by a division; else element by element. */
+/* y[i] = x[i] y[i - 1], so a change of x[i] counts y[i - 1] times in y[i], and what a change of y[i] counts for all is
+ * g[i] + x[i + 1] times that of y[i + 1]. Nothing is divided: an element may be 0. */
 static void cumprod_backward(ag_gradients *b)
 {
-    const struct ag_cumprod_args *a = b->args;
-    ag_variable *x = b->in[0], *g = b->g[0];
-    ag_dtype dtype = (ag_dtype)b->edge[0].dtype;
-    ag_shape_list dim = ag_sizes_of(1, &a->dim);
-    const int64_t n = x->tensor.ndim ? ag_size(x, a->dim) : 1;
-    g = ag_to(g, .dtype = dtype);
+    const int64_t dim = ((const struct ag_cumprod_args *)b->args)->dim;
+    const ag_dtype dtype = (ag_dtype)b->edge[0].dtype;
+    ag_variable *x = b->in[0], *y = b->out[0], *g = ag_to(b->g[0], .dtype = dtype);
     if (x->tensor.ndim == 0 || x->tensor.numel == 0) {
         b->grad[0] = g;
         return;
     }
-    if (!ag_item(ag_any(ag_eq(x, ag_scalar(0))))) {
-        ag_variable *w = ag_mul(ag_to(b->out[0], .dtype = dtype), g);
-        b->grad[0] = ag_div(ag_flip(ag_cumsum(ag_flip(w, dim), a->dim), dim), x);
-        return;
-    }
-    ag_variable **part = ag__scratch((size_t)n * sizeof *part);
-    bool ok = part != NULL;
-    for (int64_t k = 0; ok && k < n; k++) ok = (part[k] = gradient_of_element(g, x, a->dim, k)) != NULL;
-    if (ok) b->grad[0] = ag_cat(ag_list_from(n, part), .dim = a->dim);
-    if (part) ag__scratch_free(part);
+    ag_variable *one = ag_ones_like(ag_narrow(x, dim, 0, 1));
+    ag_variable *before = ag_narrow(ag_to(y, .dtype = dtype), dim, 0, ag_size(x, dim) - 1);
+    b->grad[0] = ag_mul(ag_cat(AG_LIST(one, before), .dim = dim), recurrence(g, x, dim, true));
 }
 AG_OP(cumprod, .node = "CumprodBackward0", .inplace = true, .shape = cumprod_shape, .kernel = { cumprod_cpu },
       .backward = cumprod_backward, .keeps = { AG_KEEP_IN(0) | AG_KEEP_OUT(0) })

@@ -93,7 +93,46 @@ START_TEST(totals_in_place_fit_a_view)
 }
 END_TEST
 
+/* d sum(g y) / d x[k] of one line, element by element: the product of the others up to each y[j], j >= k. */
+static double product_gradient(const double *x, const double *g, int64_t n, int64_t step, int64_t k)
+{
+    double sum = 0;
+    for (int64_t j = k; j < n; j++) {
+        double others = 1;
+        for (int64_t i = 0; i <= j; i++)
+            if (i != k) others *= x[i * step];
+        sum += g[j * step] * others;
+    }
+    return sum;
+}
+/* Lines side by side and one behind the other, of each number that is made at a time and some more; zeros among them.
+ */
+START_TEST(gradients_of_products_do_not_divide)
+{
+    static const int64_t shape[][3] = { { 1, 1, 1 },  { 1, 9, 1 },  { 4, 7, 1 },   { 11, 5, 1 }, { 3, 1, 3 },
+                                        { 2, 6, 64 }, { 1, 4, 65 }, { 3, 5, 131 }, { 2, 2, 2 },  { 900, 40, 1 } };
+    for (size_t s = 0; s < sizeof shape / sizeof *shape; s++)
+        for (int d = 0; d < 2; d++) {
+            AG_SCOPE;
+            const int64_t n = shape[s][1], step = shape[s][2], numel = shape[s][0] * n * step;
+            Shape size = AG_SHAPE(shape[s][0], n, step);
+            Variable *x = ag_clone(support_draw(size, AG_FLOAT64, 2)), *g = support_draw(size, AG_FLOAT64, 1);
+            for (int64_t i = 0; i < numel; i += 5) OK(ag_zero_(ag_select(ag_view(x, AG_SHAPE(-1)), 0, i)));
+            Variable *p = ag_requires_grad_(ag_to(x, .dtype = (ag_dtype)d, .copy = true)), *grad;
+            OK(ag_autograd_grad(AG_LIST(ag_cumprod(p, 1)), AG_LIST(p), &grad,
+                                .grad_outputs = AG_LIST(ag_to(g, .dtype = (ag_dtype)d))));
+            const double *at = ag_data(x), *by = ag_data(g), tolerance = d == AG_FLOAT32 ? 1e-5 : 1e-12;
+            for (int64_t i = 0; i<numel; i += numel> 1000 ? 97 : 1) {
+                const int64_t line = i / (n * step) * n * step + i % step;
+                const double wanted = product_gradient(at + line, by + line, n, step, i / step % n);
+                ck_assert_double_le(fabs(support_at(grad, i) - wanted), tolerance * fmax(1, fabs(wanted)));
+            }
+        }
+}
+END_TEST
+
 SUPPORT_MAIN("join", cat_and_stack_do_what_pytorchs_do, gather_and_index_select_do_what_pytorchs_do,
              every_join_can_be_called_directly, many_variables_can_be_joined, batch_last_images_join_batch_last,
              an_element_that_is_picked_twice_gets_both_gradients, adding_by_number_may_not_read_what_it_writes,
-             what_was_added_by_number_may_not_change_before_backward, totals_in_place_fit_a_view)
+             what_was_added_by_number_may_not_change_before_backward, totals_in_place_fit_a_view,
+             gradients_of_products_do_not_divide)

@@ -54,6 +54,38 @@ START_TEST(rows_of_many_lengths)
 }
 END_TEST
 
+/* Zeros, too: by these nobody can divide. */
+START_TEST(gradients_of_products)
+{
+    static const int64_t length[] = { 1, 2, 3, 31, 32, 33, 100, 1025 };
+    for (int i = 0; i < (int)(sizeof length / sizeof *length); i++)
+        for (int zeros = 0; zeros < 3; zeros++) {
+            AG_SCOPE;
+            Variable *x = draw(AG_SHAPE(3, length[i], 2), AG_FLOAT64), *row = ag_select(x, 2, 1);
+            for (int k = 0; k < zeros; k++) OK(ag_zero_(ag_select(ag_select(x, 0, 1), 0, (k + 1) * length[i] / 3)));
+            along = 1;
+            cuda_same_function(products, x, 1e-11);
+            cuda_same_function(products, row, 1e-11);
+            along = 0;
+            cuda_same_function(products, x, 1e-11);
+        }
+}
+END_TEST
+
+START_TEST(gradients_of_products_in_float32)
+{
+    Variable *x = draw(AG_SHAPE(3, 40), AG_FLOAT32), *grad[2][2];
+    for (int i = 0; i < 2; i++) {
+        Variable *p = ag_requires_grad_(ag_to(x, i ? AG_CUDA : AG_CPU, .copy = true)), *y = ag_cumprod(p, 1),
+                 **g = grad[i];
+        OK(ag_autograd_grad(AG_LIST(y), AG_LIST(p), &g[0], .grad_outputs = AG_LIST(ag_ones_like(y)),
+                            .create_graph = true));
+        OK(ag_autograd_grad(AG_LIST(ag_sum(g[0])), AG_LIST(p), &g[1]));
+    }
+    for (int k = 0; k < 2; k++) cuda_same(ag_to(ag_detach(grad[1][k]), AG_CPU), ag_detach(grad[0][k]), 3e-6);
+}
+END_TEST
+
 START_TEST(bits_do_not_depend_on_how_the_total_is_made)
 {
     Variable *x = ag_to(support_draw(AG_SHAPE(5000), AG_FLOAT64, 1e6), .dtype = AG_INT64), *there = ag_to(x, AG_CUDA);
@@ -89,5 +121,6 @@ START_TEST(odd_numbers_pass_as_on_the_cpu)
 }
 END_TEST
 
-SUPPORT_MAIN("cuda/scan", every_type_and_layout, rows_of_many_lengths, bits_do_not_depend_on_how_the_total_is_made,
-             in_place_and_other_types, odd_numbers_pass_as_on_the_cpu)
+SUPPORT_MAIN("cuda/scan", every_type_and_layout, rows_of_many_lengths, gradients_of_products,
+             gradients_of_products_in_float32, bits_do_not_depend_on_how_the_total_is_made, in_place_and_other_types,
+             odd_numbers_pass_as_on_the_cpu)
