@@ -1,4 +1,4 @@
-/* binary.c - bits, division that rounds, and closeness on a device. */
+/* binary.c - bits, division that rounds, closeness and binary_cross_entropy on a device. */
 #include "cuda/binary.h"
 #include "cuda/runtime.h"
 #include "ops/binary.h"
@@ -27,7 +27,7 @@ bool ag__cuda_combine(const char *op, const struct ag__pair *p)
     ag__cuda_describe(&pair.elements, n, operand, slot, wanted);
     memcpy(pair.option, p->option, sizeof pair.option);
     const ag_device device = ag__tensor_device(p->out);
-    return ag__cuda_may_fail_in(op, device, AG_CUDA_ZERO_DIVISION, 0, 0, &pair.report) &&
-           ag__cuda_use(op, device, &stream) &&
+    const int fault = p->operation == AG_CROSS_ENTROPY_OF_TWO ? AG_CUDA_BAD_PREDICTION : AG_CUDA_ZERO_DIVISION;
+    return ag__cuda_may_fail_in(op, device, fault, 0, 0, &pair.report) && ag__cuda_use(op, device, &stream) &&
            ag__cuda_launched(op, (cudaError_t)ag__cuda_combine_in(dtype, &pair, stream), stream);
 }

@@ -1,4 +1,4 @@
-/* binary.cu - bits, division that rounds, and closeness: a thread an element. */
+/* binary.cu - bits, division that rounds, closeness and binary_cross_entropy: a thread an element. */
 #include "cuda/binary.h"
 #include "cuda/elements.cuh"
 #include "cuda/raise.cuh"
@@ -49,6 +49,20 @@ struct close_f64 { /* and integers */
     }
 };
 
+/* The row of that name; what is no probability is noted, and NaN. */
+template <int D> struct cross_entropy_of_two {
+    enum { in = D, out = D };
+    typedef typename type_of<D>::T T;
+    static __device__ T of(const ag_cuda_pair &p, T a, T b)
+    {
+        if (!(a >= 0 && a <= 1)) {
+            note(p.report, 0);
+            return (T)NAN;
+        }
+        return (b - 1) * fmax(log1p(-a), (T)-100) - b * fmax(log(a), (T)-100);
+    }
+};
+
 template <class Row> __global__ void combine(const ag_cuda_pair p)
 {
     typedef typename type_of<Row::out>::T T;
@@ -77,6 +91,9 @@ extern "C" int ag__cuda_combine_in(int dtype, const ag_cuda_pair *p, void *strea
 {
     if (p->operation == AG_IS_CLOSE)
         return dtype == AG_FLOAT32 ? launch_pair<close_f32>(p, stream) : launch_pair<close_f64>(p, stream);
+    if (p->operation == AG_CROSS_ENTROPY_OF_TWO)
+        return dtype == AG_FLOAT32 ? launch_pair<cross_entropy_of_two<AG_FLOAT32>>(p, stream)
+                                   : launch_pair<cross_entropy_of_two<AG_FLOAT64>>(p, stream);
     switch (dtype) {
     case AG_FLOAT32:
         return launch_pair<real_f32>(p, stream);

@@ -11,7 +11,7 @@ extern "C" {
 
 typedef struct ag_cuda_pair {
     ag_cuda_elements elements; /* of IN_A and IN_B */
-    ag_cuda_report report;     /* of a zero that an integer would be divided by */
+    ag_cuda_report report;     /* of a zero that an integer would be divided by, of what is no probability */
     double option[3];
     int32_t operation;
 } ag_cuda_pair;

@@ -58,6 +58,8 @@ bool ag__cuda_no_fault(int device)
             f.index, f.size, late);
     case AG_CUDA_BAD_TARGET:
         return ag__cuda_host->fail(AG_EINVAL, "%s: Target %" PRId64 " is out of bounds%s", op, f.index, late);
+    case AG_CUDA_BAD_PREDICTION:
+        return ag__cuda_host->fail(AG_EINVAL, "%s: all elements of input should be between 0 and 1%s", op, late);
     case AG_CUDA_ZERO_DIVISION:
         return ag__cuda_host->fail(AG_EINVAL, "%s: ZeroDivisionError%s", op, late);
     default:

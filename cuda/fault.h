@@ -5,7 +5,14 @@
 #define AG_CUDA_FAULT_H
 #include <stdint.h>
 
-enum { AG_CUDA_BAD_INDEX, AG_CUDA_BAD_TAKE, AG_CUDA_ZERO_DIVISION, AG_CUDA_BAD_PROBABILITY, AG_CUDA_BAD_TARGET };
+enum {
+    AG_CUDA_BAD_INDEX,
+    AG_CUDA_BAD_TAKE,
+    AG_CUDA_ZERO_DIVISION,
+    AG_CUDA_BAD_PROBABILITY, /* of bernoulli */
+    AG_CUDA_BAD_TARGET,
+    AG_CUDA_BAD_PREDICTION /* of binary_cross_entropy */
+};
 
 enum { AG_CUDA_NOTED = 2 }; /* raised, when the whole note is there */
 

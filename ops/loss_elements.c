@@ -1,4 +1,5 @@
 /* loss_elements.c - losses of one element and its target: a number for each, then their mean or sum. See loss.h. */
+#include "ops/binary.h"
 #include "ops/check.h"
 #include "ops/loss_reduced.h"
 #include "ops/pointwise_rows.h"
@@ -60,7 +61,7 @@ static bool huber_loss_compose(const void *args, ag_variable **out)
 
 static bool is_probability(ag_variable *x)
 {
-    if (ag__device(x).type != AG_DEVICE_CPU) return true; /* nobody waits to know: what is none gives NaN */
+    if (ag__device(x).type != AG_DEVICE_CPU) return true; /* the kernel looks: nobody waits to know */
     ag_mode mode = ag_grad_mode_begin(false);
     ag_variable *inside = ag_all(ag_logical_and(ag_ge(x, ag_scalar(0)), ag_le(x, ag_scalar(1))));
     ag_grad_mode_end(&mode);
@@ -71,12 +72,14 @@ static bool is_probability(ag_variable *x)
 #define AG_ARGS__cross_entropy_of_two(must, may) must(Tensor, input) must(Tensor, target)
 static bool of_two_shape(ag_run *r)
 {
+    if (r->device.type != AG_DEVICE_CPU) return ag__binary_result(r, r->op->of, ag_dtype_of(r->in[0]));
     ag_mode mode = ag_grad_mode_begin(false);
     r->out[0] = by_row(ag__op_cross_entropy_of_two(), r->in[0], r->in[1], 0);
     ag_grad_mode_end(&mode);
     return r->out[0] != NULL;
 }
-static bool of_two_kernel(ag_run *r) { return r->out[0] != NULL; }
+static bool of_two_cpu(ag_run *r) { return r->out[0] != NULL; }
+static bool of_two_device(ag_run *r) { return ag__binary_on_device(r, ag_dtype_of(r->in[0]), AG_CROSS_ENTROPY_OF_TWO); }
 static void of_two_backward(ag_gradients *b)
 {
     ag_variable *x = b->in[0], *g = b->g[0];
@@ -89,7 +92,7 @@ static void of_two_backward(ag_gradients *b)
 }
 ag_variable *ag__cross_entropy_of_two(ag_variable *input, ag_variable *target);
 AG_OP_PLAIN(_cross_entropy_of_two, .of = "binary_cross_entropy", .node = "BinaryCrossEntropyBackward0",
-            .shape = of_two_shape, .kernel = { of_two_kernel, of_two_kernel }, .backward = of_two_backward,
+            .shape = of_two_shape, .kernel = { of_two_cpu, of_two_device }, .backward = of_two_backward,
             .keeps = { AG_KEEP_IN(0) | AG_KEEP_IN(1), AG_KEEP_IN(0) })
 
 static bool binary_cross_entropy_compose(const void *args, ag_variable **out);

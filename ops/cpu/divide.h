@@ -1,5 +1,6 @@
 /* divide.h - what becomes of two numbers where that is no row of pointwise.def: division that rounds, what is left
- * over, bits, and whether they are close. CUDA reads it, too. */
+ * over, bits, and whether they are close. CUDA reads it, too; there binary_cross_entropy is one more, which has to look
+ * at the numbers. */
 #ifndef AG_DIVIDE_H
 #define AG_DIVIDE_H
 #include <math.h>
@@ -20,7 +21,8 @@ enum {
     AG_DIVIDE_FLOOR,
     AG_REST_TRUNC,
     AG_REST_FLOOR,
-    AG_IS_CLOSE
+    AG_IS_CLOSE,
+    AG_CROSS_ENTROPY_OF_TWO
 };
 
 /* ---- integers; b is not 0 ---- */

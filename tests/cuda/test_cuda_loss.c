@@ -219,6 +219,25 @@ START_TEST(a_target_that_is_no_class_is_told_to_whoever_waits)
 }
 END_TEST
 
+START_TEST(what_is_no_probability_is_told_to_whoever_waits)
+{
+    const char *const sentence = "binary_cross_entropy: all elements of input should be between 0 and 1, found when";
+    Variable *target = ag_to(ag_tensor(((double[]){ 0, 1, 0.5 }), AG_SHAPE(3)), AG_CUDA);
+    for (int d = 0; d < 2; d++)
+        for (int i = 0; i < 4; i++) {
+            const double number[] = { -0.5, 1.5, NAN, INFINITY };
+            Variable *x = ag_to(ag_tensor(((double[]){ 0, 1, number[i] }), AG_SHAPE(3)), AG_CUDA, .dtype = (ag_dtype)d);
+            REFUSED(ag_binary_cross_entropy(ag_to(x, AG_CPU), ag_to(target, AG_CPU, .dtype = (ag_dtype)d)),
+                    "all elements of input should be between 0 and 1");
+            Variable *y = ag_binary_cross_entropy(x, ag_to(target, .dtype = (ag_dtype)d), .reduction = "none");
+            OK(y);
+            REFUSED(ag_cuda_synchronize(AG_CUDA), sentence);
+            y = ag_to(y, AG_CPU);
+            ck_assert(support_at(y, 0) == 0 && support_at(y, 1) == 0 && isnan(support_at(y, 2)));
+        }
+}
+END_TEST
+
 START_TEST(a_loss_is_one_node)
 {
     Variable *x = ag_requires_grad_(ag_zeros(AG_SHAPE(2, 3), .device = AG_CUDA));
@@ -253,4 +272,4 @@ SUPPORT_MAIN("cuda/loss", softmax_over_any_dimension, rows_and_columns_of_many_l
              odd_numbers_make_a_row_what_they_make_it_on_the_cpu, targets_may_be_classes, gradients_in_float32,
              many_targets_are_shared_out_among_blocks, targets_may_be_smoothed_or_probabilities,
              what_is_wrong_is_said_as_on_the_cpu, a_target_that_is_no_class_is_told_to_whoever_waits,
-             a_loss_is_one_node, losses_of_elements)
+             what_is_no_probability_is_told_to_whoever_waits, a_loss_is_one_node, losses_of_elements)
