@@ -119,8 +119,8 @@ struct ag_op {
     const void *defaults; /* a struct ag_<op>_args */
     uint16_t n_args, args_size;
     uint8_t n_out;              /* results; AG_MANY: a list, as long as shape() says */
-    uint8_t n_hidden;           /* further outputs that only backward reads */
-    uint8_t non_differentiable; /* bit k: output k never wants a gradient (indices) */
+    uint8_t n_hidden;           /* further outputs that only backward reads, with their history */
+    uint8_t non_differentiable; /* bit k: output k, hidden ones included, never wants a gradient (indices) */
     uint8_t numbers;            /* bit i: called by name, a plain number may stand for argument i, a Variable */
     bool inplace;               /* op_ is there, too: compose_inplace, or the kernel may find out[0] to be in[0] */
     bool repeats;               /* in place, elements of input 0 may share memory (fill_, or none changes: t_) */

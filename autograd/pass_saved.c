@@ -36,7 +36,7 @@ bool ag__fail_freed(void)
 
 static bool has_history(const ag_node *n, uint32_t k)
 {
-    return k < n->n_out - n->op->n_hidden && ag__is_differentiable(n->op, k);
+    return ag__is_differentiable(n->op, k);
 }
 
 /* What is saved has not changed since. What a hook has packed is the hook's affair. */

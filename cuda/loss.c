@@ -76,7 +76,7 @@ bool ag__cuda__cross_entropy_data(ag_run *r)
 {
     ag_cuda_loss l;
     if (!values(&l, r)) return false;
-    l.log_sums = (double *)(void *)r->out[2]->tensor.data;
+    l.log_p = r->out[2] ? r->out[2]->tensor.data : NULL;
     l.team = ag__cuda_team(l.n * l.inner, l.classes, l.inner > 1 ? l.inner : 0);
     return share_out(&l, r, l.team.width) && launch(r, "cross_entropy", ag__cuda_cross_entropy, &l);
 }
@@ -108,10 +108,9 @@ bool ag__cuda__cross_entropy_grad(ag_run *r)
     const ag_tensor *dx = &r->out[0]->tensor;
     ag_cuda_loss l;
     if (dx->numel == 0) return true;
-    if (!describe(&l, r, dx->ndim, dx->size, (ag_dtype)dx->dtype, r->in[2], r->in[5], a->ignore_index, a->reduction) ||
+    if (!describe(&l, r, dx->ndim, dx->size, (ag_dtype)dx->dtype, r->in[2], r->in[4], a->ignore_index, a->reduction) ||
         !gradient(&l, r, r->in[0], r->in[3]))
         return false;
-    l.log_sums = (double *)(void *)a->log_sums->tensor.data;
-    return (l.x = as_it_is(r, a->input, (ag_dtype)dx->dtype)) &&
+    return (l.x = as_it_is(r, a->log_p, (ag_dtype)dx->dtype)) &&
            launch(r, "cross_entropy's gradient", ag__cuda_cross_entropy_gradient, &l);
 }

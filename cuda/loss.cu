@@ -102,10 +102,13 @@ template <class T> __global__ void __launch_bounds__(TEAM_THREADS) cross_entropy
         if (mine)
             for (int64_t c = t.lane; c < l.classes; c += t.lanes) Fold::add(e, x[row + c * l.inner]);
         e = fold_team<Fold>(e, t, shared);
-        if (!mine || t.lane) continue;
-        const int64_t c = l.target[i];
+        if (!mine) continue;
         const double log_sum = isinf(e.most) ? (double)NAN : log(e.sum), most = e.most;
-        l.log_sums[i] = log_sum + most;
+        if (l.log_p)
+            for (int64_t c = t.lane; c < l.classes; c += t.lanes)
+                ((T *)l.log_p)[row + c * l.inner] = (T)((double)x[row + c * l.inner] - most - log_sum);
+        if (t.lane) continue;
+        const int64_t c = l.target[i];
         count<T>(l, i, c, is_class(l, c) ? log_sum - ((double)x[row + c * l.inner] - most) : 0, &s);
     }
     finish<T>(l, s, shared_sums);
@@ -133,7 +136,7 @@ template <class T, bool LOGITS> __global__ void __launch_bounds__(TEAM_THREADS) 
         int64_t c, target, i;
         const double scale = scale_of<T>(l, e, &c, &target, &i);
         double slope = c == target ? -1 : 0;
-        if (LOGITS) slope += exp_as(T(), (double)((const T *)l.x)[e] - l.log_sums[i]);
+        if (LOGITS) slope += exp_as(T(), (double)((const T *)l.x)[e]);
         ((T *)l.dx)[e] = LOGITS || c == target ? (T)(scale * slope) : (T)0;
     }
 }

@@ -12,12 +12,12 @@ enum { AG_CUDA_LOSS_PARTS = 1024 /* blocks whose sums are put together, at most 
 
 /* T is the type of the loss, float or double. x and dx are (n, classes, inner), target is (n, inner). */
 typedef struct ag_cuda_loss {
-    const void *x;         /* T: log-probabilities; of cross_entropy logits */
+    const void *x;         /* T: log-probabilities; for the value of cross_entropy logits */
     const int64_t *target; /* 0 .. classes - 1, or ignore_index */
     const void *weight;    /* T, a class; or NULL */
     void *loss;            /* T: one a target, or one */
     void *total;           /* T: what the sum was divided by */
-    double *log_sums;      /* of cross_entropy, a target: log(sum(exp(x))) */
+    void *log_p;           /* T, of cross_entropy: log_softmax(x), where a gradient will be wanted */
     double *parts;         /* [parts][2]: sums of losses and of weights */
     const void *g;         /* T, of a gradient: the loss's, as many as there are losses */
     void *dx;              /* T */

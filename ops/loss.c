@@ -192,8 +192,8 @@ static void nll_backward(ag_gradients *b)
     const struct ag_nll_loss_args *a = b->args;
     b->grad[0] = ag__nll_gradient(b, a->target, a->weight, a->ignore_index, a->reduction);
 }
-AG_OP(nll_loss, .node = "NllLossBackward0", .n_hidden = 1, .shape = ag__nll_shape, .kernel = { nll_cpu },
-      .backward = nll_backward, .keeps = { AG_KEEP_IN(1) | AG_KEEP_IN(2) | AG_KEEP_OUT(1) })
+AG_OP(nll_loss, .node = "NllLossBackward0", .n_hidden = 1, .non_differentiable = 2, .shape = ag__nll_shape,
+      .kernel = { nll_cpu }, .backward = nll_backward, .keeps = { AG_KEEP_IN(1) | AG_KEEP_IN(2) | AG_KEEP_OUT(1) })
 
 /* ---- put together ---- */
 

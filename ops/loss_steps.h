@@ -20,10 +20,10 @@ ag_variable *ag__nll_gradient(const ag_gradients *b, ag_variable *target, ag_var
 bool ag__nll_shape(ag_run *r);
 
 /* cross_entropy of targets that are classes, in one step: cross_entropy.c. Outputs: the loss; hidden, what the sum is
- * divided by, and log(sum(exp(input))) of every target in float64. */
+ * divided by, and log_softmax(input) where a gradient is wanted. */
 #define AG_ARGS__cross_entropy_data(must, may) AG_ARGS_nll_loss(must, may)
-#define AG_ARGS__cross_entropy_grad(must, may)                                                                    \
-    must(Tensor, grad_output) must(Tensor, input) must(Tensor, target) must(Tensor, total) must(Tensor, log_sums) \
+#define AG_ARGS__cross_entropy_grad(must, may)                                             \
+    must(Tensor, grad_output) must(Tensor, log_p) must(Tensor, target) must(Tensor, total) \
         may(Tensor, weight, AG_NONE) may(Int, ignore_index, -100) may(Str, reduction, "mean")
 AG_STRUCT(_cross_entropy_data, AG_ARGS__cross_entropy_data)
 AG_STRUCT(_cross_entropy_grad, AG_ARGS__cross_entropy_grad)

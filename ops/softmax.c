@@ -134,14 +134,15 @@ static bool log_softmax_cpu(ag_run *r)
 {
     return values(r, true, ((const struct ag__log_softmax_data_args *)r->args)->dim);
 }
+ag_variable *ag__log_softmax_gradient(ag_variable *g, ag_variable *y, int64_t dim, bool as_graph)
+{
+    if (!as_graph) return ag__log_softmax_grad(g, y, dim);
+    return ag_sub(g, ag_mul(ag_exp(y), ag_sum(g, .dim = dim, .keepdim = true)));
+}
 static void log_softmax_backward(ag_gradients *b)
 {
-    int64_t dim = ((const struct ag__log_softmax_data_args *)b->args)->dim;
-    ag_variable *y = b->out[0], *g = b->g[0];
-    if (!b->create_graph)
-        b->grad[0] = ag__log_softmax_grad(g, y, dim);
-    else
-        b->grad[0] = ag_sub(g, ag_mul(ag_exp(y), ag_sum(g, .dim = dim, .keepdim = true)));
+    const int64_t dim = ((const struct ag__log_softmax_data_args *)b->args)->dim;
+    b->grad[0] = ag__log_softmax_gradient(b->g[0], b->out[0], dim, b->create_graph);
 }
 
 static bool log_softmax_compose(const void *args, ag_variable **out)

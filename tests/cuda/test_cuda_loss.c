@@ -219,6 +219,35 @@ START_TEST(a_target_that_is_no_class_is_told_to_whoever_waits)
 }
 END_TEST
 
+/* Kept are the log-probabilities, as by log_softmax: the logits may change before backward, and none is kept where
+ * nobody wants a gradient. */
+START_TEST(logits_may_change_before_backward)
+{
+    Variable *target = ag_tensor(((int64_t[]){ 1, 3, 0 }), AG_SHAPE(3));
+    Variable *start = support_draw(AG_SHAPE(3, 4), AG_FLOAT64, 2), *grad[2], *second[2];
+    for (int i = 0; i < 2; i++) {
+        const ag_device device = i ? AG_CUDA : AG_CPU;
+        Variable *x = ag_requires_grad_(ag_to(start, device, .copy = true)), *logits = ag_add(x, ag_scalar(1));
+        Variable *loss = ag_cross_entropy(logits, ag_to(target, device));
+        OK(ag_zero_(logits));
+        OK(ag_autograd_grad(AG_LIST(loss), AG_LIST(x), &grad[i], .create_graph = true));
+        OK(ag_autograd_grad(AG_LIST(ag_sum(ag_square(grad[i]))), AG_LIST(x), &second[i]));
+        grad[i] = ag_detach(grad[i]);
+    }
+    cuda_same(ag_to(grad[1], AG_CPU), grad[0], 1e-12);
+    cuda_same(ag_to(second[1], AG_CPU), second[0], 1e-12);
+
+    const int64_t rows = 4096;
+    Variable *x = ag_zeros(AG_SHAPE(rows, 1024), .device = AG_CUDA);
+    Variable *zeros = ag_zeros(AG_SHAPE(rows), .dtype = AG_INT64, .device = AG_CUDA);
+    const int64_t before = ag_cuda_memory_allocated(AG_CUDA);
+    OK(ag_cross_entropy(x, zeros));
+    ck_assert_int_lt(ag_cuda_memory_allocated(AG_CUDA) - before, rows * 1024);
+    OK(ag_cross_entropy(ag_requires_grad_(x), zeros));
+    ck_assert_int_ge(ag_cuda_memory_allocated(AG_CUDA) - before, rows * 1024 * 4);
+}
+END_TEST
+
 START_TEST(what_is_no_probability_is_told_to_whoever_waits)
 {
     const char *const sentence = "binary_cross_entropy: all elements of input should be between 0 and 1, found when";
@@ -272,4 +301,5 @@ SUPPORT_MAIN("cuda/loss", softmax_over_any_dimension, rows_and_columns_of_many_l
              odd_numbers_make_a_row_what_they_make_it_on_the_cpu, targets_may_be_classes, gradients_in_float32,
              many_targets_are_shared_out_among_blocks, targets_may_be_smoothed_or_probabilities,
              what_is_wrong_is_said_as_on_the_cpu, a_target_that_is_no_class_is_told_to_whoever_waits,
-             what_is_no_probability_is_told_to_whoever_waits, a_loss_is_one_node, losses_of_elements)
+             logits_may_change_before_backward, what_is_no_probability_is_told_to_whoever_waits, a_loss_is_one_node,
+             losses_of_elements)
