@@ -17,8 +17,11 @@ AG_API const char *ag_get_float32_matmul_precision(void);
 AG_API void ag_cuda_set_allow_tf32(bool allow);
 AG_API bool ag_cuda_allow_tf32(void);
 
-/* torch.use_deterministic_algorithms, but on from the start: the same call gives the same bits every time. Off, devices
- * may add in any order where that is faster; nothing makes use of that yet. */
+/* torch.use_deterministic_algorithms, but on from the start. What it promises in PyTorch, that an op whose inputs are
+ * the same gives the same bits on the same machine, or fails where that cannot be had, holds here whatever this says:
+ * every op has one way, which adds in an order that the shapes decide, and none fails for it. So the switch is only
+ * remembered, for programs that set it and ask. What else PyTorch's does is not done: ag_empty's memory is not filled.
+ * (cuBLAS may choose another algorithm, and so other bits, for a matrix that begins at another alignment of 16 bytes.) */
 AG_API void ag_use_deterministic_algorithms(bool use);
 AG_API bool ag_are_deterministic_algorithms_enabled(void);
 
