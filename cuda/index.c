@@ -1,6 +1,7 @@
 /* index.c - reading and writing by number on a device: the descriptions of the launches. Where several entries name one
  * place, the last one stays (each place notes the largest of their numbers), and sums are taken in the entries' order:
- * these are sorted by the places they name, and each place adds up its own. */
+ * these are sorted by the places they name, and each place adds up its own; where they are many, in parts of a fixed
+ * length, which are then added up. */
 #include "cuda/index.h"
 #include "cuda/runtime.h"
 #include "ops/index_device.h"
@@ -97,7 +98,7 @@ static void describe_write(const ag__indexing *how, ag_cuda_write *w)
     }
 }
 
-/* Room for n elements of 4 or 8 bytes; NULL with an error. */
+/* Room for n elements; NULL with an error. */
 static void *room(ag_run *r, int64_t n, ag_dtype dtype)
 {
     ag_variable *v = ag__cuda_host->new_variable(r->t, 1, &n, dtype, r->device);
@@ -128,6 +129,12 @@ static bool add_sorted(ag_run *r, const ag__indexing *how, ag_cuda_write *w, cud
         return false;
     w->key = s.key[ag__cuda_sorted_in(&s)];
     w->sorted = s.number[ag__cuda_sorted_in(&s)];
+    if (n > AG_CUDA_ADD_PART) {
+        if (!(w->first = room(r, n, AG_INT32)) ||
+            !(w->parts = room(r, ag__cuda_parts(n) * w->inner.numel, (ag_dtype)how->whole.dtype)) ||
+            !ag__cuda_launched(name_of(r), (cudaError_t)ag__cuda_find_first(w, stream), stream))
+            return false;
+    }
     return ag__cuda_launched(name_of(r), (cudaError_t)ag__cuda_add_sorted(w, how->whole.dtype, stream), stream);
 }
 

@@ -135,40 +135,101 @@ template <> struct adding<AG_BOOL> {
     static __device__ uint8_t of(uint8_t total, uint8_t x, double alpha) { return total || (alpha != 0 && x); }
 };
 
-/* The first of the sorted entries that name a target adds up all of them; a few are read ahead, so that reading does
- * not wait for adding. */
+/* Of each sorted entry the first one of its target, by halving. */
+__global__ void find_first(const ag_cuda_write w)
+{
+    const int64_t step = (int64_t)gridDim.x * THREADS;
+    for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < w.entry.numel; i += step) {
+        int64_t below = -1, at = i; /* the first one is beyond the one, and not beyond the other */
+        while (at - below > 1) {
+            const int64_t middle = below + (at - below) / 2;
+            if (w.key[middle] == w.key[i])
+                at = middle;
+            else
+                below = middle;
+        }
+        w.first[i] = (uint32_t)at;
+    }
+}
+
+/* sum and the sorted entries [i, end), in their order, as far as they name the target; from: the element in a slice. A
+ * few are read ahead, so that reading does not wait for adding. */
+template <int D, class T>
+__device__ inline T add_entries(const ag_cuda_write &w, T sum, int64_t i, int64_t end, uint64_t target, int64_t from)
+{
+    enum { AHEAD = 8 };
+    for (bool more = true; more; i += AHEAD) {
+        T x[AHEAD];
+        bool is[AHEAD];
+        for (int a = 0; a < AHEAD; a++) {
+            is[a] = i + a < end && w.key[i + a] == target;
+            x[a] = 0;
+            if (is[a])
+                x[a] = *(const T *)(w.part + from + ag__cuda_place(&w.source, w.source.ndim, w.sorted[i + a], nullptr));
+        }
+        for (int a = 0; a < AHEAD; a++)
+            if (is[a]) sum = adding<D>::of(sum, x[a], w.alpha);
+        more = is[AHEAD - 1];
+    }
+    return sum;
+}
+
+__device__ inline bool has_parts(const ag_cuda_write &w, int64_t first)
+{
+    const int64_t beyond = first + AG_CUDA_ADD_PART;
+    return w.first && beyond < w.entry.numel && w.key[beyond] == w.key[first];
+}
+/* Of the part that begins with entry i. */
+template <class T> __device__ inline T *part_at(const ag_cuda_write &w, int64_t i, bool is_first, int64_t e)
+{
+    return (T *)w.parts + (2 * (i / AG_CUDA_ADD_PART) + is_first) * w.inner.numel + e;
+}
+
+/* The first of the sorted entries that name a target adds up all of them; where these are many, the first one of each
+ * part its own. */
 template <int D> __global__ void add_sorted(const ag_cuda_write w)
 {
     typedef typename type_of<D>::T T;
-    enum { AHEAD = 8 };
     const int64_t step = (int64_t)gridDim.x * THREADS, n = w.entry.numel, total = n * w.inner.numel;
     for (int64_t k = (int64_t)blockIdx.x * THREADS + threadIdx.x; k < total; k += step) {
-        int64_t i = entry_of(w, k), to, from;
+        const int64_t i = entry_of(w, k), e = k - i * w.inner.numel;
+        int64_t to, from;
         const uint64_t target = w.key[i];
-        if (target >= (uint64_t)w.target.numel || (i > 0 && w.key[i - 1] == target)) continue;
-        inner_places(w, k - i * w.inner.numel, &to, &from);
-        T *at = (T *)(w.whole + to + ag__cuda_place(&w.target, w.target.ndim, (int64_t)target, nullptr)), sum = *at;
-        for (bool more = true; more; i += AHEAD) {
-            T x[AHEAD];
-            bool is[AHEAD];
-            for (int a = 0; a < AHEAD; a++) {
-                is[a] = i + a < n && w.key[i + a] == target;
-                x[a] = 0;
-                if (is[a])
-                    x[a] = *(const T *)(w.part + from +
-                                        ag__cuda_place(&w.source, w.source.ndim, w.sorted[i + a], nullptr));
-            }
-            for (int a = 0; a < AHEAD; a++)
-                if (is[a]) sum = adding<D>::of(sum, x[a], w.alpha);
-            more = is[AHEAD - 1];
+        if (target >= (uint64_t)w.target.numel) continue;
+        const int64_t first = w.first ? w.first[i] : i;
+        if (w.first ? (i - first) % AG_CUDA_ADD_PART != 0 : i > 0 && w.key[i - 1] == target) continue;
+        inner_places(w, e, &to, &from);
+        if (has_parts(w, first)) {
+            *part_at<T>(w, i, i == first, e) = add_entries<D>(w, (T)0, i, min(i + AG_CUDA_ADD_PART, n), target, from);
+        } else {
+            T *at = (T *)(w.whole + to + ag__cuda_place(&w.target, w.target.ndim, (int64_t)target, nullptr));
+            *at = add_entries<D>(w, *at, i, n, target, from);
         }
+    }
+}
+/* The parts of targets that have several. */
+template <int D> __global__ void add_parts(const ag_cuda_write w)
+{
+    typedef typename type_of<D>::T T;
+    const int64_t step = (int64_t)gridDim.x * THREADS, n = w.entry.numel, total = n * w.inner.numel;
+    for (int64_t k = (int64_t)blockIdx.x * THREADS + threadIdx.x; k < total; k += step) {
+        const int64_t first = entry_of(w, k), e = k - first * w.inner.numel;
+        const uint64_t target = w.key[first];
+        if (w.first[first] != (uint32_t)first || target >= (uint64_t)w.target.numel || !has_parts(w, first)) continue;
+        int64_t to, from;
+        inner_places(w, e, &to, &from);
+        T *at = (T *)(w.whole + to + ag__cuda_place(&w.target, w.target.ndim, (int64_t)target, nullptr)), sum = *at;
+        for (int64_t i = first; i < n && w.key[i] == target; i += AG_CUDA_ADD_PART)
+            sum = adding<D>::of(sum, *part_at<T>(w, i, i == first, e), 1);
         *at = sum;
     }
 }
 template <int D> int launch_add(const ag_cuda_write *w, void *stream)
 {
-    constexpr auto kernel = add_sorted<D>;
-    return LAUNCH(kernel, blocks_of(w->entry.numel * w->inner.numel, THREADS), THREADS, 0, (cudaStream_t)stream, *w);
+    constexpr auto sorted = add_sorted<D>, parts = add_parts<D>;
+    const unsigned blocks = blocks_of(w->entry.numel * w->inner.numel, THREADS);
+    const int e = LAUNCH(sorted, blocks, THREADS, 0, (cudaStream_t)stream, *w);
+    return e || !w->first ? e : LAUNCH(parts, blocks, THREADS, 0, (cudaStream_t)stream, *w);
 }
 } // namespace
 
@@ -198,6 +259,10 @@ extern "C" int ag__cuda_write_last(const ag_cuda_write *w, int itemsize, void *s
 extern "C" int ag__cuda_name_targets(const ag_cuda_write *w, void *stream)
 {
     return LAUNCH(name_targets, blocks_of(w->entry.numel, THREADS), THREADS, 0, (cudaStream_t)stream, *w);
+}
+extern "C" int ag__cuda_find_first(const ag_cuda_write *w, void *stream)
+{
+    return LAUNCH(find_first, blocks_of(w->entry.numel, THREADS), THREADS, 0, (cudaStream_t)stream, *w);
 }
 extern "C" int ag__cuda_add_sorted(const ag_cuda_write *w, int dtype, void *stream)
 {

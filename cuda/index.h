@@ -44,8 +44,18 @@ typedef struct ag_cuda_write {
     uint32_t *last;   /* of each target: one more than the last entry that names it, 0 for none */
     uint64_t *key;    /* the targets of the entries, sorted; n_target where there is none */
     uint32_t *sorted; /* and whose they are */
+    uint32_t *first;  /* of each sorted entry: the first one of its target; NULL where there are too few for parts */
+    char *parts;      /* [ag__cuda_parts][inner] sums of the parts of targets that have several */
     double alpha;
 } ag_cuda_write;
+
+/* The entries of one target are added up in parts of so many. */
+enum { AG_CUDA_ADD_PART = 1024 };
+/* At most two targets with several parts begin a part in the same AG_CUDA_ADD_PART entries. */
+static inline int64_t ag__cuda_parts(int64_t entries)
+{
+    return 2 * ((entries + AG_CUDA_ADD_PART - 1) / AG_CUDA_ADD_PART);
+}
 
 /* Each a cudaError_t. */
 int ag__cuda_read_by_number(const ag_cuda_pick *p, void *stream);
@@ -53,6 +63,7 @@ int ag__cuda_fill_by_number(const ag_cuda_pick *p, void *stream);
 int ag__cuda_find_last(const ag_cuda_write *w, void *stream);
 int ag__cuda_write_last(const ag_cuda_write *w, int itemsize, void *stream);
 int ag__cuda_name_targets(const ag_cuda_write *w, void *stream);
+int ag__cuda_find_first(const ag_cuda_write *w, void *stream);
 int ag__cuda_add_sorted(const ag_cuda_write *w, int dtype, void *stream);
 
 #ifdef __cplusplus

@@ -168,17 +168,68 @@ START_TEST(in_place_only_what_is_named_changes)
 }
 END_TEST
 
-/* More entries than one tile of the sort takes, and few places; then many places. */
-START_TEST(long_sums_are_in_the_cpus_order)
+/* More entries than one tile of the sort takes: many places, whose sums are the CPU's to the bit. */
+START_TEST(sums_are_in_the_cpus_order)
 {
-    static const int64_t places[] = { 1, 3, 5000 };
-    for (int k = 0; k < 3; k++) {
-        Variable *x = drawn(AG_SHAPE(places[k]), AG_FLOAT32), *y = drawn(AG_SHAPE(7000), AG_FLOAT32);
-        Variable *at = indices(AG_SHAPE(7000), places[k], AG_INT64);
+    static const int64_t places[] = { 10, 5000 };
+    for (int k = 0; k < 2; k++) {
+        Variable *x = drawn(AG_SHAPE(places[k]), AG_FLOAT32), *y = support_draw(AG_SHAPE(7000), AG_FLOAT32, 1);
+        Variable *at = ag_remainder(ag_arange(7000), ag_scalar_int64(places[k]));
         cuda_same(ag_to(ag_index_add(there(x), 0, there(at), there(y)), AG_CPU), ag_index_add(x, 0, at, y), 0);
         cuda_same(ag_to(ag_scatter_add(there(x), 0, there(at), there(y)), AG_CPU), ag_scatter_add(x, 0, at, y), 0);
         cuda_same(ag_to(ag_scatter(there(x), 0, there(at), there(y)), AG_CPU), ag_scatter(x, 0, at, y), 0);
     }
+}
+END_TEST
+
+/* Place p is named n[p] times, in turn with the others while there are any left. */
+static Variable *named(int places, const int64_t *n, int64_t total)
+{
+    int64_t *at = calloc((size_t)total, sizeof *at), left[8], k = 0;
+    for (int p = 0; p < places; p++) left[p] = n[p];
+    while (k < total)
+        for (int p = 0; p < places; p++)
+            if (left[p]-- > 0) at[k++] = p;
+    Variable *index = ag_tensor_from(at, AG_SHAPE(total), AG_INT64);
+    free(at);
+    return index;
+}
+/* Sums of more than 1024: of parts of so many, each in the indices' order, in their order. */
+START_TEST(long_sums_are_made_in_parts)
+{
+    enum { PART = 1024, PLACES = 7 };
+    static const int64_t n[][PLACES] = { { 1024, 1025, 1, 0, 3000, 2048, 2049 },
+                                         { 5000 },
+                                         { 3, 1100, 1100, 1100, 1100 } };
+    for (int c = 0; c < 3; c++)
+        for (int inner = 1; inner < 4; inner += 2) {
+            AG_SCOPE;
+            int64_t total = 0;
+            for (int p = 0; p < PLACES; p++) total += n[c][p];
+            Variable *at = named(PLACES, n[c], total), *x = support_draw(AG_SHAPE(PLACES, inner), AG_FLOAT32, 1);
+            Variable *y = support_draw(AG_SHAPE(total, inner), AG_FLOAT32, 1);
+            Variable *sums = ag_to(ag_index_add(there(x), 0, there(at), there(y)), AG_CPU);
+            const float *from = ag_data(y), *to = ag_data(x), *got = ag_data(sums);
+            const int64_t *index = ag_data(at);
+            for (int e = 0; e < PLACES * inner; e++) {
+                float sum = to[e], part = 0;
+                int64_t k = 0;
+                if (n[c][e / inner] <= PART) part = sum, sum = 0;
+                for (int64_t i = 0; i < total; i++) {
+                    if (index[i] != e / inner) continue;
+                    part += from[i * inner + e % inner];
+                    if (++k % PART == 0) sum += part, part = 0;
+                }
+                ck_assert_msg(got[e] == sum + part, "place %d of case %d is %.9g, not %.9g", e, c, (double)got[e],
+                              (double)(sum + part));
+            }
+            for (int d = AG_FLOAT64; d < AG_N_DTYPES; d++) {
+                Variable *w = ag_to(ag_mul(x, ag_scalar(100)), .dtype = (ag_dtype)d);
+                Variable *z = ag_to(ag_mul(y, ag_scalar(100)), .dtype = (ag_dtype)d);
+                cuda_same(ag_to(ag_index_add(there(w), 0, there(at), there(z)), AG_CPU), ag_index_add(w, 0, at, z),
+                          d == AG_FLOAT64 ? 1e-12 : 0);
+            }
+        }
 }
 END_TEST
 
@@ -359,5 +410,5 @@ START_TEST(indices_that_are_not_there_are_found_when_waiting)
 END_TEST
 
 SUPPORT_MAIN("cuda/index", numbers_are_read_by_number, numbers_are_written_by_number,
-             in_place_only_what_is_named_changes, long_sums_are_in_the_cpus_order, parts_are_put_together,
-             gradients_are_those_of_the_cpu, indices_that_are_not_there_are_found_when_waiting)
+             in_place_only_what_is_named_changes, sums_are_in_the_cpus_order, long_sums_are_made_in_parts,
+             parts_are_put_together, gradients_are_those_of_the_cpu, indices_that_are_not_there_are_found_when_waiting)
