@@ -109,11 +109,11 @@ static int convolve(const ag_run *r, int dtype, const ag_cuda_conv *c, cudaStrea
 
 /* ---- the ops ---- */
 
-bool ag__cuda_conv2d(ag_run *r)
+static bool conv2d(ag_run *r, bool relu)
 {
-    const struct ag_conv2d_args *a = r->args;
+    const struct ag_conv2d_args *a = r->args; /* _conv2d_relu's are the same */
     const ag_tensor *x = &r->in[0]->tensor, *w = &r->in[1]->tensor, *y = &r->out[0]->tensor;
-    ag_cuda_conv c = { .x = x->data, .w = w->data, .y = y->data };
+    ag_cuda_conv c = { .x = x->data, .w = w->data, .y = y->data, .relu = relu };
     cudaStream_t stream;
     if (y->numel == 0) return true;
     if (r->in[2]) {
@@ -127,6 +127,9 @@ bool ag__cuda_conv2d(ag_run *r)
                                          : ag__cuda_conv_integers(x->dtype, &c, stream);
     return ag__cuda_launched(r->op->name, (cudaError_t)e, stream);
 }
+
+bool ag__cuda_conv2d(ag_run *r) { return conv2d(r, false); }
+bool ag__cuda__conv2d_relu(ag_run *r) { return conv2d(r, true); }
 
 bool ag__cuda_nn_grad_conv2d_input(ag_run *r)
 {

@@ -28,6 +28,7 @@ typedef struct ag_cuda_conv {
     int32_t size[2], out_size[2];      /* x (N,in,H,W), y (N,out,OH,OW) */
     int32_t kernel[2], stride[2], padding[2], dilation[2];
     bool transposed;
+    bool relu;       /* of y: what is below 0 is written as 0; NaN stays */
     bool batch_last; /* neighbours in memory are the same pixel of different images */
 } ag_cuda_conv;
 

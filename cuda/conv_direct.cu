@@ -103,9 +103,10 @@ template <class T, int KH, int OUTS> __global__ void __launch_bounds__(THREADS) 
         const int o = mine.outs * OUTS + k;
         if (o >= c.out) break;
         const T bias = c.bias ? ((const T *)c.bias)[((int64_t)group * c.out + o) * c.bias_stride] : 0;
+        const T least = least_of<T>(c.relu);
         UNROLL
         for (int r = 0; r < ROWS; r++)
-            if (i + r < c.out_size[0]) y[o * c.y_stride[1] + r * c.y_stride[2]] = sum[k][r] + bias;
+            if (i + r < c.out_size[0]) y[o * c.y_stride[1] + r * c.y_stride[2]] = at_least(least, sum[k][r] + bias);
     }
 }
 

@@ -174,10 +174,11 @@ __global__ void __launch_bounds__(THREADS, 2) conv_gemm(const ag_cuda_conv c, in
         const int o = at.channel + ty * M + m;
         if (o >= c.out) break;
         const T bias = c.bias ? ((const T *)c.bias)[((int64_t)at.group * c.out + o) * c.bias_stride] : 0;
+        const T least = least_of<T>(c.relu);
         UNROLL
         for (int n = 0; n < N; n++) {
             const int64_t p = to[n / HALF * (PIXELS / 2) + tx * HALF + n % HALF];
-            if (p >= 0) y[o * c.y_stride[1] + p] = sum[m][n] + bias;
+            if (p >= 0) y[o * c.y_stride[1] + p] = at_least(least, sum[m][n] + bias);
         }
     }
 }

@@ -21,5 +21,10 @@ __device__ inline void add_products(T (&sum)[M][N], const pack<T, M> &left, cons
     for (int m = 0; m < M; m++) UNROLL
     for (int n = 0; n < N; n++) sum[m][n] = multiply_add(left.at[m], right[n / (N / 2)].at[n % (N / 2)], sum[m][n]);
 }
+
+/* x, or what it has to be at least; NaN stays. */
+template <class T> __device__ inline T at_least(T least, T x) { return x < least ? least : x; }
+/* That of a relu, or of nothing. */
+template <class T> __device__ inline T least_of(bool relu) { return relu ? (T)0 : -(T)INFINITY; }
 } // namespace
 #endif

@@ -22,14 +22,25 @@ static bool is_disposable(const ag_variable *x)
     return false;
 }
 
+/* m and the ReLU that is part `next` can be one step: nobody sees what is between them. */
+static bool goes_with_relu(const ag_module *m, const ag_variable *x, const struct ag_module_parts *parts, int64_t next)
+{
+    if (!m->parts->forward_relu || next >= parts->n || !m->parts->takes_relu(x)) return false;
+    const ag_module *relu = parts->at[next].child;
+    return relu->parts->is_relu && !ag__module_has_hooks(m) && !ag__module_has_hooks(relu);
+}
+
 /* Each result goes as soon as the next one is there; or it becomes the next one, where that can be written over it. */
 static ag_variable *sequential_forward(ag_module *self, ag_variable *x)
 {
     const struct ag_module_parts *parts = self->parts;
-    for (int64_t i = 0; x && i < parts->n; i++) {
-        if (parts->at[i].kind != AG_PART_CHILD) continue;
+    for (int64_t i = ag__next_child(self, 0), next; x && i < parts->n; i = next) {
         ag_module *child = parts->at[i].child;
-        if (child->parts->forward_over && !ag__module_has_hooks(child) && is_disposable(x))
+        next = ag__next_child(self, i + 1);
+        if (goes_with_relu(child, x, parts, next)) {
+            ag_let(&x, ag__module_forward_relu(child, x));
+            next = ag__next_child(self, next + 1);
+        } else if (child->parts->forward_over && !ag__module_has_hooks(child) && is_disposable(x))
             x = ag__module_forward_over(child, x);
         else
             ag_let(&x, ag_module_forward(child, x));

@@ -4,6 +4,7 @@
 #include <argent/layers.h>
 
 #include "nn/module_parts.h"
+#include "ops/conv_steps.h"
 #include "tensor/fail.h"
 
 #include <argent/conv.h>
@@ -128,6 +129,18 @@ static ag_variable *conv2d_forward(ag_module *self, ag_variable *x)
     return ag_conv2d(x, ag__module_variable(self, "weight"), ag__module_variable(self, "bias"), a->stride, a->padding,
                      a->dilation, a->groups);
 }
+static ag_variable *conv2d_forward_relu(ag_module *self, ag_variable *x)
+{
+    const struct ag_nn_conv2d_args *a = &((conv2d *)self)->args;
+    const struct ag__conv2d_relu_args args = { .input = x,
+                                               .weight = ag__module_variable(self, "weight"),
+                                               .bias = ag__module_variable(self, "bias"),
+                                               .stride = a->stride,
+                                               .padding = a->padding,
+                                               .dilation = a->dilation,
+                                               .groups = a->groups };
+    return ag__conv2d_relu(&args);
+}
 static int conv2d_repr(const ag_module *self, char *text, size_t room)
 {
     const struct ag_nn_conv2d_args *a = &((const conv2d *)self)->args;
@@ -166,6 +179,8 @@ ag_module *ag_nn_conv2d_call(const struct ag_nn_conv2d_args *a)
     ag_module *m = ag__module_new_own(sizeof(conv2d), "Conv2d", conv2d_forward);
     if (!m) return NULL;
     m->extra_repr = conv2d_repr;
+    m->parts->forward_relu = conv2d_forward_relu;
+    m->parts->takes_relu = ag__conv2d_goes_with_relu;
     ((conv2d *)m)->args = *a;
     const int64_t per_group = a->in_channels / a->groups, fan_in = per_group * kernel[0] * kernel[1];
     const int64_t size[] = { a->out_channels, per_group, kernel[0], kernel[1] };
@@ -282,6 +297,7 @@ ag_module *ag_nn_relu_call(const struct ag_nn_relu_args *a)
     if (!m) return NULL;
     m->extra_repr = relu_repr;
     m->parts->forward_over = relu_over;
+    m->parts->is_relu = true;
     ((relu *)m)->inplace = a->inplace;
     return m;
 }

@@ -285,6 +285,15 @@ ag_variable *ag__module_forward_over(ag_module *m, ag_variable *x)
     return x;
 }
 
+ag_variable *ag__module_forward_relu(ag_module *m, ag_variable *x)
+{
+    AG_SCOPE;
+    const void *outer = calls(m, __builtin_return_address(0));
+    ag_variable *y = m->parts->forward_relu(m, x);
+    ag__thread()->caller = outer;
+    return ag_keep(y);
+}
+
 ag_variable *ag_module_criterion(ag_module *m, ag_variable *input, ag_variable *target)
 {
     if (!ag__module_given("criterion", m)) return NULL;

@@ -36,12 +36,15 @@ struct ag_module_parts {
     int32_t owners; /* how many modules it is a part of */
     ag_container container;
     ag_forward_function *forward_over; /* as forward, with the result in x itself; NULL where there is no such way */
-    bool is_own;                       /* one of the library's: an error in backward names whoever called it */
-    bool failed;                       /* a part could not be added: AG_MODULE_DONE tells */
-    ag_module *link;                   /* in the list of those being freed */
-    struct ag__hook *hooks[2];         /* module_hooks.c */
-    ag_module_link *link_here;         /* NULL: nobody has asked */
-    ag_name_table *names;              /* as last asked for; older ones behind it */
+    ag_forward_function *forward_relu; /* forward and relu at once, where takes_relu says yes; NULL, likewise */
+    bool (*takes_relu)(const ag_variable *x);
+    bool is_relu;
+    bool is_own;               /* one of the library's: an error in backward names whoever called it */
+    bool failed;               /* a part could not be added: AG_MODULE_DONE tells */
+    ag_module *link;           /* in the list of those being freed */
+    struct ag__hook *hooks[2]; /* module_hooks.c */
+    ag_module_link *link_here; /* NULL: nobody has asked */
+    ag_name_table *names;      /* as last asked for; older ones behind it */
 };
 
 /* A Module of the library's own. */
@@ -49,6 +52,9 @@ void *ag__module_new_own(size_t size, const char *type, ag_forward_function *for
 
 /* Runs m's forward_over, for an x that nobody else sees and m without hooks. */
 ag_variable *ag__module_forward_over(ag_module *m, ag_variable *x);
+
+/* Runs m's forward_relu, for m without hooks. */
+ag_variable *ag__module_forward_relu(ag_module *m, ag_variable *x);
 
 /* m's own parameter or buffer of that name; AG_NONE if there is none. */
 ag_variable *ag__module_variable(const ag_module *m, const char *name);

@@ -11,7 +11,9 @@
  * ops/cpu/conv2d.h.
  */
 #include "ops/check.h"
+#include "ops/conv_steps.h"
 #include "ops/cpu/conv2d.h"
+#include "ops/pointwise_rows.h"
 #include "ops/window.h"
 
 #include <argent/conv.h>
@@ -293,6 +295,26 @@ static void conv2d_backward(ag_gradients *b)
 }
 AG_OP(conv2d, .node = "ConvolutionBackward0", .shape = conv2d_shape, .kernel = { conv2d_cpu },
       .backward = conv2d_backward, .keeps = { AG_KEEP_IN(1), AG_KEEP_IN(0), 0 })
+
+/* ---- with relu, on devices: two nodes, one kernel ---- */
+
+const ag_op *ag__op_relu(void);
+AG_OVERRIDING
+AG_RECORD(_conv2d_relu, AG_ARGS__conv2d_relu, .of = "conv2d", .node = "ConvolutionBackward0", .shape = conv2d_shape,
+          .backward = conv2d_backward, .keeps = { AG_KEEP_IN(1), AG_KEEP_IN(0), 0 })
+AG_OVERRIDDEN
+_Static_assert(sizeof(struct ag__conv2d_relu_args) == sizeof(struct ag_conv2d_args), "conv2d's functions read both");
+
+bool ag__conv2d_goes_with_relu(const ag_variable *input)
+{
+    return ag__device(input).type != AG_DEVICE_CPU && ag__is_floating((ag_dtype)input->tensor.dtype);
+}
+ag_variable *ag__conv2d_relu(const struct ag__conv2d_relu_args *a)
+{
+    const void *caller = __builtin_return_address(0);
+    ag_variable *y = ag__apply1(ag__op__conv2d_relu(), a, caller);
+    return y && ag__pointwise_record(ag__op_relu(), y, caller) ? y : NULL;
+}
 
 /* ---- the input's gradient ---- */
 

@@ -444,6 +444,13 @@ void ag__pointwise_backward(ag_gradients *b)
     }
 }
 
+bool ag__pointwise_record(const ag_op *op, ag_variable *y, const void *caller)
+{
+    Thread *t = ag__thread();
+    y->made_by = op->name;
+    return !ag__wants(t, y) || ag__record(t, op, 1, &y, 1, &y, AG_KEEP_OUT(0), NULL, caller);
+}
+
 bool ag__add_into(Thread *t, ag_variable *sum, const ag_variable *x)
 {
     static const double options[AG_ROW_MAX_OPTIONS] = { 1 };

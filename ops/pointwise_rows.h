@@ -36,6 +36,9 @@ extern const int ag__n_row_records;
 #include "ops/pointwise.def"
 /* The backward of all of them (pointwise_apply.c). */
 void ag__pointwise_backward(ag_gradients *b);
+/* y, which nobody else has seen, already holds the row's value of what its history says: the row's node comes after it.
+ * For rows of one input without options whose derivative reads their value only. */
+bool ag__pointwise_record(const ag_op *op, ag_variable *y, const void *caller);
 
 /* A Variable for what is computed of these tensors, element by element: of their common shape, laid out as PyTorch lays
  * it out. NULL with an error. */

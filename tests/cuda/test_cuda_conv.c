@@ -1,5 +1,6 @@
 /* test_cuda_conv.c - convolutions on CUDA devices against those on the CPU: values, gradients of first and second
  * order, over shapes, options, layouts and types. */
+#include "ops/conv_steps.h"
 #include "tests/cuda/cuda_cases.h"
 
 typedef struct {
@@ -99,6 +100,21 @@ static Variable *apply(const conv *c, Variable *x, Variable *w, Variable *b)
                      AG_SIZE(c->dilation[0], c->dilation[1]), c->groups);
 }
 
+/* On a device, the way of a Sequential. */
+static Variable *apply_with_relu(const conv *c, Variable *x, Variable *w, Variable *b)
+{
+    const struct ag__conv2d_relu_args args = {
+        .input = x,
+        .weight = w,
+        .bias = b ? b : AG_NONE,
+        .stride = AG_SIZE(c->stride[0], c->stride[1]),
+        .padding = c->same ? AG_PADDING_SAME : AG_SIZE(c->padding[0], c->padding[1]),
+        .dilation = AG_SIZE(c->dilation[0], c->dilation[1]),
+        .groups = c->groups,
+    };
+    return ag__conv2d_relu(&args);
+}
+
 static bool lie_alike(Variable *a, Variable *b)
 {
     for (int d = 0; d < ag_dim(a); d++)
@@ -158,6 +174,10 @@ static void compare(const conv *c, ag_dtype dtype, int layout, bool second)
         cuda_same(ag_to(there[k], AG_CPU), here[k], tolerance * (k > 3 ? 30 : 1));
         if (k == 0 || k == 2) ck_assert_msg(lie_alike(there[k], here[k]), "result %d lies otherwise", k);
     }
+    y = apply_with_relu(c, ag_to(o.x, AG_CUDA), ag_to(o.w, AG_CUDA), o.b ? ag_to(o.b, AG_CUDA) : NULL);
+    OK(y);
+    cuda_same(ag_to(y, AG_CPU), ag_to(ag_relu(ag_detach(there[0])), AG_CPU), 0);
+    ck_assert(lie_alike(y, there[0]));
 }
 
 START_TEST(extreme_shapes)
@@ -242,6 +262,69 @@ START_TEST(the_same_bits_every_time)
 }
 END_TEST
 
+/* ---- in a Sequential, with the ReLU behind it ---- */
+
+static Module *two_layers(void)
+{
+    return ag_nn_sequential(ag_nn_conv2d(2, 5, 3, .dtype = AG_FLOAT64), ag_nn_relu(),
+                            ag_nn_conv2d(5, 40, 3, .stride = 2, .dtype = AG_FLOAT64), ag_nn_relu(.inplace = true));
+}
+static Variable *look(Module *m, Variable *x, Variable *y, void *user)
+{
+    (void)m, (void)x, (void)y;
+    ++*(int *)user;
+    return NULL;
+}
+static Module *child(Module *net, int i)
+{
+    char name[8];
+    snprintf(name, sizeof name, "%d", i);
+    return ag_get_submodule(net, name);
+}
+
+START_TEST(with_the_relu_behind_it_it_is_one_launch_and_two_nodes)
+{
+    Variable *input = support_draw(AG_SHAPE(3, 2, 9, 8), AG_FLOAT64, 1), *value[3], *grads[3][5], *second[3];
+    for (int i = 0; i < 3; i++) { /* on the CPU; on the device; and there with somebody who looks between the two */
+        const ag_device device = i ? AG_CUDA : AG_CPU;
+        int looked = 0;
+        ag_manual_seed(3);
+        Module *net = two_layers();
+        OK(net && ag_module_to(net, device));
+        if (i == 2) OK(ag_module_register_forward_hook(child(net, 0), look, .user = &looked));
+        if (i == 2) OK(ag_module_register_forward_hook(child(net, 3), look, .user = &looked));
+        Variable *x = ag_requires_grad_(ag_to(input, device, .copy = true));
+        const int before = cuda_launches();
+        Variable *y = ag_forward(net, x);
+        OK(y);
+        if (i && before >= 0) ck_assert_int_eq(cuda_launches() - before, i == 1 ? 2 : 4);
+        ck_assert_int_eq(looked, i == 2 ? 2 : 0);
+        ag_next next;
+        ck_assert_str_eq(ag_node_name(ag_grad_fn(y)), "ReluBackward0");
+        OK(ag_next_function(ag_grad_fn(y), 0, &next));
+        ck_assert_str_eq(next.name, "ConvolutionBackward0");
+        OK(ag_next_function(next.node, 0, &next));
+        ck_assert_str_eq(next.name, "ReluBackward0");
+        List parameters = ag_parameters(net);
+        Variable *wanted[5] = { x };
+        memcpy(wanted + 1, parameters.at, 4 * sizeof *wanted);
+        OK(ag_autograd_grad(AG_LIST(ag_sum(ag_square(y))), ag_list_from(5, wanted), grads[i], .create_graph = true));
+        OK(ag_autograd_grad(AG_LIST(ag_sum(ag_square(grads[i][1]))), AG_LIST(x), &second[i]));
+        value[i] = ag_detach(y);
+        AG_NO_GRAD;
+        cuda_same(ag_to(ag_forward(net, x), AG_CPU), ag_to(value[i], AG_CPU), 0);
+        OK(ag_fill_(ag_select(x, 0, 0), NAN));
+        ck_assert(isnan(support_at(ag_to(ag_forward(net, x), AG_CPU), 0)));
+        ag_module_free(net);
+    }
+    for (int i = 1; i < 3; i++) {
+        cuda_same(ag_to(value[i], AG_CPU), value[0], 1e-12);
+        for (int k = 0; k < 5; k++) cuda_same(ag_to(ag_detach(grads[i][k]), AG_CPU), ag_detach(grads[0][k]), 1e-11);
+        cuda_same(ag_to(second[i], AG_CPU), second[0], 1e-10);
+    }
+}
+END_TEST
+
 START_TEST(its_gradients_are_those_of_its_differences)
 {
     Variable *x = ag_requires_grad_(ag_to(support_draw(AG_SHAPE(2, 2, 5, 4), AG_FLOAT64, 1), AG_CUDA));
@@ -280,4 +363,5 @@ END_TEST
 
 SUPPORT_MAIN("cuda conv", extreme_shapes, random_shapes, one_image_without_a_batch, integers_wrap,
              nan_and_infinity_stay_where_they_belong, the_same_bits_every_time,
-             its_gradients_are_those_of_its_differences, what_cannot_be_done_is_said)
+             with_the_relu_behind_it_it_is_one_launch_and_two_nodes, its_gradients_are_those_of_its_differences,
+             what_cannot_be_done_is_said)
