@@ -34,29 +34,39 @@ static void each_case(int i, void (*check)(const op_case *c))
 
 /* ---- values and gradients ---- */
 
-/* What a case gives on a device: its results, then a gradient for each leaf that wants one, and for each of those the
- * gradient of the sum of their squares; NULL where there is none. How many; *waits: how often somebody waited. */
-enum { MOST = OP_RESULTS + 2 * OP_TENSORS };
-static int run(const op_case *c, ag_device device, Variable **out, int *waits)
-{
+/* A call on a device, and a weight for each element of its results, if these are floating. */
+typedef struct trial {
     op_call call;
-    Variable *wanting[OP_RESULTS], *weights[OP_RESULTS], *leaf[OP_TENSORS], *gradient[OP_TENSORS], *first[OP_TENSORS];
-    int n_leaves = 0, n_wanting = 0, n_first = 0;
-    op_call_make_on(&call, c, device, true);
-    uint64_t before = cuda_waits();
-    int n = op_call_by_name(&call, "", out);
-    *waits = (int)(cuda_waits() - before);
+    Variable *weight[OP_RESULTS];
+} trial;
+static void prepare(trial *t, const op_case *c, ag_device device)
+{
+    op_call_make_on(&t->call, c, device, true);
+    for (int k = 0; k < c->n_results; k++) {
+        const op_tensor *y = &c->result[k].tensor;
+        if (ag_dtype_is_floating_point(y->dtype))
+            t->weight[k] = op_call_weights(ag_empty(ag_sizes_of(y->ndim, y->size), .dtype = y->dtype, .device = device),
+                                           k);
+    }
+}
+
+/* What it gives: its results, then a gradient for each leaf that wants one, and for each of those the gradient of the
+ * sum of the squares of all; NULL where there is none. How many. */
+enum { MOST = OP_RESULTS + 2 * OP_TENSORS };
+static int run(const trial *t, Variable **out)
+{
+    const op_case *c = t->call.of;
+    Variable *wanting[OP_RESULTS], *weights[OP_RESULTS], *leaf[OP_TENSORS], *gradient[OP_TENSORS], *total = NULL;
+    int n_leaves = 0, n_wanting = 0, n = op_call_by_name(&t->call, "", out);
     if (!n) ck_abort_msg("%s: %s", c->text, ag_error());
-    for (int i = 0; i < call.n_tensors; i++)
-        if (ag_requires_grad(call.leaf[i])) leaf[n_leaves++] = call.leaf[i];
+    for (int i = 0; i < t->call.n_tensors; i++)
+        if (ag_requires_grad(t->call.leaf[i])) leaf[n_leaves++] = t->call.leaf[i];
     for (int k = 0; k < n; k++)
         if (ag_requires_grad(out[k])) {
             wanting[n_wanting] = out[k];
-            weights[n_wanting] = op_call_weights(out[k], k);
-            n_wanting++;
+            weights[n_wanting++] = t->weight[k];
         }
     if (!n_wanting || !c->n_gradients) return n;
-    before = cuda_waits();
     for (int graph = 0; graph < 2; graph++)
         if (!ag_autograd_grad(ag_list_from(n_wanting, wanting), ag_list_from(n_leaves, leaf), gradient,
                               .grad_outputs = ag_list_from(n_wanting, weights), .retain_graph = true,
@@ -64,14 +74,24 @@ static int run(const op_case *c, ag_device device, Variable **out, int *waits)
             ck_abort_msg("%s: %s", c->text, ag_error());
     for (int i = 0; i < n_leaves; i++) {
         out[n++] = gradient[i];
-        if (gradient[i] && ag_requires_grad(gradient[i])) first[n_first++] = ag_sum(ag_square(gradient[i]));
+        if (!gradient[i] || !ag_requires_grad(gradient[i])) continue;
+        Variable *squares = ag_sum(ag_square(gradient[i]));
+        total = total ? ag_add(total, squares) : squares;
     }
-    Variable *total = n_first ? first[0] : NULL;
-    for (int i = 1; i < n_first; i++) total = ag_add(total, first[i]);
     if (total && !ag_autograd_grad(AG_LIST(total), ag_list_from(n_leaves, leaf), out + n, .allow_unused = true))
         ck_abort_msg("%s: %s", c->text, ag_error());
-    *waits += (int)(cuda_waits() - before);
     return total ? n + n_leaves : n;
+}
+
+/* Element by element, where these are promised. */
+static void compare(const op_case *c, int n, Variable *const *got, Variable *const *wanted, double tolerance)
+{
+    for (int k = 0; k < n; k++) {
+        if (!wanted[k] != !got[k]) ck_abort_msg("%s: gradient %d is missing", c->text, k);
+        if (!wanted[k] || (k < c->n_results && c->result[k].any)) continue;
+        cuda_same_at(ag_to(ag_detach(got[k]), AG_CPU), ag_to(ag_detach(wanted[k]), AG_CPU),
+                     k < c->n_results ? tolerance : 10 * tolerance, c->text, __FILE__, __LINE__);
+    }
 }
 
 static bool goes_to_the_host(const op_case *c) { return strstr(c->text, "'cpu") != NULL; }
@@ -79,29 +99,63 @@ static bool goes_to_the_host(const op_case *c) { return strstr(c->text, "'cpu") 
 static void check_values(const op_case *c)
 {
     Variable *here[MOST], *there[MOST], *again[MOST];
-    int waits, n = run(c, AG_CPU, here, &waits), m = run(c, AG_CUDA, there, &waits);
-    ag_use_deterministic_algorithms(false); /* nothing has another way */
-    ck_assert_int_eq(run(c, AG_CUDA, again, &waits), m);
-    ag_use_deterministic_algorithms(true);
-    for (int k = 0; k < m; k++)
-        if (there[k] && !(k < c->n_results && c->result[k].any))
-            cuda_same_at(ag_to(ag_detach(again[k]), AG_CPU), ag_to(ag_detach(there[k]), AG_CPU), 0, c->text, __FILE__,
-                         __LINE__);
+    trial t = { .weight = { NULL } };
+    prepare(&t, c, AG_CPU);
+    const int n = run(&t, here);
+    double tolerance = ag_dtype_of(here[0]) == AG_FLOAT32 ? 1e-5 : 1e-10;
+    for (int i = 0; i < c->n_tensors; i++)
+        if (c->tensor[i].dtype == AG_FLOAT32) tolerance = 1e-5;
+
+    prepare(&t, c, AG_CUDA);
+    const uint64_t before = cuda_waits();
+    int m = run(&t, there), waits = (int)(cuda_waits() - before);
     if (m != n) ck_abort_msg("%s: %d values and gradients on the device, %d on the CPU", c->text, m, n);
     if (waits && !IS_AMONG(waiting, c->op) && !goes_to_the_host(c))
         ck_abort_msg("%s: it waited for the device %d times", c->text, waits);
-    if (IS_AMONG(drawing, c->op)) return;
-    for (int k = 0; k < n; k++) {
-        if (!here[k] != !there[k]) ck_abort_msg("%s: gradient %d is missing", c->text, k);
-        if (!here[k] || (k < c->n_results && c->result[k].any)) continue;
-        Variable *x = ag_detach(here[k]), *y = ag_detach(there[k]);
-        double tolerance = ag_dtype_of(x) == AG_FLOAT32 ? 1e-5 : 1e-10;
-        for (int i = 0; i < c->n_tensors; i++)
-            if (c->tensor[i].dtype == AG_FLOAT32) tolerance = 1e-5;
-        cuda_same_at(ag_to(y, AG_CPU), x, k < c->n_results ? tolerance : 10 * tolerance, c->text, __FILE__, __LINE__);
-    }
+    if (!IS_AMONG(drawing, c->op)) compare(c, n, there, here, tolerance);
+
+    ag_use_deterministic_algorithms(false); /* nothing has another way */
+    prepare(&t, c, AG_CUDA);
+    ck_assert_int_eq(run(&t, again), n);
+    ag_use_deterministic_algorithms(true);
+    compare(c, n, again, there, 0);
 }
 START_TEST(every_op_gives_what_the_cpu_gives_and_nobody_waits) { each_case(_i, check_values); }
+END_TEST
+
+/* The same as one graph that is captured and played: nothing reads memory of the host's that it cannot. */
+static ag_cuda_stream side;
+static void check_capture(const op_case *c)
+{
+    Variable *there[MOST], *captured[MOST];
+    trial t = { .weight = { NULL } };
+    if (IS_AMONG(waiting, c->op) || IS_AMONG(drawing, c->op) || goes_to_the_host(c)) return;
+    prepare(&t, c, AG_CUDA);
+    const int n = run(&t, there);
+    prepare(&t, c, AG_CUDA);
+    ag_cuda_graph *graph = ag_cuda_graph_new(AG_CUDA);
+    OK(ag_cuda_stream_wait_stream(side, ag_cuda_current_stream(AG_CUDA)));
+    {
+        AG_CUDA_STREAM(side);
+        OK(ag_cuda_graph_capture_begin(graph, NULL));
+        ck_assert_int_eq(run(&t, captured), n);
+        if (!ag_cuda_graph_capture_end(graph) || !ag_cuda_graph_replay(graph))
+            ck_abort_msg("%s: %s", c->text, ag_error());
+    }
+    OK(ag_cuda_stream_wait_stream(ag_cuda_current_stream(AG_CUDA), side));
+    compare(c, n, captured, there, 0);
+    ag_cuda_graph_free(graph);
+}
+START_TEST(every_op_can_be_captured)
+{
+    side = ag_cuda_stream_new(AG_CUDA, 0);
+    {
+        AG_CUDA_STREAM(side); /* cuBLAS is opened at a stream's first product */
+        Variable *x = ag_ones(AG_SHAPE(2, 2), .device = AG_CUDA);
+        OK(ag_mm(x, x));
+    }
+    each_case(_i, check_capture);
+}
 END_TEST
 
 /* ---- finite differences ---- */
@@ -158,13 +212,17 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("cuda/ops");
-    const TTest *const tests[] = { every_op_gives_what_the_cpu_gives_and_nobody_waits,
-                                   every_gradient_agrees_with_finite_differences };
-    for (int i = 0; i < 2; i++) {
-        TCase *tcase = tcase_create(i ? "differences" : "values");
+    const struct {
+        const char *name;
+        const TTest *test;
+    } tests[] = { { "values", every_op_gives_what_the_cpu_gives_and_nobody_waits },
+                  { "capture", every_op_can_be_captured },
+                  { "differences", every_gradient_agrees_with_finite_differences } };
+    for (int i = 0; i < 3; i++) {
+        TCase *tcase = tcase_create(tests[i].name);
         tcase_add_checked_fixture(tcase, support_begin, support_end);
         tcase_set_timeout(tcase, 0);
-        tcase_add_loop_test(tcase, tests[i], 0, op_rows_groups());
+        tcase_add_loop_test(tcase, tests[i].test, 0, op_rows_groups());
         suite_add_tcase(suite, tcase);
     }
     SRunner *runner = srunner_create(suite);
