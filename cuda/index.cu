@@ -207,15 +207,18 @@ template <int D> __global__ void add_sorted(const ag_cuda_write w)
         }
     }
 }
-/* The parts of targets that have several. */
+/* The parts of targets that have several. Such a one is longer than a part, so of every so many entries it is at most
+ * the last one's target that begins there and has some. */
 template <int D> __global__ void add_parts(const ag_cuda_write w)
 {
     typedef typename type_of<D>::T T;
-    const int64_t step = (int64_t)gridDim.x * THREADS, n = w.entry.numel, total = n * w.inner.numel;
+    const int64_t step = (int64_t)gridDim.x * THREADS, n = w.entry.numel;
+    const int64_t total = (n + AG_CUDA_ADD_PART - 1) / AG_CUDA_ADD_PART * w.inner.numel;
     for (int64_t k = (int64_t)blockIdx.x * THREADS + threadIdx.x; k < total; k += step) {
-        const int64_t first = entry_of(w, k), e = k - first * w.inner.numel;
+        const int64_t begin = entry_of(w, k) * AG_CUDA_ADD_PART, e = k - entry_of(w, k) * w.inner.numel;
+        const int64_t first = w.first[min(begin + AG_CUDA_ADD_PART, n) - 1];
         const uint64_t target = w.key[first];
-        if (w.first[first] != (uint32_t)first || target >= (uint64_t)w.target.numel || !has_parts(w, first)) continue;
+        if (first < begin || target >= (uint64_t)w.target.numel || !has_parts(w, first)) continue;
         int64_t to, from;
         inner_places(w, e, &to, &from);
         T *at = (T *)(w.whole + to + ag__cuda_place(&w.target, w.target.ndim, (int64_t)target, nullptr)), sum = *at;
@@ -227,9 +230,11 @@ template <int D> __global__ void add_parts(const ag_cuda_write w)
 template <int D> int launch_add(const ag_cuda_write *w, void *stream)
 {
     constexpr auto sorted = add_sorted<D>, parts = add_parts<D>;
-    const unsigned blocks = blocks_of(w->entry.numel * w->inner.numel, THREADS);
-    const int e = LAUNCH(sorted, blocks, THREADS, 0, (cudaStream_t)stream, *w);
-    return e || !w->first ? e : LAUNCH(parts, blocks, THREADS, 0, (cudaStream_t)stream, *w);
+    const int64_t n = w->entry.numel;
+    const int e = LAUNCH(sorted, blocks_of(n * w->inner.numel, THREADS), THREADS, 0, (cudaStream_t)stream, *w);
+    if (e || !w->first) return e;
+    const unsigned blocks = blocks_of(ag__cuda_parts(n) / 2 * w->inner.numel, THREADS);
+    return LAUNCH(parts, blocks, THREADS, 0, (cudaStream_t)stream, *w);
 }
 } // namespace
 
