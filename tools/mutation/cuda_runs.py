@@ -1,14 +1,15 @@
 """Builds of the emulation with one kernel source changed, and the suites on them."""
 from dataclasses import dataclass, field
+import hashlib
 import json
-import os
 from pathlib import Path
 import re
 import shlex
-import signal
 import subprocess
 import tempfile
 import time
+
+from mutation.session import finish
 
 PLUGIN, ARCHIVE = "libargent-cuda-host.so", "cuda/libargent_cuda_host_kernels.a"
 
@@ -31,18 +32,6 @@ def output_of(*command):
     if done.returncode:
         raise Failed(f"{' '.join(map(str, command))} failed:\n{(done.stdout + done.stderr)[-2000:]}")
     return done.stdout
-
-
-def finish(command, env, limit):
-    """Its exit status; None where it took too long."""
-    program = subprocess.Popen(command, env={**os.environ, **env}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL, start_new_session=True)
-    try:
-        return program.wait(limit)
-    except subprocess.TimeoutExpired:
-        os.killpg(program.pid, signal.SIGKILL)
-        program.wait()
-        return None
 
 
 class Build:
@@ -76,18 +65,25 @@ class Build:
         commands = output_of("ninja", "-C", str(self.folder), "-t", "commands", PLUGIN)
         self.link = shlex.split(commands.strip().split("\n")[-1])
 
-    def trace(self):
+    def trace(self, known):
         """Runs the suites as they are: how long each takes, and which kernels it launches. The names of those that
-        fail."""
-        broken = []
+        fail. `known` has what was found before, and gets what is found now."""
+        broken, plugin = [], (self.folder / PLUGIN).read_bytes()
         for suite in self.suites:
+            digest = hashlib.sha256(plugin + Path(suite.command[0]).read_bytes()).hexdigest()[:16]
+            key = f"{self.folder} {suite.name} {digest}"
+            if key in known:
+                suite.seconds, suite.kernels = known[key][0], set(known[key][1])
+                continue
             with tempfile.TemporaryDirectory() as place:
                 noted = Path(place, "launched")
                 begin = time.monotonic()
                 if finish(suite.command, {**suite.env, "CUDA_HOST_LAUNCHED": str(noted)}, 900) != 0:
                     broken.append(suite.name)
+                    continue
                 suite.seconds = time.monotonic() - begin
                 suite.kernels = set(noted.read_text().splitlines()) if noted.is_file() else set()
+                known[key] = [suite.seconds, sorted(suite.kernels)]
         self.suites = [s for s in self.suites if s.name not in broken]
         return broken
 
@@ -130,12 +126,14 @@ def users(root, name, sources):
     """The kernel sources that a change of the file `name` changes, itself or by what they include; small ones first."""
     if name.endswith(".cu"):
         return [name] if name in sources else []
+    return sorted((s for s in sources if name in reads(root, s)), key=lambda s: (root / s).stat().st_size)
 
-    def reads(file, seen):
-        seen.add(file)
-        for other in re.findall(r'^#include "(cuda/[^"]+)"', (root / file).read_text(), re.M):
-            if other not in seen and (root / other).is_file():
-                reads(other, seen)
-        return seen
 
-    return sorted((s for s in sources if name in reads(s, set())), key=lambda s: (root / s).stat().st_size)
+def reads(root, file, seen=None):
+    """The file and what it includes of cuda/."""
+    seen = set() if seen is None else seen
+    seen.add(file)
+    for other in re.findall(r'^#include "(cuda/[^"]+)"', (root / file).read_text(), re.M):
+        if other not in seen and (root / other).is_file():
+            reads(root, other, seen)
+    return seen

@@ -1,12 +1,11 @@
 """The tests as runs of programs, and what becomes of a mutant in them."""
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-import os
 import re
-import signal
-import subprocess
 import tempfile
 import time
+
+from mutation.session import finish
 
 ROOM = 1 << 16  # bytes of the file behind AG_MUTANT_SEEN, as in mutants.c
 REACHED, DIFFERS = 1, 2
@@ -68,16 +67,9 @@ class Seen:
 
 def start(run, seen, mutant, limit):
     """Whether it passed, and its seconds. A run that takes too long has failed."""
-    env = {**os.environ, **run.env, "AG_MUTANT_SEEN": seen.file.name, "AG_MUTANT": str(mutant)}
+    env = {**run.env, "AG_MUTANT_SEEN": seen.file.name, "AG_MUTANT": str(mutant)}
     begin = time.monotonic()
-    program = subprocess.Popen(run.command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL, start_new_session=True)
-    try:
-        status = program.wait(limit)
-    except subprocess.TimeoutExpired:
-        os.killpg(program.pid, signal.SIGKILL)
-        program.wait()
-        status = -1
+    status = finish(run.command, env, limit)
     return status == 0, time.monotonic() - begin
 
 
