@@ -37,6 +37,7 @@ double bench_seconds(void)
 
 const char *bench_data(void) { return options.data; }
 ag_device bench_device(void) { return options.device; }
+bool bench_on_cuda(void) { return options.device.type == AG_DEVICE_CUDA; }
 static bool on_cpu(void) { return options.device.type == AG_DEVICE_CPU; }
 
 static void fail(const char *format, ...)
@@ -369,6 +370,7 @@ static const char usage[] =
     "  --rounds N      rounds a case, the median counts (7)\n"
     "  --round-ms N    milliseconds a round takes at least (20)\n"
     "  --device DEVICE cpu, cuda or cuda:N; what a round started is waited for at its end (cpu)\n"
+    "  --tf32          float32 products on a GPU may be made in TF32\n"
     "  --data DIR      where MNIST lies (data)\n"
     "  --json FILE     records of what was measured\n"
     "  --list          the cases and their parameters, a JSON object a line\n"
@@ -392,6 +394,8 @@ static void parse(int argc, char **argv)
             options.list = true;
         } else if (!strcmp(option, "--serve")) {
             options.serve = true;
+        } else if (!strcmp(option, "--tf32")) {
+            ag_cuda_set_allow_tf32(true);
         } else if (!strcmp(option, "--help") || !strcmp(option, "-h")) {
             printf(usage, argv[0]);
             exit(0);

@@ -1,5 +1,6 @@
-/* bench_gemm.c - products of matrices: a linear layer's three, and squares. */
+/* bench_gemm.c - products of matrices: a linear layer's three, and squares; on a GPU beside cuBLAS called directly. */
 #include "bench.h"
+#include "nvidia.h"
 
 #include <math.h>
 
@@ -21,9 +22,17 @@ static bool set_up(bench_state *s)
 
 static Variable *run(bench_state *s) { return ag_mm(s->in[0], s->in[1]); }
 
+/* The same by cuBLAS itself. */
+static bool set_up_direct(bench_state *s) { return set_up(s) && (s->more = nvidia_product_new(s->in[0], s->in[1])); }
+static Variable *run_direct(bench_state *s) { return nvidia_product_run(s->more) ? s->in[0] : NULL; }
+static void put_away_direct(bench_state *s) { nvidia_product_free(s->more); }
+
 static bool check(bench_state *s, Variable *result)
 {
     enum { SAMPLES = 64 };
+    const double exact = s->c->dtype == AG_FLOAT64 ? 1e-14 : 2e-6;
+    const double tolerance = s->c->dtype == AG_FLOAT32 && ag_cuda_allow_tf32() ? 1e-3 : exact;
+    if (s->more && !(result = nvidia_product_result(s->more))) return bench_wrong(s, "cuBLAS gave no result");
     for (int i = 0; i < SAMPLES; i++) {
         int64_t at = bench_sample(i, SAMPLES, ag_numel(result)), index[2];
         double got = bench_element(result, at, index), want = 0, magnitude = 0;
@@ -33,7 +42,7 @@ static bool check(bench_state *s, Variable *result)
             want += term;
             magnitude += fabs(term);
         }
-        if (!bench_near(s, at, got, want, magnitude, s->c->dtype == AG_FLOAT64 ? 1e-14 : 2e-6)) return false;
+        if (!bench_near(s, at, got, want, magnitude, tolerance)) return false;
     }
     return true;
 }
@@ -54,6 +63,15 @@ static void add(const char *name, int64_t rows, int64_t columns, int64_t inner, 
              (long long)rows, (long long)columns, (long long)inner, turn_a ? "true" : "false",
              turn_b ? "true" : "false");
     bench_add(&c);
+
+    bench_case direct = c;
+    direct.there = nvidia_cublas;
+    direct.set_up = set_up_direct;
+    direct.run = run_direct;
+    direct.put_away = put_away_direct;
+    snprintf(direct.name, sizeof direct.name, "cublas %s", c.name);
+    snprintf(direct.parameters, sizeof direct.parameters, "\"op\": \"cublas\", \"of\": \"%s\"", c.name);
+    bench_add(&direct);
 }
 
 static void add_cases(void)
@@ -67,7 +85,7 @@ static void add_cases(void)
         add("", 64, 100, 2000, false, false, dtype);
         add("", 100, 2000, 64, false, false, dtype);
         add("", 2000, 100, 64, false, true, dtype);
-        for (int64_t n = 128; n <= 2048; n *= 2) add("", n, n, n, false, false, dtype);
+        for (int64_t n = 128; n <= (bench_on_cuda() ? 8192 : 2048); n *= 2) add("", n, n, n, false, false, dtype);
         add("", 512, 512, 512, true, true, dtype);
         add("", 127, 131, 257, false, true, dtype);
     }

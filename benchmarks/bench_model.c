@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- the networks ---- */
 
@@ -77,15 +78,28 @@ static const network networks[] = {
       CONV(3, 16, 3, 32) },
 };
 
-enum { BATCH, TRAINS, BATCH_LAST }; /* what case.number holds; case.pointer is the network */
+enum { BATCH, TRAINS, BATCH_LAST, CAPTURED }; /* what case.number holds; case.pointer is the network */
 
 typedef struct {
     Module *net, *loss;
     Optimizer *optimizer;
-    Dataset *dataset; /* of an epoch; otherwise NULL, like what follows */
+    ag_cuda_graphed *graphed; /* where the step is captured; otherwise NULL */
+    Dataset *dataset;         /* of an epoch; otherwise NULL, like what follows */
     Transform *transform;
     DataLoader *loader;
 } training;
+
+static Variable *step(training *t, Variable *images, Variable *labels)
+{
+    ag_optim_zero_grad(t->optimizer);
+    Variable *loss = ag_criterion(t->loss, ag_forward(t->net, images), labels);
+    return ag_backward(loss) && ag_optim_step(t->optimizer) ? loss : NULL;
+}
+static Variable *captured_step(List batch, void *t) { return step(t, batch.at[0], batch.at[1]); }
+static Variable *train(training *t, Variable *images, Variable *labels)
+{
+    return t->graphed ? ag_cuda_graphed_call(t->graphed, AG_LIST(images, labels)) : step(t, images, labels);
+}
 
 /* in[0] images (N,...), in[1] labels (N) */
 static bool set_up(bench_state *s)
@@ -102,6 +116,8 @@ static bool set_up(bench_state *s)
     t->optimizer = ag_optim_sgd(ag_parameters(t->net), .lr = 0.01);
     if (!t->optimizer) return false;
     if (!s->c->number[TRAINS]) ag_eval(t->net);
+    if (s->c->number[CAPTURED] && !(t->graphed = ag_cuda_graphed_new(bench_device(), captured_step, t, 3)))
+        return false;
     if (n->dims == 1)
         bench_numbers(s, AG_SHAPE(batch, n->shape[0]), AG_FLOAT32, -1, 1);
     else
@@ -116,9 +132,7 @@ static Variable *run(bench_state *s)
         AG_NO_GRAD;
         return ag_forward(t->net, s->in[0]);
     }
-    ag_optim_zero_grad(t->optimizer);
-    Variable *loss = ag_criterion(t->loss, ag_forward(t->net, s->in[0]), s->in[1]);
-    return ag_backward(loss) && ag_optim_step(t->optimizer) ? loss : NULL;
+    return train(t, s->in[0], s->in[1]);
 }
 
 /* What the network makes of the images in that type, without dropout, the loss gone backward through it. */
@@ -137,7 +151,9 @@ static bool alike(bench_state *s, const Variable *a, const Variable *b, double m
     if (!a || !b) return bench_wrong(s, "there is no gradient");
     for (int64_t i = 0; i < SAMPLES; i++) {
         int64_t at = bench_sample(i, SAMPLES, ag_numel(a)), index[4];
-        if (!bench_near(s, at, bench_element(a, at, index), bench_element(b, at, index), magnitude, 2e-5)) return false;
+        if (!bench_near(s, at, bench_element(a, at, index), bench_element(b, at, index), magnitude,
+                        ag_cuda_allow_tf32() ? 1e-2 : 2e-5))
+            return false;
     }
     return true;
 }
@@ -167,6 +183,7 @@ static void put_away(bench_state *s)
 {
     training *t = s->more;
     if (!t) return;
+    ag_cuda_graphed_free(t->graphed);
     ag_data_loader_free(t->loader);
     ag_dataset_free(t->dataset);
     ag_transform_free(t->transform);
@@ -180,11 +197,17 @@ static void put_away(bench_state *s)
 
 static bool has_mnist(void)
 {
-    char path[1024];
-    snprintf(path, sizeof path, "%s/MNIST/raw/train-images-idx3-ubyte", bench_data());
-    FILE *file = fopen(path, "rb");
+    static const char *const endings[] = { "", ".gz" };
+    FILE *file = NULL;
+    for (int i = 0; i < 2 && !file; i++) {
+        char path[1024];
+        snprintf(path, sizeof path, "%s/MNIST/raw/train-images-idx3-ubyte%s", bench_data(), endings[i]);
+        file = fopen(path, "rb");
+    }
     return file && !fclose(file);
 }
+static bool can_capture(void) { return bench_on_cuda(); }
+static bool can_capture_epoch(void) { return bench_on_cuda() && has_mnist(); }
 
 static bool set_up_epoch(bench_state *s)
 {
@@ -194,7 +217,8 @@ static bool set_up_epoch(bench_state *s)
     t->dataset = ag_datasets_mnist(.root = bench_data(), .train = true, .transform = t->transform);
     if (!t->dataset) return false;
     t->loader = ag_data_loader(t->dataset, .batch_size = s->c->number[BATCH], .shuffle = true,
-                               .memory_format = AG_BATCH_LAST, .device = bench_device());
+                               .memory_format = bench_on_cuda() ? AG_CONTIGUOUS_FORMAT : AG_BATCH_LAST,
+                               .device = bench_device());
     return t->loader;
 }
 
@@ -203,16 +227,14 @@ static Variable *run_epoch(bench_state *s)
     training *t = s->more;
     for (ag_batch batch; ag_data_next(t->loader, &batch);) {
         AG_SCOPE;
-        ag_optim_zero_grad(t->optimizer);
-        Variable *loss = ag_criterion(t->loss, ag_forward(t->net, batch.inputs), batch.targets);
-        if (!ag_backward(loss) || !ag_optim_step(t->optimizer)) return NULL;
+        if (!train(t, batch.inputs, batch.targets)) return NULL;
     }
     return s->in[0];
 }
 
-static void add(const network *n, int batch, bool trains, bool batch_last)
+static void add(const network *n, int batch, bool trains, bool batch_last, bool captured)
 {
-    bench_case c = { .number = { batch, trains, batch_last },
+    bench_case c = { .number = { batch, trains, batch_last, captured },
                      .pointer = (void *)n,
                      .dtype = AG_FLOAT32,
                      .flops = batch * (trains ? 3 * n->forward_flops - n->first_flops : n->forward_flops),
@@ -220,20 +242,22 @@ static void add(const network *n, int batch, bool trains, bool batch_last)
                      .run = run,
                      .check = check,
                      .put_away = put_away };
-    snprintf(c.name, sizeof c.name, "%s n%d %s%s", n->name, batch, trains ? "training step" : "inference",
-             batch_last ? ", batch-last" : "");
+    if (captured) c.there = can_capture;
+    snprintf(c.name, sizeof c.name, "%s n%d %s%s%s", n->name, batch, trains ? "training step" : "inference",
+             batch_last ? ", batch-last" : "", captured ? ", captured" : "");
     snprintf(c.parameters, sizeof c.parameters,
-             "\"op\": \"%s\", \"family\": \"model\", \"n\": %d, \"trains\": %s, \"layout\": \"%s\"", n->name, batch,
-             trains ? "true" : "false", batch_last ? "batch-last" : "contiguous");
+             "\"op\": \"%s\", \"family\": \"model\", \"n\": %d, \"trains\": %s, \"layout\": \"%s\"%s", n->name, batch,
+             trains ? "true" : "false", batch_last ? "batch-last" : "contiguous",
+             captured ? ", \"captured\": true" : "");
     bench_add(&c);
 }
 
-static void add_epoch(void)
+static void add_epoch(bool captured)
 {
     const network *n = &networks[0];
     bench_case c = { .name = "mnist epoch",
                      .parameters = "\"op\": \"mnist_epoch\", \"family\": \"epoch\"",
-                     .number = { 64, true, false },
+                     .number = { 64, true, false, captured },
                      .pointer = (void *)n,
                      .dtype = AG_FLOAT32,
                      .flops = 60000 * (3 * n->forward_flops - n->first_flops),
@@ -243,21 +267,30 @@ static void add_epoch(void)
                      .run = run_epoch,
                      .check = check,
                      .put_away = put_away };
+    if (captured) {
+        c.there = can_capture_epoch;
+        strcpy(c.name, "mnist epoch, captured");
+        strcpy(c.parameters, "\"op\": \"mnist_epoch\", \"family\": \"epoch\", \"captured\": true");
+    }
     bench_add(&c);
 }
 
 static void add_cases(void)
 {
     for (int batch_last = 0; batch_last < 2; batch_last++) {
-        add(&networks[0], 64, true, batch_last);
-        add(&networks[0], 37, true, batch_last);
-        add(&networks[0], 10000, false, batch_last);
-        add(&networks[2], 32, true, batch_last);
-        add(&networks[2], 32, false, batch_last);
+        add(&networks[0], 64, true, batch_last, false);
+        add(&networks[0], 37, true, batch_last, false);
+        add(&networks[0], 10000, false, batch_last, false);
+        add(&networks[2], 32, true, batch_last, false);
+        add(&networks[2], 32, false, batch_last, false);
     }
-    add(&networks[1], 64, true, false);
-    add(&networks[1], 64, false, false);
-    add_epoch();
+    add(&networks[1], 64, true, false, false);
+    add(&networks[1], 64, false, false, false);
+    add(&networks[0], 64, true, false, true);
+    add(&networks[1], 64, true, false, true);
+    add(&networks[2], 32, true, false, true);
+    add_epoch(false);
+    add_epoch(true);
 }
 
 int main(int argc, char **argv) { return bench_main(argc, argv, add_cases); }

@@ -1,4 +1,5 @@
-/* bench_pointwise.c - elementwise ops: small, one and sixteen million elements; alike, broadcast, transposed. */
+/* bench_pointwise.c - elementwise ops: small, one and sixteen million elements; alike, broadcast, transposed. On a
+ * GPU 64 million, too, and copies of as many, whose rate is the measure there. */
 #include "bench.h"
 
 #include <math.h>
@@ -25,6 +26,8 @@ static double plain_sqrt(double x, double y) { return (void)y, sqrt(x); }
 
 static Variable *add_two(Variable *x, Variable *y) { return ag_add(x, y); }
 static Variable *gelu(Variable *x) { return ag_gelu(x); }
+static double plain_clone(double x, double y) { return (void)y, x; }
+static Variable *clone(Variable *x) { return ag_clone(x); }
 
 static const op ops[] = {
     { "add", NULL, add_two, plain_add, -3, 3 },    { "mul", NULL, ag_mul, plain_mul, -3, 3 },
@@ -34,6 +37,8 @@ static const op ops[] = {
     { "sin", ag_sin, NULL, plain_sin, -3, 3 },     { "gelu", gelu, NULL, plain_gelu, -3, 3 },
     { "sqrt", ag_sqrt, NULL, plain_sqrt, 0.1, 3 },
 };
+
+static const op copy = { "clone", clone, NULL, plain_clone, -3, 3 };
 
 enum { ALIKE, BROADCAST, TRANSPOSED };
 static const char *const layouts[] = { "", ", a row to all rows", ", transposed" };
@@ -112,7 +117,9 @@ static void add_cases(void)
         if (o->two) add(o, 4096, 4096, ALIKE, AG_FLOAT64);
         if (o->two) add(o, 4096, 4096, BROADCAST, AG_FLOAT32);
         if (o->two || o->one == ag_exp) add(o, 4096, 4096, TRANSPOSED, AG_FLOAT32);
+        if (bench_on_cuda()) add(o, 8192, 8192, ALIKE, AG_FLOAT32);
     }
+    if (bench_on_cuda()) add(&copy, 8192, 8192, ALIKE, AG_FLOAT32);
 }
 
 int main(int argc, char **argv) { return bench_main(argc, argv, add_cases); }

@@ -165,6 +165,7 @@ static void add_cases(void)
         add(what, 1024, 1024, ALL, AG_FLOAT64);
         add(what, 4096, 1024, 1, AG_FLOAT32);
         add(what, 4096, 1024, 0, AG_FLOAT32);
+        for (int dim = ALL; dim <= 1 && bench_on_cuda(); dim++) add(what, 8192, 8192, dim, AG_FLOAT32);
     }
     add(SUM, 64, 100, 0, AG_FLOAT32);
     add(SUM, 64, 20, CHANNELS, AG_FLOAT32);

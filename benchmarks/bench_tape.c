@@ -1,5 +1,6 @@
 /* bench_tape.c - what an op costs beside its arithmetic: chains of multiplications of a few elements. */
 #include "bench.h"
+#include "nvidia.h"
 
 #include <math.h>
 
@@ -25,9 +26,11 @@ static Variable *chain(bench_state *s)
     return y;
 }
 
-/* Seconds of the part that is asked for. Backward counts with all that is let go of at its end. */
+/* Seconds of the part that is asked for: on a GPU those that the program spends, not the device, which has nothing to
+ * do before. Backward counts with all that is let go of at its end. */
 static double timed(bench_state *s)
 {
+    if (bench_on_cuda() && !ag_cuda_synchronize(bench_device())) return -1;
     double start = bench_seconds(), recorded, walked;
     int64_t held = ag_memory_allocated();
     {
@@ -63,6 +66,17 @@ static bool check(bench_state *s, Variable *none)
     return true;
 }
 
+/* What any launch costs the program: as many, of a kernel that does nothing. */
+static double timed_launches(bench_state *s)
+{
+    if (!ag_cuda_synchronize(bench_device())) return -1;
+    double start = bench_seconds();
+    for (int i = 0; i < CHAIN; i++)
+        if (!nvidia_launch()) return bench_wrong(s, "the driver does not launch"), -1;
+    return bench_seconds() - start;
+}
+static bool nothing_to_set_up(bench_state *s) { return (void)s, true; }
+
 static void add_cases(void)
 {
     static const char *const parts[] = { "forward, not recorded", "forward and record", "backward and free",
@@ -84,6 +98,13 @@ static void add_cases(void)
                      CHAIN);
             bench_add(&c);
         }
+    bench_add(&(bench_case){ .name = "launch of the driver",
+                             .parameters = "\"op\": \"launch\"",
+                             .dtype = AG_FLOAT32,
+                             .per = CHAIN,
+                             .there = nvidia_driver,
+                             .set_up = nothing_to_set_up,
+                             .timed = timed_launches });
 }
 
 int main(int argc, char **argv) { return bench_main(argc, argv, add_cases); }
