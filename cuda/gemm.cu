@@ -96,7 +96,6 @@ template <class T, class A> __global__ void __launch_bounds__(THREADS) elements(
 template <class T, class A> int launch(const ag__gemm_args *g, void *stream)
 {
     constexpr auto by_tiles = tiles<T, A>, by_elements = elements<T, A>;
-    const int64_t MOST_ITEMS = 65535; /* of a grid's second dimension */
     const int64_t n_tiles = (g->m + TILE - 1) / TILE * ((g->n + TILE - 1) / TILE);
     const int64_t batch = g->batch > 1 ? g->batch : 1;
     /* vectors, and what would leave most of the device idle */
@@ -104,13 +103,13 @@ template <class T, class A> int launch(const ag__gemm_args *g, void *stream)
                      (g->m == 1 || g->n == 1 || (n_tiles * batch < 16 && g->k >= 64 * TILE));
     int e = 0;
     if (n_tiles > INT32_MAX) return (int)cudaErrorInvalidConfiguration;
-    for (int64_t first = 0; first < batch && e == 0; first += MOST_ITEMS) {
+    for (int64_t first = 0; first < batch && e == 0; first += MOST_BLOCKS_Y) {
         ag__gemm_args some = *g;
         some.a = (const T *)g->a + first * g->a_batch;
         some.b = (const T *)g->b + first * g->b_batch;
         if (g->beta != 0) some.d = (const T *)g->d + first * g->d_batch;
         some.c = (T *)g->c + first * g->c_batch;
-        const unsigned items = (unsigned)(batch - first < MOST_ITEMS ? batch - first : MOST_ITEMS);
+        const unsigned items = (unsigned)(batch - first < MOST_BLOCKS_Y ? batch - first : MOST_BLOCKS_Y);
         e = few ? LAUNCH(by_elements, dim3((unsigned)(g->m * g->n), items), THREADS, 0, (cudaStream_t)stream, some)
                 : LAUNCH(by_tiles, dim3((unsigned)n_tiles, items), THREADS, 0, (cudaStream_t)stream, some);
     }
