@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
 """PyTorch's counterpart of the programs in this folder: runs the cases they list, one round for a line.
 
-Usage: benchmarks/torch_cases.py [--threads N] [--round-ms N] [--data DIR] [--device cuda] [--tf32]
+Usage: benchmarks/torch_cases.py [--threads N] [--round-ms N] [--data DIR] [--device cuda] [--tf32] [--captured]
 
 A line of standard input is an object of `PROGRAM --list`; the answer is {"case": NAME, "values": {VARIANT: NUMBER}}, in
 nanoseconds as the program's own. Variants are what a user of PyTorch could choose between: "eager", or "nchw" and
-"channels_last", and "compile" where torch.compile works; on a CUDA device also "captured": a whole training step
-replayed as one graph. "drop" forgets the cases that are set up.
+"channels_last", and "compile" where torch.compile works; with --captured, for cases whose step is captured, also
+"captured": a whole training step replayed as one graph. "drop" forgets the cases that are set up.
 """
 
 import argparse
+import gzip
 import json
 import os
 import sys
@@ -177,8 +178,15 @@ def on_cuda():
     return options.device.startswith("cuda")
 
 
+def synchronize():
+    if on_cuda():
+        torch.cuda.synchronize()
+
+
 def captured(step):
-    """The step as one graph: its work is recorded once, then replayed."""
+    """The step as one graph: its work is recorded once, then replayed. On the CPU the step itself, for trying this out."""
+    if not on_cuda():
+        return step
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
@@ -205,7 +213,7 @@ def model(p):
         if p["trains"]:
             optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
             variants[name] = step_of(net, net, optimizer, x, labels)
-            if on_cuda():
+            if options.captured and p.get("captured"):
                 variants[f"{name} captured"] = captured(variants[name])
         else:
             net.eval()
@@ -241,7 +249,8 @@ class Mnist(torch.utils.data.Dataset):
 
     def __init__(self, folder):
         def elements(name, header):
-            with open(os.path.join(folder, name), "rb") as file:
+            path = os.path.join(folder, name)
+            with open(path, "rb") if os.path.exists(path) else gzip.open(path + ".gz", "rb") as file:
                 return torch.frombuffer(bytearray(file.read()[header:]), dtype=torch.uint8)
 
         self.images = torch_mnist.to_images(elements("train-images-idx3-ubyte", 16).view(-1, 28, 28))
@@ -265,9 +274,11 @@ def faster_format():
         x = uniform((64, 1, 28, 28)).contiguous(memory_format=memory_format)
         step = step_of(net, net, torch.optim.SGD(net.parameters(), lr=0.01), x, torch.randint(0, 10, (64,)))
         step()
+        synchronize()
         start = time.perf_counter()
         for _ in range(40):
             step()
+        synchronize()
         seconds[memory_format] = time.perf_counter() - start
     return min(seconds, key=seconds.get)
 
@@ -278,7 +289,30 @@ def resident(dataset):
         yield dataset.images[indices], dataset.labels[indices]
 
 
-def mnist_epoch(_):
+def captured_epoch(dataset, memory_format):
+    """An epoch whose steps are one graph each: the batch is gathered to where it reads. A short last one is as it is."""
+    net = torch_mnist.Cnn(1)
+    flatten_any(net)
+    net = net.to(memory_format=memory_format)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
+    x = uniform((64, 1, 28, 28)).contiguous(memory_format=memory_format)
+    labels = torch.randint(0, 10, (64,))
+    replay = captured(step_of(net, net, optimizer, x, labels))
+
+    def epoch():
+        for indices in torch.randperm(len(dataset)).split(64):
+            if len(indices) == len(labels):
+                torch.index_select(dataset.images, 0, indices, out=x)
+                torch.index_select(dataset.labels, 0, indices, out=labels)
+                replay()
+            else:
+                step_of(net, net, optimizer, dataset.images[indices].contiguous(memory_format=memory_format),
+                        dataset.labels[indices])()  # fmt: skip
+
+    return epoch
+
+
+def mnist_epoch(p):
     dataset = Mnist(os.path.join(options.data, "MNIST", "raw"))
     dataset.images, dataset.labels = dataset.images.to(options.device), dataset.labels.to(options.device)
     loader = torch.utils.data.DataLoader(dataset, batch_size=64, shuffle=True, collate_fn=lambda batch: batch)
@@ -300,6 +334,8 @@ def mnist_epoch(_):
                 step_of(net, forward, optimizer, images.contiguous(memory_format=memory_format), labels)()
 
         variants[name] = epoch
+    if options.captured and p.get("captured"):
+        variants["captured"] = captured_epoch(dataset, memory_format)
     return variants
 
 
@@ -338,8 +374,7 @@ class Warm:
             result = function()
             if type(result) is float:
                 counted += result
-        if on_cuda():
-            torch.cuda.synchronize()
+        synchronize()
         passed = time.perf_counter() - start
         return counted or passed, passed
 
@@ -360,6 +395,7 @@ def main():
     parser.add_argument("--no-compile", action="store_true")
     parser.add_argument("--data", default=os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "data"))
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--captured", action="store_true", help="training steps as graphs, too")
     parser.add_argument("--tf32", action="store_true", help="products and convolutions on a CUDA device in TF32")
     options = parser.parse_args()
     torch.set_default_device(options.device)

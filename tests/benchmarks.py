@@ -17,6 +17,7 @@ here = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(here, "..", "benchmarks"))
 sys.dont_write_bytecode = True
 import compare
+import cuda_page
 import goals
 import instructions
 import measure
@@ -86,6 +87,72 @@ class Programs(unittest.TestCase):
             run = program("bench_gemm", *arguments)
             self.assertEqual(run.returncode, 2, arguments)
             self.assertTrue(run.stderr.startswith("bench: "), run.stderr)
+
+
+def on_cuda(case, argent, pytorch=None, **more):
+    """A record of cuda.py."""
+    record = {"case": case, "argent": [argent], "unit": "ns", "op": "", "dtype": "f32", "tf32": False, "threads": 1, **more}
+    return {**record, "pytorch": {name: [ns] for name, ns in pytorch.items()}} if pytorch else record
+
+
+class CudaPage(unittest.TestCase):
+    def setUp(self):
+        epoch = {"program": "bench_model", "op": "mnist_epoch"}
+        large = {"rows": 8192, "columns": 8192, "bytes": 4e8}
+        product = {"program": "bench_gemm", "op": "mm"}
+        self.records = [
+            on_cuda("mnist epoch", 70e6, {"eager": 280e6}, **epoch),
+            on_cuda("mnist epoch, captured", 40e6, {"eager": 280e6, "captured": 90e6}, captured=True, **epoch),
+            on_cuda("mnist epoch, captured", 36e6, {"eager": 200e6, "captured": 80e6}, captured=True, **{**epoch, "tf32": True}),
+            on_cuda("launch of the driver", 1500, program="bench_tape", op="launch"),
+            on_cuda("tape 4 elements: forward, not recorded", 1690, program="bench_tape"),
+            on_cuda("gemm 8x8x8 f32", 100, **product),
+            on_cuda("cublas gemm 8x8x8 f32", 98, program="bench_gemm", op="cublas"),
+            on_cuda("gemm 8x8x8 f32", 100, **{**product, "tf32": True}),
+            on_cuda("cublas gemm 8x8x8 f32", 90, program="bench_gemm", **{"op": "cublas", "tf32": True}),
+            on_cuda("clone 64M f32", 100, program="bench_pointwise", family="pointwise", **{**large, "op": "clone"}),
+            on_cuda("mul 64M f32", 160, program="bench_pointwise", family="pointwise", **{**large, "bytes": 6e8}),
+            on_cuda("sum 8192x8192 f32 all", 60, program="bench_reduce", family="reduce", **{**large, "bytes": 2e8}),
+            on_cuda("losses", 2e-9, program="mnist_cnn", op="losses", dtype="float64", unit=""),
+            on_cuda("memcheck", 1, program="compute-sanitizer", op="sanitizer", unit="", failed=["test_a"], left_out=["test_b"]),
+        ]
+        about = {"date": "today", "commit": "", "device": "H200", "torch": "2.13", "rounds": 5, "round_ms": 20,
+                 "missing": ["this: it is not there"]}  # fmt: skip
+        self.page = cuda_page.page({"about": about, "records": self.records})
+
+    def goal(self, name):
+        (found,) = [line for line in self.page.splitlines() if line.startswith(f"| {name} |")]
+        return [cell.strip() for cell in found.strip("|").split("|")][1:]
+
+    def test_goals(self):
+        for name, cells in {
+            "MNIST epoch, float32, op by op": ["at most 75 ms", "1 of 1", "mnist epoch: 70 ms"],
+            "MNIST epoch, TF32, captured": ["at most 35 ms", "**0 of 1**", "mnist epoch, captured: 36 ms"],
+            "MNIST epoch, float32, op by op, beside eager PyTorch": ["at least 5x", "**0 of 1**", "mnist epoch: 4x"],
+            "MNIST epoch, float32, captured, beside eager PyTorch": ["at least 5x", "1 of 1", "mnist epoch, captured: 7x"],
+            "MNIST epoch, TF32, captured, beside PyTorch captured": ["at least 2x", "1 of 1", "mnist epoch, captured: 2.22x"],
+            "an op, what the program spends beyond a launch": [
+                "at most 200 ns", "1 of 1", "tape 4 elements: forward, not recorded: 190 ns"],
+            "products, beside cuBLAS called directly": ["at least 0.97x", "**1 of 2**", "gemm 8x8x8 f32: 0.9x"],
+            "elementwise, large, of the copy rate": ["at least 90 %", "1 of 1", "mul 64M f32: 94 %"],
+            "reductions, large, of the copy rate": ["at least 90 %", "**0 of 1**", "sum 8192x8192 f32 all: 83 %"],
+            "losses as on the CPU, float64": ["at most 1e-09", "**0 of 1**", "losses: 2e-09"],
+            "losses as on the CPU, float32": ["at most 1e-05", "not measured", ""],
+            "suites that fail under compute-sanitizer": ["at most 0", "**0 of 1**", "memcheck: 1"],
+        }.items():  # fmt: skip
+            self.assertEqual(self.goal(name), cells)
+
+    def test_page(self):
+        self.assertIn("- this: it is not there.", self.page)
+        self.assertIn("| mnist epoch, captured | 40 ms | 280 ms | 90 ms | 2.25 | 36 ms | 200 ms | 80 ms |", self.page)
+        self.assertIn("- memcheck: 1; failed: test_a; no time for: test_b", self.page)
+
+    def test_wrong_cases_reach_no_goal(self):
+        self.records[0]["wrong"] = "element 3 is 1, not 2"
+        page = cuda_page.page({"about": {"date": "", "commit": "", "device": "", "torch": "", "rounds": 1, "round_ms": 1, "missing": []},
+                               "records": self.records})  # fmt: skip
+        self.assertIn("| MNIST epoch, float32, op by op | at most 75 ms | not measured | |", page)
+        self.assertIn("| mnist epoch | wrong: element 3 is 1, not 2 |", page)
 
 
 class Pages(unittest.TestCase):

@@ -1,4 +1,4 @@
-"""gather.py SOURCES BUILD MNIST KINDS FOLDER: puts what tools/gpu-bundle has built into FOLDER, with every library that is no
+"""gather.py SOURCES BUILD MNIST KINDS CUBLAS FOLDER: puts what tools/gpu-bundle has built into FOLDER, with every library that is no
 part of the C library, and makes sure that nothing in it looks anywhere else."""
 import gzip
 import json
@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 ROOT, BUILD, MNIST = map(Path, sys.argv[1:4])
-KINDS, FOLDER = sys.argv[4].split(","), Path(sys.argv[5])
+KINDS, CUBLAS, FOLDER = sys.argv[4].split(","), sys.argv[5], Path(sys.argv[6])
 # glibc's own: these are the machine's, and so is the driver.
 GLIBC = {"libc.so.6", "libm.so.6", "libmvec.so.1", "libdl.so.2", "libpthread.so.0", "librt.so.1", "ld-linux-x86-64.so.2"}
 MNIST_FILES = [f"{part}-{what}-ubyte" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1")]
@@ -75,6 +75,34 @@ def plug_ins():
             copy(BUILD / name, "lib", name)
 
 
+def toolkit():
+    """Where nvcc says that its toolkit is; None without one."""
+    nvcc = shutil.which("nvcc") or shutil.which("/usr/local/cuda/bin/nvcc")
+    if not nvcc:
+        return None
+    said = subprocess.run([nvcc, "--dryrun", "-x", "cu", "-c", "/dev/null"], capture_output=True, text=True, check=False).stderr
+    top = re.search(r"^#\$ TOP=(.*)$", said, re.M)
+    return Path(top.group(1).strip()).resolve() if top else None
+
+
+def cublas():
+    """cuBLAS is opened, not linked: the plug-in looks for it beside itself first."""
+    if CUBLAS == "no":
+        return
+    home = toolkit()
+    places = [Path(CUBLAS)] if CUBLAS else [home / "lib64", home / "lib"] if home else []
+    for place in places:
+        found = [sorted(place.glob(f"{name}.so.[0-9][0-9]"))[-1:] for name in ("libcublas", "libcublasLt")]
+        if all(found):
+            for (library,) in found:
+                (FOLDER / "lib").mkdir(exist_ok=True)
+                shutil.copy2(library, FOLDER / "lib" / library.name)
+            return
+    if CUBLAS:
+        sys.exit(f"gpu-bundle: there is no libcublas.so.13 with its libcublasLt.so.13 in {CUBLAS}")
+    print("no libcublas comes along: products of matrices go to the machine's, or are made by Argent's own kernels")
+
+
 def data():
     if all((MNIST / name).is_file() or (MNIST / f"{name}.gz").is_file() for name in MNIST_FILES):
         for name in MNIST_FILES:
@@ -90,8 +118,9 @@ def data():
         synthetic_mnist.write(FOLDER / "data/MNIST/raw", n_train=2000, n_test=400, packed=True)
     for folder in ("tests/data", "tests/conformance"):
         shutil.copytree(ROOT / folder, FOLDER / folder, dirs_exist_ok=True)
-    for name in ("benchmarks/cuda.py", "benchmarks/torch_cases.py", "tools/torch_mnist.py"):  # where there is a PyTorch
-        copy(ROOT / name, name)
+    for name in ("cuda", "cuda_page", "goals", "measure", "plots", "report", "torch_cases"):  # where there is a Python
+        copy(ROOT / f"benchmarks/{name}.py", f"benchmarks/{name}.py")
+    copy(ROOT / "tools/torch_mnist.py", "tools/torch_mnist.py")
 
 
 def binaries():
@@ -142,6 +171,7 @@ def main():
     (FOLDER / "tests.txt").write_text("\n".join(suites()) + "\n")
     programs()
     plug_ins()
+    cublas()
     data()
     copy(ROOT / "tools/bundle/run", "run")
     bring_libraries()
