@@ -189,12 +189,12 @@ def suites(options):
 
 def sanitize(options, sanitizer):
     """How many suites fail under each tool, or have something to say."""
-    environment = {**os.environ, "CK_FORK": "no", "AG_CUDA_NO_CACHE": "1"}
+    environment = {**os.environ, "AG_CUDA_NO_CACHE": "1"}
     for tool in TOOLS:
         until, failed, done = time.monotonic() + SECONDS_A_TOOL, [], []
         for suite in suites(options):
             left = until - time.monotonic()
-            command = [sanitizer, "--tool", tool, "--error-exitcode", "99", suite]
+            command = [sanitizer, "--tool", tool, "--target-processes", "all", "--error-exitcode", "99", suite]
             try:
                 status = left > 0 and subprocess.run(command, env=environment, cwd=options.build, timeout=left, check=False,
                                                      stdin=subprocess.DEVNULL, capture_output=True).returncode  # fmt: skip
