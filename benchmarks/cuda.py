@@ -49,7 +49,7 @@ def arguments():
     parser.add_argument("--quick", action="store_true", help="a few small cases, a round each")
     parser.add_argument("--dry-run", action="store_true", help="the same, with PyTorch on the CPU")
     parser.add_argument("--output", help="where the page goes (DIR/benchmarks)")
-    parser.add_argument("--python", default=sys.executable, help="one that has torch")
+    parser.add_argument("--python", default=sys.executable or "python3", help="one that has torch")
     parser.add_argument("--from", dest="records", help="records of an earlier run")
     options = parser.parse_args()
     options.quick = options.quick or options.dry_run
@@ -217,12 +217,21 @@ def sanitize(options, sanitizer):
 # ---- all of it ----
 
 
+def commit_of(options):
+    """Of the checkout; a bundle says it itself."""
+    try:
+        with open(os.path.join(options.build, "about.txt"), encoding="utf-8") as file:
+            return file.read().split()[1].rstrip(";")
+    except (OSError, IndexError):
+        return first_line("git", "-C", here, "rev-parse", "--short=10", "HEAD")
+
+
 def about(options, torch):
     gpu = first_line("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
     return {
         "date": datetime.date.today().isoformat(),
         "device": "the emulation on a CPU: the figures mean nothing" if options.emulated else gpu or options.device,
-        "commit": first_line("git", "-C", here, "rev-parse", "--short=10", "HEAD"),
+        "commit": commit_of(options),
         "torch": torch + (" on the CPU, its steps not captured: these figures mean nothing" if options.dry_run and torch else ""),
         "rounds": options.rounds,
         "round_ms": options.round_ms,

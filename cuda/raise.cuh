@@ -15,7 +15,7 @@ __device__ inline void note(const ag_cuda_report &r, int64_t index)
     r.fault->size = r.size;
     r.fault->dim = r.dim;
     __threadfence_system();
-    *(volatile int32_t *)&r.fault->raised = AG_CUDA_NOTED;
+    atomicExch(&r.fault->raised, AG_CUDA_NOTED); /* others may be at their atomicCAS */
 }
 } // namespace
 #endif
