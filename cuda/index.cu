@@ -40,7 +40,7 @@ template <class T> __global__ void fill_by_number(const ag_cuda_pick p)
         int64_t at[AG_CUDA_SLOTS];
         places(p.elements, i, at);
         const int64_t number = number_at(p.number, p.elements.data[2] + at[2]);
-        if (number >= 0) *(T *)(p.elements.data[0] + at[0] + number * p.step) = value;
+        if (number >= 0) STORE_SAME((T *)(p.elements.data[0] + at[0] + number * p.step), value);
     }
 }
 

@@ -8,6 +8,7 @@
  *                                                arguments of the caller needs a name: constexpr auto k = kernel<T>;
  *
  *     OUT_OF_LINE                                a device function that is called, not copied
+ *     STORE_SAME(at, value)                      several threads may do it, all with this value
  *     UNROLL                                     the loop that follows is written out; UNROLL_BY(4): by so many turns
  *
  * LAUNCH is an expression: the cudaError_t of the launch. Kernels stand in anonymous namespaces. */
@@ -17,7 +18,8 @@
 #include <stdint.h>
 
 #ifdef CUDA_HOST_SHIM
-#define OUT_OF_LINE __attribute__((noinline))
+#define OUT_OF_LINE           __attribute__((noinline))
+#define STORE_SAME(at, value) __atomic_store_n(at, value, __ATOMIC_RELAXED)
 #define UNROLL
 #define UNROLL_BY(n)
 #define SHARED(T, name, ...)                                                             \
@@ -30,11 +32,12 @@
 #define LAUNCH(k, grid, block, smem, stream, ...) \
     hs_launch_<k>(#k, __FILE__, __LINE__, grid, block, smem, stream, ##__VA_ARGS__)
 #else
-#define OUT_OF_LINE          __noinline__
-#define UNROLL               _Pragma("unroll")
-#define UNROLL_BY(n)         UNROLL_PRAGMA_(unroll n)
-#define UNROLL_PRAGMA_(...)  _Pragma(#__VA_ARGS__)
-#define SHARED(T, name, ...) __shared__ T name __VA_ARGS__
+#define OUT_OF_LINE           __noinline__
+#define STORE_SAME(at, value) (void)(*(at) = (value))
+#define UNROLL                _Pragma("unroll")
+#define UNROLL_BY(n)          UNROLL_PRAGMA_(unroll n)
+#define UNROLL_PRAGMA_(...)   _Pragma(#__VA_ARGS__)
+#define SHARED(T, name, ...)  __shared__ T name __VA_ARGS__
 #define DYN_SHARED(T, name)                                          \
     extern __shared__ __align__(16) unsigned char gpu_dyn_shared_[]; \
     T *const name = reinterpret_cast<T *>(gpu_dyn_shared_)
