@@ -27,37 +27,54 @@ static ag__flat_plan plan_of(const ag__conv2d_shape *s, ag__conv2d_in in, ag__co
     };
 }
 
-/* Pixels that meet the input at a kernel position, over all positions. */
-static int64_t met(const ag__flat_axis *a)
+enum {
+    FEW_CHANNELS = 8,
+    MANY_CHANNELS = 48,
+    SMALL_PLANE = 1600,
+    MANY_SUMS = 5, /* output channels at once, with as many pixels */
+};
+
+/* Pairs of an output pixel and a kernel position that are about an input pixel, along an axis. */
+static int64_t pairs(const ag__conv2d_shape *s, int which)
 {
     int64_t n = 0;
-    for (int64_t k = 0; k < a->kernel; k++) {
-        const int64_t back = a->padding - k * a->dilation; /* pixel o meets input o * step - back */
-        const int64_t first = back > 0 ? ag__ceil_div(back, a->step) : 0,
-                      end = a->in + back > 0 ? (a->in - 1 + back) / a->step + 1 : 0;
-        n += ag__max(0, ag__min(end, a->out) - first);
+    for (int64_t k = 0; k < s->kernel[which]; k++) {
+        const int64_t back = s->padding[which] - k * s->dilation[which]; /* pixel o: input o * stride - back */
+        const int64_t first = back > 0 ? ag__ceil_div(back, s->stride[which]) : 0,
+                      end = s->size[which] + back > 0 ? (s->size[which] - 1 + back) / s->stride[which] + 1 : 0;
+        n += ag__max(0, ag__min(end, s->out_size[which]) - first);
     }
     return n;
 }
 
-/* Lanes that are images meet no padding, and are as good if all are full. */
-static bool better_as_images(const ag__flat_axis *rows, const ag__flat_axis *columns, int64_t batch, ag_dtype dtype)
+/* Lanes that are images compute nothing for padding or between rows, and with a stride need no remainders. If images
+ * fill them all, that is better where much would be padding, of batch-last tensors, which need not be turned, and of
+ * small planes with a stride; but not of so many channels that the first-level cache does not hold what a few pixels
+ * meet. */
+static bool better_as_images(const ag__conv2d_shape *s, bool gradient, bool last)
 {
-    const int64_t lanes = (dtype == AG_FLOAT32 ? AG_ISA_PICK(ag__conv2d_f32) : AG_ISA_PICK(ag__conv2d_f64))->lanes;
-    return batch * 10 >= ag__ceil_div(batch, lanes) * lanes * 9 &&
-           (double)(met(rows) * met(columns)) <
-               0.8 * (double)(rows->out * rows->kernel) * (double)(columns->out * columns->kernel);
+    const ag__conv2d_kernels *kernels = s->dtype == AG_FLOAT32 ? AG_ISA_PICK(ag__conv2d_f32)
+                                                               : AG_ISA_PICK(ag__conv2d_f64);
+    if (s->batch * 10 < ag__ceil_div(s->batch, kernels->lanes) * kernels->lanes * 9) return false;
+    double met = 1;
+    for (int i = 0; i < 2; i++)
+        met *= (double)(pairs(s, i) * (gradient ? s->stride[i] : 1)) /
+               (double)((gradient ? s->size[i] : s->out_size[i]) * s->kernel[i]);
+    if (met < 0.8) return true;
+    const int64_t channels = (gradient ? s->out_channels : s->channels) / s->groups;
+    if (channels > MANY_CHANNELS) return false;
+    if (last) return kernels->channels >= MANY_SUMS;
+    return s->stride[0] * s->stride[1] > 1 && channels >= FEW_CHANNELS && s->size[0] * s->size[1] <= SMALL_PLANE;
 }
 
 /* Enough channels on both sides, few positions between rows, and runs of neighbours to copy. */
 static bool suits(const ag__flat_axis *rows, const ag__flat_axis *columns, int64_t in_channels, int64_t out_channels,
-                  int64_t batch, ag_dtype dtype, const int64_t *in_stride, const int64_t *out_stride)
+                  int64_t batch, const int64_t *in_stride, const int64_t *out_stride)
 {
     const int64_t positions = rows->kernel * columns->kernel, inner = in_stride[0] == 1 ? ag__min(batch, 16) : 1;
     const bool contiguous = in_stride[3] == 1 && out_stride[3] == 1, last = in_stride[0] == 1 && out_stride[0] == 1;
     return positions <= AG_FLAT_TAPS && in_channels * positions >= 32 && out_channels >= 8 && (contiguous || last) &&
-           ag__flat_columns(columns) * 9 <= columns->out * 10 && rows->out * columns->out * inner >= 64 &&
-           !better_as_images(rows, columns, batch, dtype);
+           ag__flat_columns(columns) * 9 <= columns->out * 10 && rows->out * columns->out * inner >= 64;
 }
 
 bool ag__conv2d_flat_suits_forward(const ag__conv2d_shape *s, const int64_t *input_stride, const int64_t *output_stride)
@@ -65,8 +82,10 @@ bool ag__conv2d_flat_suits_forward(const ag__conv2d_shape *s, const int64_t *inp
     ag__flat_axis a[2];
     for (int i = 0; i < 2; i++)
         a[i] = ag__flat_axis_of(s->size[i], s->out_size[i], s->kernel[i], s->stride[i], s->dilation[i], s->padding[i]);
-    return s->kernel[0] * s->kernel[1] > 1 && suits(&a[0], &a[1], s->channels / s->groups, s->out_channels / s->groups,
-                                                    s->batch, s->dtype, input_stride, output_stride);
+    return s->kernel[0] * s->kernel[1] > 1 &&
+           suits(&a[0], &a[1], s->channels / s->groups, s->out_channels / s->groups, s->batch, input_stride,
+                 output_stride) &&
+           !better_as_images(s, false, input_stride[0] == 1 && output_stride[0] == 1);
 }
 
 /* The input's rows or columns r, r + stride, ...: they meet every stride-th kernel position, from `first` on, and
@@ -97,11 +116,12 @@ bool ag__conv2d_flat_suits_input_gradient(const ag__conv2d_shape *s, const int64
         for (int64_t c = 0; c < s->stride[1]; c++) {
             const remainder rows = remainder_of(s, 0, r), columns = remainder_of(s, 1, c);
             if (!suits(&rows.axis, &columns.axis, s->out_channels / s->groups, s->channels / s->groups, s->batch,
-                       s->dtype, gradient_stride, input_stride))
+                       gradient_stride, input_stride))
                 return false;
         }
     }
-    return s->kernel[0] * s->kernel[1] > 1;
+    return s->kernel[0] * s->kernel[1] > 1 &&
+           !better_as_images(s, true, gradient_stride[0] == 1 && input_stride[0] == 1);
 }
 
 bool ag__conv2d_flat_forward(const ag__conv2d_shape *s, ag__conv2d_in input, ag__conv2d_in weight, const void *bias,
