@@ -158,6 +158,12 @@ static void make_rectangle(const convolution *c, const task *t, int64_t y0, int6
     }
 }
 
+/* The output's rows lie one after another in memory. */
+static bool one_run(const convolution *c)
+{
+    return c->lanes.bands[1] == 1 && c->out.stride[3] == 1 && c->out.stride[2] == c->lanes.band[1];
+}
+
 /* Pixels [x0, x1) of rows [y0, y1), at most `tall` of them. */
 static void make_segment(const convolution *c, const task *t, int64_t y0, int64_t y1, int64_t x0, int64_t x1)
 {
@@ -168,22 +174,24 @@ static void make_segment(const convolution *c, const task *t, int64_t y0, int64_
                        &(target){ (char *)c->out.data + place * (int64_t)c->size, stride[1], stride[2], stride[3] });
         return;
     }
-    _Alignas(64) char buffer[MOST_SUMS * SEGMENT * REGISTER_BYTES]; /* [row][channel][pixel][lane] */
-    const int64_t channel = (x1 - x0) * lanes, row = t->channels * channel;
+    _Alignas(64) char buffer[MOST_SUMS * SEGMENT * REGISTER_BYTES]; /* [channel][row][pixel][lane] */
+    const int64_t wide = x1 - x0, row = wide * lanes, channel = (y1 - y0) * row;
     make_rectangle(c, t, y0, y1, x0, x1,
                    &(target){ buffer - (y0 * row + x0 * lanes) * (int64_t)c->size, channel, row, lanes });
     const bool side_by_side = ag__conv_side_by_side(&c->lanes, t->lane_group, stride);
-    for (int64_t y = y0; y < y1; y++) {
+    const int64_t together = one_run(c) && wide == c->lanes.band[1] ? y1 - y0 : 1; /* rows */
+    for (int64_t y = y0; y < y1; y += together) {
         const int64_t place = t->first_channel * stride[1] + y * stride[2] + x0 * stride[3];
         ag__conv_lane out[AG_CONV_LANES];
         for (int i = 0; i < lanes; i++) {
             const ag__conv_lane *lane = &t->out[i];
+            const int64_t rows = ag__min(together, lane->rows[1] - y), columns = lane->columns[1] - x0;
             out[i] = (ag__conv_lane){ .at = lane->at };
-            out[i].columns[1] = y < lane->rows[1] ? lane->columns[1] - x0 : 0;
+            out[i].columns[1] = rows > 0 && columns > 0 ? (rows - 1) * wide + ag__min(wide, columns) : 0;
             if (out[i].columns[1] > 0) out[i].at = at(lane->at, place, c->size);
         }
-        c->kernels->unpack(at(buffer, (y - y0) * row, c->size), t->channels, x1 - x0, out, side_by_side, stride[1],
-                           stride[3]);
+        c->kernels->unpack(at(buffer, (y - y0) * row, c->size), t->channels, channel, together * wide, out,
+                           side_by_side, stride[1], stride[3]);
     }
 }
 
@@ -255,13 +263,24 @@ static int64_t turns_along(const convolution *c, int64_t x0, int64_t x1, int64_t
     return turns;
 }
 
+/* As many rows as fill blocks of registers best when the lanes are turned back into rows. */
+static int64_t rows_to_turn(const convolution *c, int64_t channels)
+{
+    const int64_t wide = c->lanes.band[1], lanes = c->lanes.lanes;
+    const int64_t most = ag__min(ag__min(MOST_TALL, c->lanes.band[0]), MOST_SUMS * SEGMENT / (channels * wide));
+    int64_t best = 1;
+    for (int64_t rows = 2; rows <= most && wide <= SEGMENT; rows++)
+        if (ag__ceil_div(rows * wide, lanes) * best < ag__ceil_div(best * wide, lanes) * rows) best = rows;
+    return best;
+}
+
 /* Edges are worth while where the padding is wide for the row. */
 void ag__conv_choose_edges(convolution *c)
 {
     const ag__conv_axis *columns = &c->lanes.axis[1];
     const int64_t wide = c->lanes.band[1], channels = ag__ceil_div(c->out_channels, c->pieces),
                   tall = ag__min(MOST_TALL, c->kernels->pixels[channels]);
-    c->tall = 1;
+    c->tall = one_run(c) ? rows_to_turn(c, channels) : 1;
     c->edge[0] = 0;
     c->edge[1] = wide;
     if (columns->up > 1 || c->lanes.axis[0].up > 1 || c->lanes.bands[1] > 1 || wide > SEGMENT) return;

@@ -221,38 +221,50 @@ static void REAL(copy_plane)(void *to_, int64_t pitch, int64_t n_rows, const voi
     }
 }
 
-static void REAL(unpack)(const void *from_, int channels, int64_t pixels, const ag__conv_lane *lanes, bool side_by_side,
-                         int64_t channel_stride, int64_t pixel_stride)
+/* Registers of neighbouring pixels, to each lane's row; `whole`: every lane has them all. */
+AG_INLINE void REAL(unpack_block)(const real *from, const ag__conv_lane *lanes, int64_t place, int64_t c,
+                                  const bool whole)
 {
+    vec block[LANES];
+    AG_UNROLL
+    for (int i = 0; i < LANES; i++) block[i] = REAL(load)(from + (c + i) * LANES);
+    REAL(transpose)(block);
+    AG_UNROLL
+    for (int l = 0; l < LANES; l++) {
+        real *to = (real *)(uintptr_t)lanes[l].at + place + c;
+        const int64_t valid = lanes[l].columns[1] - c;
+        if (whole || valid >= LANES)
+            REAL(store)(to, block[l]);
+        else if (valid > 0)
+            REAL(store_first)(to, block[l], (int)valid);
+    }
+}
+
+static void REAL(unpack)(const void *from_, int channels, int64_t from_channel, int64_t pixels,
+                         const ag__conv_lane *lanes, bool side_by_side, int64_t channel_stride, int64_t pixel_stride)
+{
+    bool whole = true;
+    for (int l = 0; l < LANES; l++) whole &= lanes[l].columns[1] >= pixels;
     for (int o = 0; o < channels; o++) {
-        const real *from = (const real *)from_ + o * pixels * LANES;
+        const real *from = (const real *)from_ + o * from_channel;
         if (side_by_side) {
             real *to = (real *)(uintptr_t)lanes[0].at + o * channel_stride;
             for (int64_t c = 0; c < REAL(smaller)(pixels, lanes[0].columns[1]); c++)
                 REAL(store)(to + c * pixel_stride, REAL(load)(from + c * LANES));
-            continue;
-        }
-        const int64_t turned = pixel_stride == 1 && pixels >= LANES ? pixels : 0;
-        for (int64_t c = 0; c < turned; c += LANES) {
-            if (c > turned - LANES) c = turned - LANES;
-            vec block[LANES];
-            AG_UNROLL
-            for (int i = 0; i < LANES; i++) block[i] = REAL(load)(from + (c + i) * LANES);
-            REAL(transpose)(block);
-            AG_UNROLL
-            for (int l = 0; l < LANES; l++) {
-                const int64_t valid = lanes[l].columns[1];
-                real *to = (real *)(uintptr_t)lanes[l].at + o * channel_stride + c;
-                if (valid >= c + LANES)
-                    REAL(store)(to, block[l]);
-                else if (valid > c)
-                    memcpy(to, &block[l], (size_t)(valid - c) * sizeof(real));
+        } else if (pixel_stride == 1 && pixels >= LANES) {
+            for (int64_t c = 0; c < pixels; c += LANES) {
+                if (c > pixels - LANES) c = pixels - LANES; /* the last block overlaps the one before */
+                if (whole)
+                    REAL(unpack_block)(from, lanes, o * channel_stride, c, true);
+                else
+                    REAL(unpack_block)(from, lanes, o * channel_stride, c, false);
             }
-        }
-        for (int l = 0; l < LANES && !turned; l++) {
-            const int64_t valid = REAL(smaller)(pixels, lanes[l].columns[1]);
-            real *to = (real *)(uintptr_t)lanes[l].at + o * channel_stride;
-            for (int64_t c = 0; c < valid; c++) to[c * pixel_stride] = from[c * LANES + l];
+        } else {
+            for (int l = 0; l < LANES; l++) {
+                const int64_t valid = REAL(smaller)(pixels, lanes[l].columns[1]);
+                real *to = (real *)(uintptr_t)lanes[l].at + o * channel_stride;
+                for (int64_t c = 0; c < valid; c++) to[c * pixel_stride] = from[c * LANES + l];
+            }
         }
     }
 }
