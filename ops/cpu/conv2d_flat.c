@@ -135,14 +135,16 @@ static void pack(void *user, int64_t begin, int64_t end)
             const part_of_row part = part_with(p, i % p->columns.remainders);
             const int64_t row = p->first_row * r->step + i / p->columns.remainders - r->padding,
                           rows = p->n_rows + r->shift;
-            const int64_t first = ag__min(rows, row < 0 ? ag__ceil_div(-row, r->step) : 0),
-                          end = row < r->in ? ag__max(first, ag__min(rows, (r->in - 1 - row) / r->step + 1)) : first;
+            /* of these rows, [inside, after) are the input's */
+            const int64_t inside = ag__min(rows, row < 0 ? ag__ceil_div(-row, r->step) : 0),
+                          after = row < r->in ? ag__max(inside, ag__min(rows, (r->in - 1 - row) / r->step + 1))
+                                              : inside;
             char *to = plane + i * p->remainder * size;
-            memset(to, 0, (size_t)(first * p->pitch * size));
-            memset(to + end * p->pitch * size, 0, (size_t)((rows - end) * p->pitch * size));
-            if (first < end)
-                pack_rows(p, &part, to + first * p->pitch * size,
-                          from + (row + first * r->step) * p->in.stride[2] * size, valid, end - first);
+            memset(to, 0, (size_t)(inside * p->pitch * size));
+            memset(to + after * p->pitch * size, 0, (size_t)((rows - after) * p->pitch * size));
+            if (inside < after)
+                pack_rows(p, &part, to + inside * p->pitch * size,
+                          from + (row + inside * r->step) * p->in.stride[2] * size, valid, after - inside);
         }
         for (int64_t i = 0; i < r->remainders * p->columns.remainders; i++) { /* what the last row has to its right */
             const int64_t end_of = i * p->remainder + (p->n_rows + r->shift) * p->pitch;
