@@ -44,6 +44,7 @@ enum {
     ENOUGH_IMAGES = 16, /* to go along them rather than along columns */
     MOST_CHANNELS = 2048,
     FEW_PAIRS = 512, /* of an input and an output channel */
+    LARGE = 256,     /* output channels by kernel columns */
     MOST_RUNS = 64,  /* turned at once: whole registers of every instruction set */
 };
 
@@ -154,15 +155,27 @@ static void make_plan(window_plan *w, const ag__conv2d_shape *s, ag__conv2d_in i
     w->pieces_a_task = ag__max(1, ag__min(w->pieces, w->pieces * w->register_pieces * s->groups / ENOUGH_TASKS));
 }
 
+/* Of few channels and whole registers of images, batch last, conv2d_weight.c is faster if its tiles, of kernel columns,
+ * are nearly full, unless a strided kernel is large enough to be worth the repacking; and always of a single channel,
+ * of which windows would hardly fill a register. */
+static bool suits_lanes_of_images(const window_plan *w)
+{
+    const ag__conv2d_shape *s = w->shape;
+    const int64_t lanes = w->kernels->lanes, taps = w->kernels->weight_taps;
+    if (w->in.stride[0] != 1 || w->gradient.stride[0] != 1 || s->batch < lanes || s->batch % lanes != 0 ||
+        w->in_channels * w->out_channels >= FEW_PAIRS)
+        return false;
+    const bool full = 4 * ag__min(s->kernel[1], taps) >= 3 * taps,
+               large = s->stride[1] > 1 && w->out_channels * s->kernel[1] >= LARGE;
+    return w->in_channels == 1 || (full && !large);
+}
+
 bool ag__conv2d_windows_suit(const ag__conv2d_shape *s, ag__conv2d_in input, ag__conv2d_in output_gradient)
 {
     window_plan w;
     make_plan(&w, s, input, output_gradient);
     const int64_t lanes = w.kernels->lanes;
-    /* Of few channels and many images conv2d_weight.c reads batch-last tensors as they lie. */
-    if (input.stride[0] == 1 && output_gradient.stride[0] == 1 && s->batch >= lanes && s->batch % lanes == 0 &&
-        w.in_channels * w.out_channels < FEW_PAIRS)
-        return false;
+    if (suits_lanes_of_images(&w)) return false;
     return w.out_channels >= w.kernels->weight_channels &&
            w.run * 4 >= w.run_registers * lanes && /* a quarter of the lanes is in use */
            w.channels <= MOST_CHANNELS && s->out_channels <= MOST_CHANNELS &&
