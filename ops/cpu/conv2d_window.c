@@ -133,7 +133,7 @@ static void make_plan(window_plan *w, const ag__conv2d_shape *s, ag__conv2d_in i
     };
     const int64_t lanes = w->kernels->lanes, a_row = s->kernel[1] * w->in_channels;
     w->stacked = s->dilation[1] == 1 &&
-                 ag__ceil_div(s->kernel[0] * a_row, lanes) * 8 <= s->kernel[0] * ag__ceil_div(a_row, lanes) * 7;
+                 ag__ceil_div(s->kernel[0] * a_row, lanes) * 4 <= s->kernel[0] * ag__ceil_div(a_row, lanes) * 3;
     w->channels = w->pixel = w->stacked ? w->in_channels * s->kernel[0] : w->in_channels;
     w->columns[1] = s->out_size[1];
     w->row = row_elements(w, s->out_size[1]);
