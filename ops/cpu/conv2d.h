@@ -89,7 +89,7 @@ typedef struct {
 
 /* sums[o * sums_channel + v * lanes ...] += sum over rows and pixels of gradient[o][row][t] * a register of numbers at
  * in[offset[v]][row][t] */
-enum { AG_CONV_VECTORS = 5 };
+enum { AG_CONV_VECTORS = 5, AG_CONV_WINDOW_TILES = 3 };
 typedef struct {
     int channels, vectors;
     int64_t rows, n;
@@ -113,7 +113,9 @@ typedef struct {
     int lanes;
     int channels;                     /* most output channels at once: in run, */
     const int *pixels;                /* [channels] most pixels at once with so many channels, in run */
-    int weight_channels, weight_taps; /* in weight_run; and registers in window_run */
+    int weight_channels, weight_taps; /* in weight_run */
+    /* output channels by registers in window_run: the most, in several forms; or 0 */
+    int window_tiles[AG_CONV_WINDOW_TILES][2];
     void (*run)(const ag__conv_run *run);
     void (*weight_run)(const ag__conv_weight_run *run);
     void (*window_run)(const ag__conv_window_run *run);

@@ -66,7 +66,7 @@ AG_INLINE void REAL(windows)(int channels, int vectors, const ag__conv_window_ru
 {
     const int64_t in_pixel = u->in_pixel, channel = u->gradient_channel, pixel = u->gradient_pixel;
     int64_t offset[WEIGHT_TAPS];
-    vec sum[WEIGHT_CHANNELS][WEIGHT_TAPS];
+    vec sum[WINDOW_CHANNELS][WEIGHT_TAPS];
     AG_UNROLL
     for (int v = 0; v < vectors; v++) {
         offset[v] = u->offset[v];
@@ -78,7 +78,7 @@ AG_INLINE void REAL(windows)(int channels, int vectors, const ag__conv_window_ru
     for (int64_t row = u->rows; row > 0; row--, in_row += u->in_row, gradient_row += u->gradient_row) {
         const real *in = in_row, *gradient = gradient_row, *end = gradient_row + u->n * pixel;
         for (; gradient != end; in += in_pixel, gradient += pixel) {
-            vec g[WEIGHT_CHANNELS];
+            vec g[WINDOW_CHANNELS];
             AG_UNROLL
             for (int o = 0; o < channels; o++) g[o] = REAL(splat)(gradient[o * channel]);
             AG_UNROLL
@@ -104,37 +104,49 @@ typedef void REAL(windows_function)(const ag__conv_window_run *u);
     static __attribute__((noinline)) void REAL(weights_##channels##_##taps)(const ag__conv_weight_run *u) \
     {                                                                                                     \
         REAL(weights)(channels, taps, u);                                                                 \
-    }                                                                                                     \
-    static __attribute__((noinline)) void REAL(windows_##channels##_##taps)(const ag__conv_window_run *u) \
-    {                                                                                                     \
-        REAL(windows)(channels, taps, u);                                                                 \
+    }
+#define AG_WINDOWS(channels, vectors)                                                                        \
+    static __attribute__((noinline)) void REAL(windows_##channels##_##vectors)(const ag__conv_window_run *u) \
+    {                                                                                                        \
+        REAL(windows)(channels, vectors, u);                                                                 \
     }
 // clang-format off
+#define AG_UP_TO_3(F, o) F(o, 1) F(o, 2) F(o, 3)
+#define AG_UP_TO_4(F, o) AG_UP_TO_3(F, o) F(o, 4)
+#define AG_UP_TO_5(F, o) AG_UP_TO_4(F, o) F(o, 5)
+/* channels, the most taps or vectors */
 #if AG_VECTOR_BYTES == 64
-#define AG_TAPS(F, o) F(o, 1) F(o, 2) F(o, 3) F(o, 4) F(o, 5)
-#define AG_SIZES(TAPS) TAPS(1) TAPS(2) TAPS(3) TAPS(4) TAPS(5)
+#define AG_WEIGHT_SIZES(ROW) ROW(1, 5) ROW(2, 5) ROW(3, 5) ROW(4, 5) ROW(5, 5)
+#define AG_WINDOW_SIZES(ROW) AG_WEIGHT_SIZES(ROW) ROW(6, 4) ROW(7, 3) ROW(8, 3)
 #elif AG_VECTOR_BYTES == 32
-#define AG_TAPS(F, o) F(o, 1) F(o, 2) F(o, 3) F(o, 4)
-#define AG_SIZES(TAPS) TAPS(1) TAPS(2) TAPS(3)
+#define AG_WEIGHT_SIZES(ROW) ROW(1, 4) ROW(2, 4) ROW(3, 4)
+#define AG_WINDOW_SIZES(ROW) AG_WEIGHT_SIZES(ROW)
 #else
-#define AG_TAPS(F, o) F(o, 1) F(o, 2) F(o, 3)
-#define AG_SIZES(TAPS) TAPS(1) TAPS(2) TAPS(3)
+#define AG_WEIGHT_SIZES(ROW) ROW(1, 3) ROW(2, 3) ROW(3, 3)
+#define AG_WINDOW_SIZES(ROW) AG_WEIGHT_SIZES(ROW)
 #endif
-#define AG_DEFINE(o) AG_TAPS(AG_WEIGHTS, o)
-AG_SIZES(AG_DEFINE)
-#define AG_WEIGHTS_ENTRY(o, q) [q] = REAL(weights_##o##_##q),
-#define AG_WEIGHTS_LIST(o)     [o] = { AG_TAPS(AG_WEIGHTS_ENTRY, o) },
-#define AG_WINDOWS_ENTRY(o, v) [v] = REAL(windows_##o##_##v),
-#define AG_WINDOWS_LIST(o)     [o] = { AG_TAPS(AG_WINDOWS_ENTRY, o) },
+#define AG_DEFINE_WEIGHTS(o, most)  AG_UP_TO_##most(AG_WEIGHTS, o)
+#define AG_DEFINE_WINDOWS(o, most)  AG_UP_TO_##most(AG_WINDOWS, o)
+#define AG_WEIGHTS_ENTRY(o, q)      [q] = REAL(weights_##o##_##q),
+#define AG_WEIGHTS_LIST(o, most)    [o] = { AG_UP_TO_##most(AG_WEIGHTS_ENTRY, o) },
+#define AG_WINDOWS_ENTRY(o, v)      [v] = REAL(windows_##o##_##v),
+#define AG_WINDOWS_LIST(o, most)    [o] = { AG_UP_TO_##most(AG_WINDOWS_ENTRY, o) },
+AG_WEIGHT_SIZES(AG_DEFINE_WEIGHTS)
+AG_WINDOW_SIZES(AG_DEFINE_WINDOWS)
 // clang-format on
 static REAL(weights_function) *const
-    REAL(weights_functions)[WEIGHT_CHANNELS + 1][WEIGHT_TAPS + 1] = { AG_SIZES(AG_WEIGHTS_LIST) };
+    REAL(weights_functions)[WEIGHT_CHANNELS + 1][WEIGHT_TAPS + 1] = { AG_WEIGHT_SIZES(AG_WEIGHTS_LIST) };
 static REAL(windows_function) *const
-    REAL(windows_functions)[WEIGHT_CHANNELS + 1][WEIGHT_TAPS + 1] = { AG_SIZES(AG_WINDOWS_LIST) };
+    REAL(windows_functions)[WINDOW_CHANNELS + 1][WEIGHT_TAPS + 1] = { AG_WINDOW_SIZES(AG_WINDOWS_LIST) };
 #undef AG_WEIGHTS
-#undef AG_TAPS
-#undef AG_SIZES
-#undef AG_DEFINE
+#undef AG_WINDOWS
+#undef AG_UP_TO_3
+#undef AG_UP_TO_4
+#undef AG_UP_TO_5
+#undef AG_WEIGHT_SIZES
+#undef AG_WINDOW_SIZES
+#undef AG_DEFINE_WEIGHTS
+#undef AG_DEFINE_WINDOWS
 #undef AG_WEIGHTS_ENTRY
 #undef AG_WEIGHTS_LIST
 #undef AG_WINDOWS_ENTRY
@@ -248,6 +260,7 @@ AG_ISA_TABLE(ag__conv2d_kernels, REAL(ag__conv2d)) = {
     .pixels = REAL(most_pixels),
     .weight_channels = WEIGHT_CHANNELS,
     .weight_taps = WEIGHT_TAPS,
+    .window_tiles = WINDOW_TILES,
     .run = REAL(run),
     .weight_run = REAL(weight_run),
     .pack = REAL(pack),

@@ -150,8 +150,14 @@ static void make_plan(window_plan *w, const ag__conv2d_shape *s, ag__conv2d_in i
     w->run = w->by_rows ? s->kernel[1] * w->channels : w->channels;
     w->run_registers = ag__ceil_div(w->run, lanes);
     w->registers = w->runs * w->run_registers;
-    w->pieces = ag__ceil_div(w->out_channels, w->kernels->weight_channels);
-    w->register_pieces = ag__ceil_div(w->registers, w->kernels->weight_taps);
+    for (int i = 0; i < AG_CONV_WINDOW_TILES && w->kernels->window_tiles[i][0]; i++) { /* as few tiles as can be */
+        const int *tile = w->kernels->window_tiles[i];
+        const int64_t pieces = ag__ceil_div(w->out_channels, tile[0]),
+                      register_pieces = ag__ceil_div(w->registers, tile[1]);
+        if (i > 0 && pieces * register_pieces >= w->pieces * w->register_pieces) continue;
+        w->pieces = pieces;
+        w->register_pieces = register_pieces;
+    }
     w->pieces_a_task = ag__max(1, ag__min(w->pieces, w->pieces * w->register_pieces * s->groups / ENOUGH_TASKS));
 }
 
