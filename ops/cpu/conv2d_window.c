@@ -21,11 +21,12 @@
  *
  * Where the batch is last and images are too large for a block of whole ones, a block has some columns of some images,
  * as a rule all: fewer than that would use a part of each line of memory. It goes down the rows, and the strip is a
- * ring of those that a few rows of the output meet. The gradient is read where it lies, of one pixel after the other in
- * all images of the block; so the sum has another order.
+ * ring of those that a few rows of the output meet; where that takes no more registers, its images are *innermost*, but
+ * for the channels. The gradient is read where it lies, of one pixel after the other in all images of the block; so the
+ * sum has another order.
  */
 #include "ops/cpu/conv2d_window.h"
-#include "ops/cpu/conv2d_lanes.h"
+#include "ops/cpu/conv2d_window_plan.h"
 #include "ops/cpu/isa.h"
 #include "tensor/allocator.h"
 #include "tensor/parallel.h"
@@ -42,60 +43,18 @@ enum {
     FEWEST_COLUMNS = 8, /* of a block across images, */
     MOST_ROWS = 4,
     ENOUGH_IMAGES = 16, /* to go along them rather than along columns */
-    MOST_CHANNELS = 2048,
-    FEW_PAIRS = 512, /* of an input and an output channel */
-    LARGE = 256,     /* output channels by kernel columns */
-    MOST_RUNS = 64,  /* turned at once: whole registers of every instruction set */
+    FEW_PAIRS = 512,    /* of an input and an output channel */
+    LARGE = 256,        /* output channels by kernel columns */
 };
 
-typedef struct {
-    const ag__conv2d_shape *shape;
-    const ag__conv2d_kernels *kernels;
-    size_t size; /* of an element */
-    ag__conv2d_in in, gradient;
-    ag__conv2d_out out;
-    int64_t in_channels, out_channels; /* of a group */
-
-    bool stacked, pack_gradient;
-    bool across;      /* blocks of some columns of many images */
-    bool innermost;   /* images, but for the channels: strip[group][row][column][image][channel] */
-    int64_t channels; /* of a strip's pixel */
-    /* A window is `runs` runs of `run` elements: its rows, or, with dilation or images innermost, its pixels; each is
-     * some registers. */
-    bool by_rows;
-    int64_t runs, run, run_registers, registers;
-    int64_t pieces, register_pieces; /* tiles: of the output channels of a group, of the registers */
-    int64_t pieces_a_task;
-
-    int64_t row, gradient_row;       /* elements from a row of a strip to the next, */
-    int64_t pixel, apart;            /* from a pixel to the next, from an image's to the next one's */
-    char *strips, *gradients, *sums; /* sums[group][output channel][register][lane] */
-
-    /* the block at hand */
-    int64_t first_image, images, rows[2], columns[2]; /* of the output */
-    int64_t in_rows, packed;                          /* of a strip; the first one that is not packed yet */
-} window_plan;
-
-static const char *at(const void *p, int64_t elements, size_t size)
-{
-    return (const char *)p + elements * (int64_t)size;
-}
-
-/* Columns of a strip that some columns of the output meet. */
-static int64_t columns_met(const window_plan *w, int64_t columns)
-{
-    const ag__conv2d_shape *s = w->shape;
-    return (columns - 1) * s->stride[1] + (s->kernel[1] - 1) * s->dilation[1] + 1;
-}
-
 /* Elements of a strip's row that some columns of the output meet; a register may reach beyond its run. */
-static int64_t row_elements(const window_plan *w, int64_t columns)
+static int64_t row_elements(const ag__window_plan *w, int64_t columns)
 {
-    return columns_met(w, columns) * w->pixel + w->kernels->lanes;
+    return ag__window_columns(w, columns) * w->pixel + w->kernels->lanes;
 }
 
 /* Rows of a strip that some rows of the output meet. */
-static int64_t rows_met(const window_plan *w, int64_t rows)
+static int64_t rows_met(const ag__window_plan *w, int64_t rows)
 {
     const ag__conv2d_shape *s = w->shape;
     if (w->stacked) return rows;
@@ -103,25 +62,24 @@ static int64_t rows_met(const window_plan *w, int64_t rows)
 }
 
 /* Bytes that an image takes in a block of so many rows. */
-static double image_bytes(const window_plan *w, int64_t rows)
+static double image_bytes(const ag__window_plan *w, int64_t rows)
 {
     return ((double)rows_met(w, rows) * (double)w->row * (double)w->shape->groups +
             (w->pack_gradient ? (double)rows * (double)w->gradient_row : 0)) *
            (double)w->size;
 }
 
-static bool is_together(const window_plan *w, const int64_t *stride) { return stride[0] == 1 && w->shape->batch > 1; }
-
 /* Images that are packed together at least: batch-last as many as a register has lanes, if there are. */
-static int64_t fewest_images(const window_plan *w)
+static int64_t fewest_images(const ag__window_plan *w)
 {
-    const bool together = is_together(w, w->in.stride) || (w->pack_gradient && is_together(w, w->gradient.stride));
+    const bool together = ag__window_together(w, w->in.stride) ||
+                          (w->pack_gradient && ag__window_together(w, w->gradient.stride));
     return together ? ag__min(w->shape->batch, w->kernels->lanes) : 1;
 }
 
-static void make_plan(window_plan *w, const ag__conv2d_shape *s, ag__conv2d_in input, ag__conv2d_in output_gradient)
+static void make_plan(ag__window_plan *w, const ag__conv2d_shape *s, ag__conv2d_in input, ag__conv2d_in output_gradient)
 {
-    *w = (window_plan){
+    *w = (ag__window_plan){
         .shape = s,
         .kernels = s->dtype == AG_FLOAT32 ? AG_ISA_PICK(ag__conv2d_f32) : AG_ISA_PICK(ag__conv2d_f64),
         .size = s->dtype == AG_FLOAT32 ? sizeof(float) : sizeof(double),
@@ -138,7 +96,7 @@ static void make_plan(window_plan *w, const ag__conv2d_shape *s, ag__conv2d_in i
     w->columns[1] = s->out_size[1];
     w->row = row_elements(w, s->out_size[1]);
     w->gradient_row = s->out_size[1] * s->out_channels + lanes;
-    w->across = is_together(w, input.stride) && is_together(w, output_gradient.stride) &&
+    w->across = ag__window_together(w, input.stride) && ag__window_together(w, output_gradient.stride) &&
                 image_bytes(w, s->out_size[0]) * (double)fewest_images(w) > (double)ag__conv_strip_bytes;
     w->innermost = w->across && !w->stacked &&
                    (s->dilation[1] > 1 ||
@@ -164,7 +122,7 @@ static void make_plan(window_plan *w, const ag__conv2d_shape *s, ag__conv2d_in i
 /* Of few channels and whole registers of images, batch last, conv2d_weight.c is faster if its tiles, of kernel columns,
  * are nearly full, unless a strided kernel is large enough to be worth the repacking; and always of a single channel,
  * of which windows would hardly fill a register. */
-static bool suits_lanes_of_images(const window_plan *w)
+static bool suits_lanes_of_images(const ag__window_plan *w)
 {
     const ag__conv2d_shape *s = w->shape;
     const int64_t lanes = w->kernels->lanes, taps = w->kernels->weight_taps;
@@ -178,58 +136,18 @@ static bool suits_lanes_of_images(const window_plan *w)
 
 bool ag__conv2d_windows_suit(const ag__conv2d_shape *s, ag__conv2d_in input, ag__conv2d_in output_gradient)
 {
-    window_plan w;
+    ag__window_plan w;
     make_plan(&w, s, input, output_gradient);
     const int64_t lanes = w.kernels->lanes;
     if (suits_lanes_of_images(&w)) return false;
     return w.out_channels >= w.kernels->weight_channels &&
            w.run * 4 >= w.run_registers * lanes && /* a quarter of the lanes is in use */
-           w.channels <= MOST_CHANNELS && s->out_channels <= MOST_CHANNELS &&
+           w.channels <= AG_WINDOW_CHANNELS && s->out_channels <= AG_WINDOW_CHANNELS &&
            image_bytes(&w, 1) <= (double)ag__conv_strip_bytes;
 }
 
-/* Pixels of a tensor to a strip's, to[image][pixel][run], image by image `apart`, from the block's first image on; a
- * run begins in that image. Batch-last: `together`, all images at once. */
-typedef struct {
-    const int64_t *stride; /* of the tensor */
-    const void *const *runs;
-    int64_t n_runs, pixel, n, apart; /* elements from a pixel to the next, pixels */
-    bool together;
-} pixels;
-
-static void pack_pixels(const window_plan *w, const pixels *p, char *to)
-{
-    const int64_t batch = w->shape->batch;
-    for (int64_t r0 = (p->n_runs - 1) / MOST_RUNS * MOST_RUNS; r0 >= 0; r0 -= MOST_RUNS) {
-        ag__conv_turn turn = { .to = to + r0 * (int64_t)w->size,
-                               .runs = p->runs + r0,
-                               .n_runs = ag__min(MOST_RUNS, p->n_runs - r0),
-                               .to_step = p->pixel };
-        if (!p->together) {
-            turn.inner = 1;
-            turn.n = p->n;
-            turn.step = p->stride[3];
-            w->kernels->turn(&turn);
-            continue;
-        }
-        turn.to_inner = p->apart;
-        turn.step = 1;
-        turn.inner = turn.n = w->images;
-        if (w->images == batch && p->stride[3] == batch) { /* a row is one run */
-            turn.n = p->n * batch;
-            w->kernels->turn(&turn);
-            continue;
-        }
-        for (int64_t x = 0; x < p->n; x++) {
-            w->kernels->turn(&turn);
-            turn.first += p->stride[3];
-            turn.to = (char *)turn.to + p->pixel * (int64_t)w->size;
-        }
-    }
-}
-
 /* The strip's row where an output row meets kernel row `a`. */
-static int64_t row_met(const window_plan *w, int64_t y, int64_t a)
+static int64_t row_met(const ag__window_plan *w, int64_t y, int64_t a)
 {
     const ag__conv2d_shape *s = w->shape;
     if (w->stacked) return y - w->rows[0];
@@ -237,80 +155,8 @@ static int64_t row_met(const window_plan *w, int64_t y, int64_t a)
     return (y - w->rows[0]) * s->stride[0] + a * s->dilation[0];
 }
 
-/* Row `row` of a group's strips, of image `image` of the block or of all. `from`: the row of the input, counted from
- * the first one of the padding; stacked, the first one. */
-static void pack_input(const window_plan *w, int64_t image, int64_t group, int64_t row, int64_t from)
-{
-    const ag__conv2d_shape *s = w->shape;
-    const int64_t size = (int64_t)w->size, high = w->stacked ? s->kernel[0] : 1, *stride = w->in.stride;
-    const int64_t column = w->columns[0] * s->stride[1] - s->padding[1],
-                  met = columns_met(w, w->columns[1] - w->columns[0]), first = ag__min(ag__max(0, column), s->size[1]),
-                  n = ag__max(0, ag__min(s->size[1], column + met) - first);
-    const void *runs[MOST_CHANNELS];
-    const char *start = at(
-        w->in.data, (w->first_image + image) * stride[0] + group * w->in_channels * stride[1] + first * stride[3],
-        w->size);
-    for (int64_t i = 0; i < w->channels; i++) {
-        const int64_t y = from - s->padding[0] + i % high * s->dilation[0];
-        runs[i] = y < 0 || y >= s->size[0] ? NULL : start + (i / high * stride[1] + y * stride[2]) * size;
-    }
-    const int64_t margin = (first - column) * w->pixel, behind = margin + n * w->pixel;
-    const bool together = is_together(w, stride);
-    char *to = w->strips + (image * w->apart + (group * w->in_rows + row) * w->row) * size;
-    if (n > 0)
-        pack_pixels(w, &(pixels){ stride, runs, w->channels, w->pixel, n, w->apart, together }, to + margin * size);
-    for (int64_t i = 0; i < (together && !w->innermost ? w->images : 1); i++, to += w->apart * size) {
-        memset(to, 0, (size_t)(ag__min(margin, w->row) * size));
-        memset(to + behind * size, 0, (size_t)(ag__max(0, w->row - behind) * size));
-    }
-}
-
-/* Items: the rows of the block's strips. */
-static void pack(void *user, int64_t begin, int64_t end)
-{
-    const window_plan *w = user;
-    const int64_t stride = w->shape->stride[0];
-    for (int64_t i = begin; i < end; i++) {
-        const int64_t row = i % w->in_rows;
-        pack_input(w, i / w->in_rows / w->shape->groups, i / w->in_rows % w->shape->groups, row,
-                   w->rows[0] * stride + (w->stacked ? row * stride : row));
-    }
-}
-
-/* Items: the rows that come into the ring, of all images; `packed` is the first one. */
-static void pack_more(void *user, int64_t begin, int64_t end)
-{
-    const window_plan *w = user;
-    const int64_t groups = w->shape->groups;
-    for (int64_t i = begin; i < end; i++) {
-        const int64_t row = w->packed + i / groups;
-        if (w->stacked)
-            pack_input(w, 0, i % groups, row - w->rows[0], row * w->shape->stride[0]);
-        else
-            pack_input(w, 0, i % groups, row % w->in_rows, row);
-    }
-}
-
-/* Items: the rows of the block's gradients. */
-static void pack_gradient(void *user, int64_t begin, int64_t end)
-{
-    const window_plan *w = user;
-    const int64_t rows = w->rows[1] - w->rows[0], channels = w->shape->out_channels, *stride = w->gradient.stride;
-    for (int64_t i = begin; i < end; i++) {
-        const int64_t row = i % rows, image = i / rows;
-        const char *first = at(w->gradient.data, (w->first_image + image) * stride[0] + (w->rows[0] + row) * stride[2],
-                               w->size);
-        const void *runs[MOST_CHANNELS];
-        for (int64_t o = 0; o < channels; o++) runs[o] = first + o * stride[1] * (int64_t)w->size;
-        const pixels p = {
-            stride, runs, channels, channels, w->shape->out_size[1], rows * w->gradient_row, is_together(w, stride)
-        };
-        pack_pixels(w, &p, w->gradients + (image * p.apart + row * w->gradient_row) * (int64_t)w->size);
-    }
-}
-
 /* Where register r of a window begins, the window of the first column of output row y. */
-static int64_t place(const window_plan *w, int64_t r, int64_t y)
+static int64_t place(const ag__window_plan *w, int64_t r, int64_t y)
 {
     const ag__conv2d_shape *s = w->shape;
     const int64_t run = r / w->run_registers, within = r % w->run_registers * w->kernels->lanes;
@@ -323,26 +169,26 @@ typedef struct {
     int64_t group, registers[2], pieces[2];
 } task;
 
-static void set_offsets(const window_plan *w, const task *t, ag__conv_window_run *run, int64_t y)
+static void set_offsets(const ag__window_plan *w, const task *t, ag__conv_window_run *run, int64_t y)
 {
     for (int64_t r = t->registers[0]; r < t->registers[1]; r++) run->offset[r - t->registers[0]] = place(w, r, y);
 }
 
 /* One piece after the other meets the pixels of a run, whose gradient in channel 0 is given. */
-static void add_pieces(const window_plan *w, const task *t, ag__conv_window_run *run, const char *gradient)
+static void add_pieces(const ag__window_plan *w, const task *t, ag__conv_window_run *run, const char *gradient)
 {
     for (int64_t piece = t->pieces[0]; piece < t->pieces[1]; piece++) {
         const int64_t first = ag__piece(w->out_channels, w->pieces, piece),
                       channel = t->group * w->out_channels + first;
         run->channels = (int)(ag__piece(w->out_channels, w->pieces, piece + 1) - first);
         run->sums = w->sums + (channel * w->registers + t->registers[0]) * w->kernels->lanes * (int64_t)w->size;
-        run->gradient = at(gradient, channel * run->gradient_channel, w->size);
+        run->gradient = ag__window_at(gradient, channel * run->gradient_channel, w->size);
         w->kernels->window_run(run);
     }
 }
 
 /* Image by image, some rows at a time. */
-static void add_images(const window_plan *w, const task *t, ag__conv_window_run *run)
+static void add_images(const ag__window_plan *w, const task *t, ag__conv_window_run *run)
 {
     const ag__conv2d_shape *s = w->shape;
     const int64_t rows = w->rows[1] - w->rows[0];
@@ -359,20 +205,20 @@ static void add_images(const window_plan *w, const task *t, ag__conv_window_run 
     for (int64_t image = 0; image < w->images; image++) {
         for (int64_t y = w->rows[0]; y < w->rows[1]; y += near) {
             run->rows = ag__min(near, w->rows[1] - y);
-            run->in = at(w->strips, image * w->apart + t->group * w->in_rows * w->row + (y - w->rows[0]) * run->in_row,
-                         w->size);
-            const char *gradient = w->pack_gradient
-                                       ? at(w->gradients, (image * rows + y - w->rows[0]) * w->gradient_row, w->size)
-                                       : at(w->gradient.data,
-                                            (w->first_image + image) * w->gradient.stride[0] + y * run->gradient_row,
-                                            w->size);
+            run->in = ag__window_at(
+                w->strips, image * w->apart + t->group * w->in_rows * w->row + (y - w->rows[0]) * run->in_row, w->size);
+            const char *gradient =
+                w->pack_gradient
+                    ? ag__window_at(w->gradients, (image * rows + y - w->rows[0]) * w->gradient_row, w->size)
+                    : ag__window_at(w->gradient.data,
+                                    (w->first_image + image) * w->gradient.stride[0] + y * run->gradient_row, w->size);
             add_pieces(w, t, run, gradient);
         }
     }
 }
 
 /* Row by row, a few pixels of all images at a time; or of few images, a few images and all columns. */
-static void add_across(const window_plan *w, const task *t, ag__conv_window_run *run)
+static void add_across(const ag__window_plan *w, const task *t, ag__conv_window_run *run)
 {
     const int64_t columns = w->columns[1] - w->columns[0], pixel = w->shape->stride[1] * w->pixel,
                   *stride = w->gradient.stride;
@@ -390,11 +236,12 @@ static void add_across(const window_plan *w, const task *t, ag__conv_window_run 
         set_offsets(w, t, run, y);
         for (int64_t row = 0; row < rows; row += near) {
             run->rows = ag__min(near, rows - row);
-            run->in = at(w->strips, t->group * w->in_rows * w->row + row * run->in_row, w->size);
-            add_pieces(w, t, run,
-                       at(w->gradient.data,
-                          w->first_image + y * stride[2] + w->columns[0] * stride[3] + row * run->gradient_row,
-                          w->size));
+            run->in = ag__window_at(w->strips, t->group * w->in_rows * w->row + row * run->in_row, w->size);
+            add_pieces(
+                w, t, run,
+                ag__window_at(w->gradient.data,
+                              w->first_image + y * stride[2] + w->columns[0] * stride[3] + row * run->gradient_row,
+                              w->size));
         }
     }
 }
@@ -402,7 +249,7 @@ static void add_across(const window_plan *w, const task *t, ag__conv_window_run 
 /* Tasks: of each group some registers and some pieces of the output channels. */
 static void add_up(void *user, int64_t begin, int64_t end)
 {
-    const window_plan *w = user;
+    const ag__window_plan *w = user;
     const int64_t piece_tasks = ag__ceil_div(w->pieces, w->pieces_a_task);
     for (int64_t i = begin; i < end; i++) {
         const int64_t registers = i % w->register_pieces,
@@ -417,7 +264,7 @@ static void add_up(void *user, int64_t begin, int64_t end)
     }
 }
 
-static void write_sums(const window_plan *w)
+static void write_sums(const ag__window_plan *w)
 {
     const ag__conv2d_shape *s = w->shape;
     const int64_t run = w->run_registers * w->kernels->lanes, size = (int64_t)w->size, *stride = w->out.stride;
@@ -427,7 +274,7 @@ static void write_sums(const window_plan *w)
                                      : s->kernel[1] * run,
                   column = w->by_rows ? w->channels : run, channel = w->stacked ? s->kernel[0] : 1;
     for (int64_t o = 0; o < s->out_channels; o++) {
-        const char *from = at(w->sums, o * w->registers * w->kernels->lanes, w->size);
+        const char *from = ag__window_at(w->sums, o * w->registers * w->kernels->lanes, w->size);
         for (int64_t c = 0; c < w->in_channels; c++) {
             for (int64_t a = 0; a < s->kernel[0]; a++) {
                 char *to = (char *)w->out.data + (o * stride[0] + c * stride[1] + a * stride[2]) * size;
@@ -443,7 +290,7 @@ static void write_sums(const window_plan *w)
     }
 }
 
-static void add_block(window_plan *w)
+static void add_block(ag__window_plan *w)
 {
     const double n = (double)(w->images * (w->rows[1] - w->rows[0])) * (double)(w->columns[1] - w->columns[0]),
                  a_task = n * (double)(w->kernels->lanes * w->pieces_a_task) *
@@ -453,7 +300,7 @@ static void add_block(window_plan *w)
 }
 
 /* Sums, strips and gradients of so many elements. */
-static bool get_space(window_plan *w, int64_t strips, int64_t gradients)
+static bool get_space(ag__window_plan *w, int64_t strips, int64_t gradients)
 {
     const int64_t sums = w->shape->out_channels * w->registers * w->kernels->lanes;
     w->sums = ag__scratch((size_t)(sums + strips + gradients) * w->size);
@@ -466,7 +313,7 @@ static bool get_space(window_plan *w, int64_t strips, int64_t gradients)
 
 /* ---- blocks of whole images, or of rows of one or some ---- */
 
-static bool sum_images(window_plan *w)
+static bool sum_images(ag__window_plan *w)
 {
     const ag__conv2d_shape *s = w->shape;
     const double most = (double)ag__conv_strip_bytes, stays = (double)ag__min(STAYS, ag__conv_strip_bytes);
@@ -488,11 +335,12 @@ static bool sum_images(window_plan *w)
             w->rows[1] = ag__min(w->rows[0] + rows, s->out_size[0]);
             w->in_rows = rows_met(w, w->rows[1] - w->rows[0]);
             w->apart = s->groups * w->in_rows * w->row;
-            ag__parallel_for((is_together(w, w->in.stride) ? 1 : w->images) * s->groups * w->in_rows,
-                             1 + 16384 / w->row, pack, w);
+            ag__parallel_for((ag__window_together(w, w->in.stride) ? 1 : w->images) * s->groups * w->in_rows,
+                             1 + 16384 / w->row, ag__window_pack, w);
             if (w->pack_gradient)
-                ag__parallel_for((is_together(w, w->gradient.stride) ? 1 : w->images) * (w->rows[1] - w->rows[0]),
-                                 1 + 16384 / w->gradient_row, pack_gradient, w);
+                ag__parallel_for((ag__window_together(w, w->gradient.stride) ? 1 : w->images) *
+                                     (w->rows[1] - w->rows[0]),
+                                 1 + 16384 / w->gradient_row, ag__window_pack_gradient, w);
             add_block(w);
         }
     }
@@ -502,14 +350,14 @@ static bool sum_images(window_plan *w)
 /* ---- blocks of columns of many images ---- */
 
 /* Elements of a block of so many rows and columns of so many images, and what it reads of the gradient. */
-static double across_bytes(const window_plan *w, int64_t images, int64_t rows, int64_t columns)
+static double across_bytes(const ag__window_plan *w, int64_t images, int64_t rows, int64_t columns)
 {
     return (double)images * (double)w->size *
-           ((double)(w->shape->groups * rows_met(w, rows)) * (double)(columns_met(w, columns) * w->channels) +
+           ((double)(w->shape->groups * rows_met(w, rows)) * (double)(ag__window_columns(w, columns) * w->channels) +
             (double)(rows * columns) * (double)w->shape->out_channels);
 }
 
-static bool sum_across(window_plan *w)
+static bool sum_across(ag__window_plan *w)
 {
     const ag__conv2d_shape *s = w->shape;
     const int64_t high = s->out_size[0], wide = s->out_size[1], lanes = w->kernels->lanes, line = 64 / (int64_t)w->size;
@@ -523,7 +371,8 @@ static bool sum_across(window_plan *w)
     w->in_rows = rows_met(w, rows);
     const int64_t most_images = ag__min(s->batch, images + lanes - 1);
     if (!get_space(w,
-                   s->groups * w->in_rows * (columns_met(w, columns) * w->channels + lanes + 2 * line) * most_images +
+                   s->groups * w->in_rows * (ag__window_columns(w, columns) * w->channels + lanes + 2 * line) *
+                           most_images +
                        lanes,
                    0))
         return false;
@@ -543,7 +392,8 @@ static bool sum_across(window_plan *w)
                 const int64_t first = w->stacked ? w->rows[0] : w->rows[0] * s->stride[0],
                               last = first + rows_met(w, w->rows[1] - w->rows[0]);
                 w->packed = ag__max(w->packed, first);
-                ag__parallel_for((last - w->packed) * s->groups, 1 + 16384 / (w->row * w->images), pack_more, w);
+                ag__parallel_for((last - w->packed) * s->groups, 1 + 16384 / (w->row * w->images), ag__window_pack_more,
+                                 w);
                 w->packed = last;
                 add_block(w);
             }
@@ -555,7 +405,7 @@ static bool sum_across(window_plan *w)
 bool ag__conv2d_weight_gradient_by_windows(const ag__conv2d_shape *s, ag__conv2d_in input,
                                            ag__conv2d_in output_gradient, ag__conv2d_out weight_gradient)
 {
-    window_plan w;
+    ag__window_plan w;
     make_plan(&w, s, input, output_gradient);
     w.out = weight_gradient;
     if (!(w.across ? sum_across : sum_images)(&w)) return false;
