@@ -69,7 +69,7 @@ static void add(const char *name, int64_t rows, int64_t columns, int64_t inner, 
     direct.set_up = set_up_direct;
     direct.run = run_direct;
     direct.put_away = put_away_direct;
-    snprintf(direct.name, sizeof direct.name, "cublas %s", c.name);
+    snprintf(direct.name, sizeof direct.name, "cublas %.80s", c.name);
     snprintf(direct.parameters, sizeof direct.parameters, "\"op\": \"cublas\", \"of\": \"%s\"", c.name);
     bench_add(&direct);
 }

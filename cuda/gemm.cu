@@ -109,7 +109,7 @@ template <class T, class A> int launch(const ag__gemm_args *g, void *stream)
         some.b = (const T *)g->b + first * g->b_batch;
         if (g->beta != 0) some.d = (const T *)g->d + first * g->d_batch;
         some.c = (T *)g->c + first * g->c_batch;
-        const unsigned items = (unsigned)(batch - first < MOST_BLOCKS_Y ? batch - first : MOST_BLOCKS_Y);
+        const unsigned items = (unsigned)(batch - first < MOST_BLOCKS_Y ? batch - first : (int64_t)MOST_BLOCKS_Y);
         e = few ? LAUNCH(by_elements, dim3((unsigned)(g->m * g->n), items), THREADS, 0, (cudaStream_t)stream, some)
                 : LAUNCH(by_tiles, dim3((unsigned)n_tiles, items), THREADS, 0, (cudaStream_t)stream, some);
     }

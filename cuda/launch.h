@@ -59,7 +59,7 @@ enum { MOST_BLOCKS = 1 << 15, MOST_BLOCKS_Y = 65535 };
 static inline unsigned blocks_of(int64_t n, unsigned threads)
 {
     const int64_t wanted = (n + threads - 1) / threads;
-    return (unsigned)(wanted < MOST_BLOCKS ? wanted : MOST_BLOCKS);
+    return (unsigned)(wanted < MOST_BLOCKS ? wanted : (int64_t)MOST_BLOCKS);
 }
 
 #endif

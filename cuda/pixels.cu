@@ -29,7 +29,7 @@ template <class T> int launch(const ag_cuda_pixels *p, void *stream)
     constexpr auto kernel = gather<T>;
     const int64_t rows = p->batch_last ? p->pixels : p->n, columns = p->batch_last ? p->n : p->pixels;
     const unsigned threads = columns < MOST_THREADS ? (unsigned)(columns + 31) / 32 * 32 : (unsigned)MOST_THREADS;
-    const dim3 grid(blocks_of(columns, threads), (unsigned)(rows < MOST_BLOCKS_Y ? rows : MOST_BLOCKS_Y));
+    const dim3 grid(blocks_of(columns, threads), (unsigned)(rows < MOST_BLOCKS_Y ? rows : (int64_t)MOST_BLOCKS_Y));
     return LAUNCH(kernel, grid, threads, 0, (cudaStream_t)stream, *p);
 }
 } // namespace
