@@ -210,18 +210,21 @@ typedef struct {
     int64_t before[2], after[2]; /* so many rows and columns of it */
 } border_plan;
 
-/* n images or pixels become the bias, or zero. */
+/* n images or pixels, as a rule side by side, become the bias, or zero. */
 static void fill(const border_plan *b, int64_t channel, int64_t place, int64_t n, int64_t stride)
 {
-    const int64_t size = (int64_t)b->size;
-    double value = 0; /* zero of either type */
-    if (b->bias) memcpy(&value, at(b->bias, channel * b->bias_stride, b->size), b->size);
-    char *to = (char *)b->out.data + place * size;
-    for (int64_t i = 0; i < n; i++, to += stride * size) {
-        if (size == sizeof(float))
-            memcpy(to, &value, sizeof(float));
+    const void *bias = b->bias ? at(b->bias, channel * b->bias_stride, b->size) : NULL;
+    if (b->size == sizeof(float)) {
+        const float value = bias ? *(const float *)bias : 0;
+        float *to = (float *)b->out.data + place;
+        if (stride == 1)
+            for (int64_t i = 0; i < n; i++) to[i] = value;
         else
-            memcpy(to, &value, sizeof(double));
+            for (int64_t i = 0; i < n; i++) to[i * stride] = value;
+    } else {
+        const double value = bias ? *(const double *)bias : 0;
+        double *to = (double *)b->out.data + place;
+        for (int64_t i = 0; i < n; i++) to[i * stride] = value;
     }
 }
 
