@@ -90,8 +90,12 @@ static void make_plan(ag__window_plan *w, const ag__conv2d_shape *s, ag__conv2d_
         .pack_gradient = output_gradient.stride[3] != 1,
     };
     const int64_t lanes = w->kernels->lanes, a_row = s->kernel[1] * w->in_channels;
-    w->stacked = s->dilation[1] == 1 &&
-                 ag__ceil_div(s->kernel[0] * a_row, lanes) * 4 <= s->kernel[0] * ag__ceil_div(a_row, lanes) * 3;
+    /* Stacked rows are packed once for each kernel row: an eighth fewer registers are worth that if their pixels still
+     * fit one, else a quarter. */
+    const int64_t stacked = ag__ceil_div(s->kernel[0] * a_row, lanes),
+                  others = s->kernel[0] * ag__ceil_div(a_row, lanes),
+                  eighths = s->kernel[0] * w->in_channels <= lanes ? 7 : 6;
+    w->stacked = s->dilation[1] == 1 && stacked * 8 <= others * eighths;
     w->channels = w->pixel = w->stacked ? w->in_channels * s->kernel[0] : w->in_channels;
     w->columns[1] = s->out_size[1];
     w->row = row_elements(w, s->out_size[1]);
@@ -130,7 +134,8 @@ static bool suits_lanes_of_images(const ag__window_plan *w)
         w->in_channels * w->out_channels >= FEW_PAIRS)
         return false;
     const bool full = 4 * ag__min(s->kernel[1], taps) >= 3 * taps,
-               large = s->stride[1] > 1 && w->out_channels * s->kernel[1] >= LARGE;
+               large = s->stride[1] > 1 && w->out_channels * s->kernel[1] >= LARGE &&
+                       s->batch * (int64_t)w->size >= 64; /* images that fill lines of memory */
     return w->in_channels == 1 || (full && !large);
 }
 
