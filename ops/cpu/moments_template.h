@@ -3,10 +3,11 @@
 static double AG_PASTE(TERM, SUFFIX)(const void *row, int64_t n, double from)
 {
     const real *x = row;
-    enum { AT_ONCE = 8 * LANES_f64 };
+    enum { AT_ONCE = 8 * LANES_f64, LINE = 64 / (int)sizeof(real), AHEAD = 8192 / (int)sizeof(real) };
     vec_f64 sum[8] = { 0 };
     int64_t i = 0;
     for (; i + AT_ONCE <= n; i += AT_ONCE) {
+        for (int k = 0; k < AT_ONCE; k += LINE) __builtin_prefetch(x + i + AHEAD + k);
         AG_UNROLL
         for (int k = 0; k < 8; k++) sum[k] += TERM(AG_PASTE(widen, SUFFIX)(x + i + k * LANES_f64), from);
     }
