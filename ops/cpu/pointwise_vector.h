@@ -20,7 +20,11 @@ AG_INLINE vec REAL(maximum)(vec a, vec b) { return REAL(select)((a > b) | (a != 
 AG_INLINE vec REAL(minimum)(vec a, vec b) { return REAL(select)((a < b) | (a != a), a, b); }
 AG_INLINE vec REAL(sign)(vec a) { return __builtin_convertvector((a < 0) - (a > 0), vec); }
 AG_INLINE vec REAL(square)(vec a) { return a * a; }
+#if defined(__AVX512F__) && AG_BITS_OF_REAL == 64
+#include "ops/cpu/sqrt.h"
+#else
 LANE_BY_LANE(sqrt, sqrt)
+#endif
 LANE_BY_LANE(floor, floor)
 LANE_BY_LANE(ceil, ceil)
 LANE_BY_LANE(round, rint) /* halves to even */
