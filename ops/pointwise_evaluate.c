@@ -57,10 +57,11 @@ typedef struct formula {
     bool past_caches;       /* the result is large, and none of the operands */
 } formula;
 
-/* Piece by piece by way of a buffer, with the operands asked for two pieces ahead. */
+/* Piece by piece by way of a buffer, with the operands asked for four pieces ahead. */
 static __attribute__((noinline)) void evaluate_past_caches(const formula *f, int64_t n, char *out,
                                                            const void *const in[AG_N_OPERANDS])
 {
+    void (*const store_past)(char *, const char *, int64_t) = AG_ISA_PICK(ag__pointwise)->store_past;
     _Alignas(AG_LINE) char piece[AG_PIECE];
     const int64_t most = AG_PIECE / f->item;
     for (int64_t i = 0; i < n; i += most) {
@@ -69,10 +70,10 @@ static __attribute__((noinline)) void evaluate_past_caches(const formula *f, int
         for (int k = 0; k < AG_N_OPERANDS; k++) {
             const int64_t item = k == IN_M ? 1 : f->item;
             at[k] = (const char *)in[k] + i * item;
-            if (f->reads >> k & 1) ag__ask_for((uintptr_t)at[k] + (uintptr_t)(2 * most * item), most * item);
+            if (f->reads >> k & 1) ag__ask_for((uintptr_t)at[k] + (uintptr_t)(4 * most * item), most * item);
         }
         f->loop(some, piece, at, f->options);
-        ag__store_past(out + i * f->out_item, piece, some * f->out_item);
+        store_past(out + i * f->out_item, piece, some * f->out_item);
     }
 }
 static void evaluate_loop(const formula *f, int64_t n, char *out, const void *const in[AG_N_OPERANDS])
@@ -402,7 +403,7 @@ static void evaluate_tile(const blocks *b, const tile *t, const tile *next, tile
         const bool past = direct && b->f.past_caches && (uintptr_t)to % AG_LINE == 0;
         b->f.loop(q, direct && !past ? to : memory->row[0], in, b->f.options);
         if (past)
-            ag__store_past(to, memory->row[0], q * b->item[0]);
+            AG_ISA_PICK(ag__pointwise)->store_past(to, memory->row[0], q * b->item[0]);
         else if (!direct)
             b->convert[0](to, w->stride[0][last], memory->row[0], b->item[0], q);
     }

@@ -10,10 +10,10 @@
 #include <stdint.h>
 #include <string.h>
 #if defined(__x86_64__)
-#include <emmintrin.h>
+#include <immintrin.h>
 #endif
 
-enum { AG_PIECE = 2048, AG_LINE = 64 };
+enum { AG_PIECE = 1024, AG_LINE = 64 };
 
 /* Whether a result of so many bytes there is worth it. */
 static inline bool ag__goes_past_caches(const void *to, int64_t bytes)
@@ -26,11 +26,14 @@ static inline bool ag__goes_past_caches(const void *to, int64_t bytes)
 #endif
 }
 
-/* `to` begins a line; lines are written whole, what is left over as usual. */
+/* `to` begins a line; lines are written whole, what is left over as usual. In registers as wide as the including source
+ * may use. */
 static inline void ag__store_past(char *to, const char *from, int64_t bytes)
 {
     int64_t i = 0;
-#if defined(__x86_64__)
+#if defined(__AVX512F__)
+    for (; i + AG_LINE <= bytes; i += AG_LINE) _mm512_stream_si512((void *)(to + i), _mm512_loadu_si512(from + i));
+#elif defined(__x86_64__)
     for (; i + AG_LINE <= bytes; i += AG_LINE)
         for (int k = 0; k < AG_LINE; k += 16)
             _mm_stream_si128((__m128i *)(to + i + k), _mm_loadu_si128((const __m128i *)(from + i + k)));

@@ -10,6 +10,7 @@
 #include "ops/cpu/fused.h"
 #include "ops/cpu/isa.h"
 #include "ops/cpu/vector_math.h"
+#include "tensor/past_caches.h"
 
 #include <math.h>
 #if defined(__x86_64__)
@@ -120,6 +121,8 @@ AG_INLINE vec_f64 library_cos_f64(vec_f64 x)
 #define VALUE_IS                                 VALUE
 #define DERIVATIVE(op, part, LIST, expression)   { op##_##part##_f32, op##_##part##_f64 },
 // clang-format on
+static void store_past(char *to, const char *from, int64_t bytes) { ag__store_past(to, from, bytes); }
 AG_ISA_TABLE(ag__pointwise_loops, ag__pointwise) = { {
 #include "ops/pointwise.def"
-} };
+                                                     },
+                                                     store_past };

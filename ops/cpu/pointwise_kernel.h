@@ -41,7 +41,8 @@ enum { AG_ROW_MAX_OPTIONS = 3 };
 typedef void ag__loop(int64_t n, void *out, const void *const *in, const double *options);
 
 typedef struct ag__pointwise_loops {
-    ag__loop *at[AG_N_EXPRESSIONS][2]; /* AG_FLOAT32, AG_FLOAT64 */
+    ag__loop *at[AG_N_EXPRESSIONS][2];                             /* AG_FLOAT32, AG_FLOAT64 */
+    void (*store_past)(char *to, const char *from, int64_t bytes); /* tensor/past_caches.h */
 } ag__pointwise_loops;
 typedef struct ag__integer_loops {
     ag__loop *at[AG_N_EXPRESSIONS]

@@ -1,6 +1,7 @@
 /* pointwise_reference.c - the rows as plain loops of the C language and libm: the oracle of the tests. */
 #include "ops/cpu/pointwise_reference.h"
 #include "ops/cpu/erfinv.h"
+#include "tensor/past_caches.h"
 
 #include <math.h>
 
@@ -22,4 +23,5 @@
 // clang-format on
 const ag__pointwise_loops ag__pointwise_reference = { {
 #include "ops/pointwise.def"
-} };
+                                                      },
+                                                      .store_past = ag__store_past };

@@ -2,6 +2,7 @@
 #include "ops/cpu/softmax.h"
 #include "ops/cpu/isa.h"
 #include "tensor/parallel.h"
+#include "tensor/past_caches.h"
 
 AG_ISA_TABLES(ag__softmax_kernels, ag__softmax_f32)
 AG_ISA_TABLES(ag__softmax_kernels, ag__softmax_f64)
@@ -11,7 +12,7 @@ enum { BLOCK = 64 /* columns: registers full of them, whatever the instruction s
 typedef struct {
     const ag__softmax_kernels *kernels;
     int64_t size; /* of an element */
-    bool is_log;
+    bool is_log, past_caches;
     int64_t n, inner, blocks;
     const char *x, *dy; /* backward: x is the output, dy its gradient */
     char *y;
@@ -22,7 +23,7 @@ static void forward(void *user, int64_t begin, int64_t end)
     const softmax_job *j = user;
     if (j->inner == 1) {
         const int64_t at = begin * j->n * j->size;
-        j->kernels->rows(j->is_log, end - begin, j->n, j->x + at, j->y + at);
+        j->kernels->rows(j->is_log, end - begin, j->n, j->x + at, j->y + at, j->past_caches);
         return;
     }
     for (int64_t i = begin; i < end; i++) {
@@ -52,6 +53,7 @@ static void share(softmax_job *j, ag_dtype dtype, int64_t outer, void (*body)(vo
     if (outer * j->n * j->inner == 0) return;
     j->kernels = dtype == AG_FLOAT32 ? AG_ISA_PICK(ag__softmax_f32) : AG_ISA_PICK(ag__softmax_f64);
     j->size = dtype == AG_FLOAT32 ? (int64_t)sizeof(float) : (int64_t)sizeof(double);
+    j->past_caches = j->x != j->y && ag__goes_past_caches(j->y, outer * j->n * j->inner * j->size);
     j->blocks = (j->inner - 1) / BLOCK + 1;
     const int64_t an_item = j->n * (j->inner < BLOCK ? j->inner : BLOCK);
     ag__parallel_for(outer * j->blocks, 1 + CHUNK / an_item, body, j);

@@ -17,9 +17,10 @@ void ag__softmax_backward(ag_dtype dtype, bool is_log, int64_t outer, int64_t n,
 
 /* ---- the kernels, one table for each type and instruction set ---- */
 
-/* Rows of n contiguous elements, each by itself; or columns, n rows high, whose rows lie `inner` apart. */
+/* Rows of n contiguous elements, each by itself; or columns, n rows high, whose rows lie `inner` apart. past_caches: y
+ * is large (tensor/past_caches.h), and not x. */
 typedef struct {
-    void (*rows)(bool is_log, int64_t rows, int64_t n, const void *x, void *y);
+    void (*rows)(bool is_log, int64_t rows, int64_t n, const void *x, void *y, bool past_caches);
     void (*columns)(bool is_log, int64_t n, int64_t inner, int64_t columns, const void *x, void *y);
     void (*rows_backward)(bool is_log, int64_t rows, int64_t n, const void *dy, const void *y, void *dx);
     void (*columns_backward)(bool is_log, int64_t n, int64_t inner, int64_t columns, const void *dy, const void *y,

@@ -7,6 +7,7 @@
 #include "ops/cpu/isa.h"
 #include "ops/cpu/softmax.h"
 #include "ops/cpu/vector_math.h"
+#include "tensor/past_caches.h"
 
 #include <math.h>
 

@@ -124,38 +124,51 @@ AG_INLINE real REAL(greatest)(int64_t n, const real *x)
     return most[0][0];
 }
 
-static void REAL(row)(bool is_log, int64_t n, const real *x, real *y)
+/* e is room for n; it is y where y does not go past the caches. */
+static void REAL(row)(bool is_log, int64_t n, const real *x, real *e, real *y)
 {
     const int64_t whole = n / LANES * LANES;
     const real lowest = (real)-__builtin_inf(), top = REAL(greatest)(n, x);
     vec sums = { 0 };
     for (int64_t i = 0; i < whole; i += LANES) {
-        const vec e = REAL(exp)(REAL(load)(x + i) - top);
-        sums += e;
-        if (!is_log) REAL(store)(y + i, e);
+        const vec v = REAL(exp)(REAL(load)(x + i) - top);
+        sums += v;
+        if (!is_log) REAL(store)(e + i, v);
     }
     if (whole < n) {
-        const vec e = REAL(exp)(REAL(load_some)(x + whole, n - whole, lowest) - top);
-        sums += (vec)((mask)e & REAL(first_lanes)(n - whole));
-        if (!is_log) REAL(store_some)(y + whole, e, n - whole);
+        const vec v = REAL(exp)(REAL(load_some)(x + whole, n - whole, lowest) - top);
+        sums += (vec)((mask)v & REAL(first_lanes)(n - whole));
+        if (!is_log) REAL(store_some)(e + whole, v, n - whole);
     }
     const real sum = REAL(total)(sums), log_sum = is_log ? REAL(log)(REAL(splat)(sum))[0] : 0;
-    if (is_log)
+    if (e != y)
+        for (int64_t i = 0; i < whole; i += LANES)
+            REAL(stream)(y + i, is_log ? REAL(load)(x + i) - top - log_sum : REAL(load)(e + i) / sum);
+    else if (is_log)
         for (int64_t i = 0; i < whole; i += LANES) REAL(store)(y + i, REAL(load)(x + i) - top - log_sum);
     else
         for (int64_t i = 0; i < whole; i += LANES) REAL(store)(y + i, REAL(load)(y + i) / sum);
     if (whole < n) {
-        const vec v = REAL(load_some)((is_log ? x : y) + whole, n - whole, 0);
+        const vec v = REAL(load_some)((is_log ? x : e) + whole, n - whole, 0);
         REAL(store_some)(y + whole, is_log ? v - top - log_sum : v / sum, n - whole);
     }
 }
 
-static void REAL(rows)(bool is_log, int64_t rows, int64_t n, const void *x, void *y)
+static void REAL(rows)(bool is_log, int64_t rows, int64_t n, const void *x_, void *y_, bool past_caches)
 {
+    enum { MOST = 2048, ASKED = 4096 }; /* elements of a row that goes past the caches; bytes of the next */
+    const real *x = x_;
+    real *y = y_, e[MOST];
     int64_t r = 0;
     if (n <= SHORT)
-        for (; r + LANES <= rows; r += LANES) REAL(short_rows)(is_log, n, (const real *)x + r * n, (real *)y + r * n);
-    for (; r < rows; r++) REAL(row)(is_log, n, (const real *)x + r * n, (real *)y + r * n);
+        for (; r + LANES <= rows; r += LANES) REAL(short_rows)(is_log, n, x + r * n, y + r * n);
+    for (; r < rows; r++) {
+        const bool past = past_caches && n <= MOST && (uintptr_t)(y + r * n) % AG_LINE == 0;
+        const int64_t bytes = n * (int64_t)sizeof(real);
+        if (past_caches) ag__ask_for((uintptr_t)(x + (r + 1) * n), bytes < ASKED ? bytes : ASKED);
+        REAL(row)(is_log, n, x + r * n, past ? e : y + r * n, y + r * n);
+    }
+    if (past_caches) ag__stores_past_are_done();
 }
 
 static void REAL(rows_backward)(bool is_log, int64_t rows, int64_t n, const void *dy_, const void *y_, void *dx_)
@@ -187,27 +200,45 @@ static void REAL(rows_backward)(bool is_log, int64_t rows, int64_t n, const void
     }
 }
 
-/* ---- columns, a register of them at a time ---- */
+/* ---- columns, registers of them at a time ---- */
 
-static void REAL(columns)(bool is_log, int64_t n, int64_t inner, int64_t columns, const void *x_, void *y_)
+/* So many registers side by side, `some` lanes of each. What comes from afar is asked for ahead of time. */
+AG_INLINE void REAL(column_registers)(bool is_log, int64_t n, int64_t inner, int64_t some, const real *x, real *y,
+                                      const int registers)
 {
-    for (int64_t c = 0; c < columns; c += LANES) {
-        const int64_t some = columns - c;
-        const real *x = (const real *)x_ + c;
-        real *y = (real *)y_ + c;
-        vec top = REAL(splat)((real)-__builtin_inf()), sum = { 0 };
-        for (int64_t i = 0; i < n; i++) top = REAL(larger)(REAL(load_some)(x + i * inner, some, 0), top);
-        for (int64_t i = 0; i < n; i++) {
-            const vec e = REAL(exp)(REAL(load_some)(x + i * inner, some, 0) - top);
-            sum += e;
-            if (!is_log) REAL(store_some)(y + i * inner, e, some);
+    enum { AHEAD = 8, LINE = AG_LINE / (int)sizeof(real) };
+    vec top[4], sum[4] = { 0 }, log_sum[4];
+    AG_UNROLL
+    for (int k = 0; k < registers; k++) top[k] = REAL(splat)((real)-__builtin_inf());
+    for (int64_t i = 0; i < n; i++) {
+        const real *row = x + i * inner;
+        for (int k = 0; k < registers * LANES; k += LINE) __builtin_prefetch(row + AHEAD * inner + k);
+        AG_UNROLL
+        for (int k = 0; k < registers; k++) top[k] = REAL(larger)(REAL(load_some)(row + k * LANES, some, 0), top[k]);
+    }
+    for (int64_t i = 0; i < n; i++)
+        for (int k = 0; k < registers; k++) {
+            const vec e = REAL(exp)(REAL(load_some)(x + i * inner + k * LANES, some, 0) - top[k]);
+            sum[k] += e;
+            if (!is_log) REAL(store_some)(y + i * inner + k * LANES, e, some);
         }
-        const vec log_sum = is_log ? REAL(log)(sum) : sum;
-        for (int64_t i = 0; i < n; i++) {
-            const vec v = REAL(load_some)((is_log ? x : y) + i * inner, some, 0);
-            REAL(store_some)(y + i * inner, is_log ? v - top - log_sum : v / sum, some);
+    AG_UNROLL
+    for (int k = 0; k < registers; k++) log_sum[k] = is_log ? REAL(log)(sum[k]) : sum[k];
+    for (int64_t i = 0; i < n; i++) {
+        AG_UNROLL
+        for (int k = 0; k < registers; k++) {
+            const vec v = REAL(load_some)((is_log ? x : y) + i * inner + k * LANES, some, 0);
+            REAL(store_some)(y + i * inner + k * LANES, is_log ? v - top[k] - log_sum[k] : v / sum[k], some);
         }
     }
+}
+static void REAL(columns)(bool is_log, int64_t n, int64_t inner, int64_t columns, const void *x_, void *y_)
+{
+    const real *x = x_;
+    real *y = y_;
+    int64_t c = 0;
+    for (; c + 4 * LANES <= columns; c += 4 * LANES) REAL(column_registers)(is_log, n, inner, LANES, x + c, y + c, 4);
+    for (; c < columns; c += LANES) REAL(column_registers)(is_log, n, inner, columns - c, x + c, y + c, 1);
 }
 
 static void REAL(columns_backward)(bool is_log, int64_t n, int64_t inner, int64_t columns, const void *dy_,

@@ -4,6 +4,7 @@
  *
  *     vec_T                       a register of LANES_T numbers; + - * / and comparisons work lane by lane
  *     load_T(p), store_T(p, v)    from and to memory, aligned or not
+ *     stream_T(p, v)              to memory past the caches (tensor/past_caches.h); p is aligned to the register
  *     load_first_T(p, n, rest)    the first n lanes, 0 to LANES_T of them, `rest` in the others; no more is touched
  *     store_first_T(p, v, n)      and back
  *     splat_T(x)                  x in every lane
@@ -74,6 +75,20 @@ AG_INLINE vec_f64 abs_f64(vec_f64 v) { return (vec_f64)((mask_f64)v & ~(mask_f64
 #define AG_IN_REGISTER(v) __asm__("" : "+x"(v))
 #else
 #define AG_IN_REGISTER(v) ((void)0)
+#endif
+
+#if defined(__AVX512F__)
+AG_INLINE void stream_f32(float *p, vec_f32 v) { _mm512_stream_ps(p, (__m512)v); }
+AG_INLINE void stream_f64(double *p, vec_f64 v) { _mm512_stream_pd(p, (__m512d)v); }
+#elif defined(__AVX__) && AG_VECTOR_BYTES == 32
+AG_INLINE void stream_f32(float *p, vec_f32 v) { _mm256_stream_ps(p, (__m256)v); }
+AG_INLINE void stream_f64(double *p, vec_f64 v) { _mm256_stream_pd(p, (__m256d)v); }
+#elif defined(__x86_64__) && AG_VECTOR_BYTES == 16
+AG_INLINE void stream_f32(float *p, vec_f32 v) { _mm_stream_ps(p, (__m128)v); }
+AG_INLINE void stream_f64(double *p, vec_f64 v) { _mm_stream_pd(p, (__m128d)v); }
+#else
+AG_INLINE void stream_f32(float *p, vec_f32 v) { store_f32(p, v); }
+AG_INLINE void stream_f64(double *p, vec_f64 v) { store_f64(p, v); }
 #endif
 
 /* One instruction; a selection would be three. */

@@ -85,6 +85,28 @@ START_TEST(softmax_and_its_gradient_are_those_of_plain_loops)
 }
 END_TEST
 
+/* Which go past the caches, but not in place. */
+START_TEST(large_results_have_the_same_bits_in_place)
+{
+    static const int64_t large[][2] = { { 2100, 1001 }, { 1030, 2048 }, { 990, 2150 } };
+    rng r = { 8 };
+    EACH_ISA(isa)
+    for (int i = 0; i < 6; i++) {
+        const ag_dtype dtype = i < 3 ? AG_FLOAT32 : AG_FLOAT64;
+        const int64_t rows = large[i % 3][0], n = large[i % 3][1];
+        const size_t bytes = (size_t)(rows * n / 64 + 1) * 64 * ag_dtype_size(dtype);
+        void *x = aligned_alloc(64, bytes), *y = aligned_alloc(64, bytes);
+        ck_assert(x && y);
+        for (int64_t k = 0; k < rows * n; k++) set(x, k, dtype, 20 * rng_unit(&r));
+        ag__softmax(dtype, i % 2, rows, n, 1, x, y);
+        ag__softmax(dtype, i % 2, rows, n, 1, x, x);
+        ck_assert(!memcmp(x, y, (size_t)(rows * n) * ag_dtype_size(dtype)));
+        free(x);
+        free(y);
+    }
+}
+END_TEST
+
 START_TEST(an_element_of_softmax_has_the_same_bits_wherever_it_lies)
 {
     rng r = { 7 };
@@ -116,6 +138,7 @@ TCase *softmax_tests(void)
 {
     TCase *tests = tcase_create("softmax");
     tcase_add_test(tests, softmax_and_its_gradient_are_those_of_plain_loops);
+    tcase_add_test(tests, large_results_have_the_same_bits_in_place);
     tcase_add_test(tests, an_element_of_softmax_has_the_same_bits_wherever_it_lies);
     return tests;
 }
