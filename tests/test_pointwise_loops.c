@@ -218,6 +218,28 @@ START_TEST(integer_loops_agree_between_instruction_sets)
 }
 END_TEST
 
+/* Near the square of what lies between two numbers, and near squares, an error of the least kind shows. */
+START_TEST(square_roots_are_rounded_correctly)
+{
+    static double x[N], got[N];
+    for (int isa = 0; isa < n_isas(); isa++)
+        for (int round = 0; round < 50; round++) {
+            const void *in[AG_N_OPERANDS] = { x, x, x, m, x, x };
+            for (int i = 0; i < N; i++) {
+                const double root = 1 + uniform();
+                long double square = (long double)root + 0x1p-53L * (i % 2);
+                square *= square;
+                x[i] = ldexp((double)square, 2 * (int)(draw() % 1000) - 1000);
+                if (draw() % 2) x[i] = nextafter(x[i], draw() % 2 ? 0 : INFINITY);
+            }
+            ag__pointwise_tables[isa]->at[AG_EXPRESSION_sqrt_value][1](N, got, in, options);
+            for (int i = 0; i < N; i++)
+                ck_assert_msg(got[i] == sqrt(x[i]), "sqrt, %s: of %a %a, not %a", ag__isa_name((ag__isa)isa), x[i],
+                              got[i], sqrt(x[i]));
+        }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("pointwise loops");
@@ -226,6 +248,7 @@ int main(void)
     tcase_add_test(tests, registers_give_what_plain_loops_give_and_write_nothing_else);
     tcase_add_test(tests, the_bits_of_an_element_do_not_depend_on_where_it_stands);
     tcase_add_test(tests, the_result_may_be_written_over_any_operand);
+    tcase_add_test(tests, square_roots_are_rounded_correctly);
     tcase_add_test(tests, integer_loops_agree_between_instruction_sets);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

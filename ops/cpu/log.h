@@ -12,9 +12,9 @@
 AG_INLINE vec_f64 take_apart_f64(vec_f64 x, vec_f64 *exponent)
 {
 #if defined(__AVX512F__)
-    /* of what is negative, NaN; of -0, 1 */
-    const _MM_MANTISSA_SIGN_ENUM sign = (_MM_MANTISSA_SIGN_ENUM)(_MM_MANT_SIGN_zero | _MM_MANT_SIGN_nan);
-    const __m512d m = _mm512_getmant_pd((__m512d)x, _MM_MANT_NORM_p75_1p5, sign);
+#define AG_SIGN (_MM_MANTISSA_SIGN_ENUM)(_MM_MANT_SIGN_zero | _MM_MANT_SIGN_nan) /* of negative: NaN; of -0: 1 */
+    const __m512d m = _mm512_getmant_pd((__m512d)x, _MM_MANT_NORM_p75_1p5, AG_SIGN);
+#undef AG_SIGN
     *exponent = (vec_f64)_mm512_getexp_pd((__m512d)x) - (vec_f64)_mm512_getexp_pd(m);
     return (vec_f64)m;
 #else
