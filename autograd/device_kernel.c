@@ -37,6 +37,7 @@ static kernel *remember(const ag_op *op, kernel *run, size_t slot)
 
 kernel *ag__device_kernel(const ag_op *op, ag_device device)
 {
+    if (device.type == AG_DEVICE_CPU) return NULL; /* its kernels are in the records; what is kept is of others */
     const size_t first = ((uintptr_t)op >> 5) % N_SLOTS;
     const ag_op *here;
     for (size_t slot = first; (here = __atomic_load_n(&slots[slot].op, __ATOMIC_ACQUIRE));
