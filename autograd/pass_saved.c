@@ -34,11 +34,6 @@ bool ag__fail_freed(void)
                                "calling backward.");
 }
 
-static bool has_history(const ag_node *n, uint32_t k)
-{
-    return ag__is_differentiable(n->op, k);
-}
-
 /* What is saved has not changed since. What a hook has packed is the hook's affair. */
 static __attribute__((noinline)) bool fail_input(Thread *t, const ag_node *n, const ag_edge *e)
 {
@@ -60,7 +55,7 @@ static inline bool check_input(Thread *t, const ag_node *n, const ag_edge *e)
 static __attribute__((noinline)) bool fail_output(const ag_node *n, const ag_result *r)
 {
     const uint32_t k = (uint32_t)(r - ag__node_results((ag_node *)(uintptr_t)n));
-    return ag__fail_modified(n, r->saved, r->version, has_history(n, k) ? n : NULL, k);
+    return ag__fail_modified(n, r->saved, r->version, ag__is_differentiable(n->op, k) ? n : NULL, k);
 }
 static inline bool check_output(const ag_node *n, const ag_result *r)
 {
@@ -94,7 +89,7 @@ static ag_variable *input_as_it_was(ag_pass *w, const ag_edge *e, ag_variable *x
 static ag_variable *output_as_it_was(ag_pass *w, ag_node *n, uint32_t k, ag_variable *y)
 {
     if (ag__is_packed(y) && !(y = ag__unpack(w->t, y))) return NULL;
-    return w->create_graph && has_history(n, k) ? ag__with_history(w->t, y, n, k) : y;
+    return w->create_graph && ag__is_differentiable(n->op, k) ? ag__with_history(w->t, y, n, k) : y;
 }
 
 bool ag__saved_check(ag_node *n)

@@ -21,7 +21,8 @@ AG_API bool ag_cuda_allow_tf32(void);
  * the same gives the same bits on the same machine, or fails where that cannot be had, holds here whatever this says:
  * every op has one way, which adds in an order that the shapes decide, and none fails for it. So the switch is only
  * remembered, for programs that set it and ask. What else PyTorch's does is not done: ag_empty's memory is not filled.
- * (cuBLAS may choose another algorithm, and so other bits, for a matrix that begins at another alignment of 16 bytes.) */
+ * (cuBLAS may choose another algorithm, and so other bits, for a matrix that begins at another alignment of 16 bytes.)
+ */
 AG_API void ag_use_deterministic_algorithms(bool use);
 AG_API bool ag_are_deterministic_algorithms_enabled(void);
 
