@@ -216,6 +216,40 @@ static void check_differences(const op_case *c)
 START_TEST(every_gradient_agrees_with_finite_differences) { each_case(_i, check_differences); }
 END_TEST
 
+/* ---- gradcheck itself ---- */
+
+static int half_a_gradient(Variable *const *x, int n, Variable **y, void *user)
+{
+    (void)n, (void)user;
+    y[0] = ag_mul(x[0], ag_detach(x[0]));
+    return 1;
+}
+static int of_two_devices(Variable *const *x, int n, Variable **y, void *user)
+{
+    (void)n, (void)user;
+    y[0] = ag_mul(ag_tanh(ag_to(x[0], AG_CUDA)), x[1]);
+    return 1;
+}
+START_TEST(a_wrong_gradient_is_found_on_the_device)
+{
+    Variable *here = LEAF(AG_SHAPE(2), 3, 5), *x = ag_requires_grad_(ag_detach(ag_to(here, AG_CUDA)));
+    Variable *columns = ag_requires_grad_(
+        ag_detach(ag_transpose(ag_to(support_draw(AG_SHAPE(2, 3), AG_FLOAT64, 1), AG_CUDA), 0, 1)));
+    ag_gradcheck_result found;
+    for (int fast = 0; fast < 2; fast++) {
+        ck_assert(!ag_gradcheck(half_a_gradient, AG_LIST(x), .fast_mode = fast, .result = &found));
+        ck_assert_int_eq(found.element, 0);
+        ck_assert_double_eq(found.analytic, 3);
+        ck_assert_double_eq_tol(found.numeric, 6, 1e-6);
+        ck_assert(!ag_gradcheck(half_a_gradient, AG_LIST(columns), .fast_mode = fast, .result = &found));
+        OK(ag_gradcheck(of_two_devices, AG_LIST(here, x), .fast_mode = fast));
+        OK(ag_gradgradcheck(of_two_devices, AG_LIST(here, x), .gen_non_contig_grad_outputs = true, .fast_mode = fast));
+    }
+    VALUES(ag_to(ag_detach(x), AG_CPU), 3, 5); /* as it was */
+    ck_assert_ptr_null(ag_grad(x));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("cuda/ops");
@@ -232,6 +266,10 @@ int main(void)
         tcase_add_loop_test(tcase, tests[i].test, 0, op_rows_groups());
         suite_add_tcase(suite, tcase);
     }
+    TCase *itself = tcase_create("gradcheck");
+    tcase_add_checked_fixture(itself, support_begin, support_end);
+    tcase_add_test(itself, a_wrong_gradient_is_found_on_the_device);
+    suite_add_tcase(suite, itself);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
     int failed = srunner_ntests_failed(runner);
