@@ -209,7 +209,8 @@ static bool is_wanted(const char *op)
 
 static void read_call(const char *line)
 {
-    cases.at = must(realloc(cases.at, (size_t)(cases.n + 1) * sizeof *cases.at));
+    if ((cases.n & (cases.n - 1)) == 0) /* room for twice as many: a memory checker copies each time */
+        cases.at = must(realloc(cases.at, (size_t)(cases.n ? 2 * cases.n : 1) * sizeof *cases.at));
     op_case *c = &cases.at[cases.n++];
     memset(c, 0, sizeof *c);
     c->text = must(strdup(line));
