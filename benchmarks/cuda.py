@@ -206,8 +206,8 @@ def sanitize(options, sanitizer):
             if status:
                 failed.append(os.path.basename(suite))
         left_out = [os.path.basename(s) for s in suites(options) if os.path.basename(s) not in done]
-        record = {"program": "compute-sanitizer", "case": f"{tool}: suites that fail, of {len(done)}", "op": "sanitizer", "unit": "",
-                  "dtype": "", "threads": 1, "tf32": False, "failed": failed, "left_out": left_out}  # fmt: skip
+        record = {"program": "compute-sanitizer", "case": f"{tool}: suites that fail, of {len(done)}", "op": "sanitizer",
+                  "unit": "", "dtype": "", "threads": 1, "tf32": False, "failed": failed, "left_out": left_out}  # fmt: skip
         if done:
             record["argent"] = [len(failed)]
         print(cuda_page.line(record), flush=True)
@@ -262,8 +262,8 @@ def measure_all(options):
     if whole and not options.quick and not options.emulated and sanitizer:
         records += sanitize(options, sanitizer)
     else:
-        why = "it is not there" if not sanitizer else "the emulation has its own" if options.emulated else "a short run leaves it out"
-        missing.append(f"compute-sanitizer: {why}")
+        why = "the emulation has its own checks" if options.emulated else "a short run leaves it out"
+        missing.append(f"compute-sanitizer: {why if sanitizer else 'it is not there'}")
     return {"about": {**about(options, torch), "missing": missing}, "records": records}
 
 

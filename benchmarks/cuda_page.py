@@ -37,8 +37,8 @@ def large(family):
     return lambda r: r.get("family") == family and r["op"] != "clone" and r["rows"] * r["columns"] >= LARGE
 
 
-def is_op(name):
-    return lambda r: r.get("op") == name
+def is_op(name, dtype=None):
+    return lambda r: r.get("op") == name and dtype in (None, r["dtype"])
 
 
 def found(records, op):
@@ -76,8 +76,8 @@ def goals(records):
         Goal("products, beside cuBLAS called directly", is_op("mm"), of_cublas, 0.97),
         Goal("elementwise, large, of the copy rate", large("pointwise"), of_copies, 0.9, form=percent),
         Goal("reductions, large, of the copy rate", large("reduce"), of_copies, 0.9, form=percent),
-        Goal("losses as on the CPU, float64", lambda r: r["op"] == "losses" and r["dtype"] == "float64", value, 1e-9, True, "{:.2g}"),
-        Goal("losses as on the CPU, float32", lambda r: r["op"] == "losses" and r["dtype"] == "float32", value, 1e-5, True, "{:.2g}"),
+        Goal("losses as on the CPU, float64", is_op("losses", "float64"), value, 1e-9, True, "{:.2g}"),
+        Goal("losses as on the CPU, float32", is_op("losses", "float32"), value, 1e-5, True, "{:.2g}"),
         Goal("suites that fail under compute-sanitizer", is_op("sanitizer"), value, 0, True, "{:.0f}"),
     ]  # fmt: skip
 
@@ -132,7 +132,8 @@ def page(everything):
     torch = f"PyTorch {about['torch']}" if about["torch"] else "without PyTorch"
     lines = ["# How fast it is on a CUDA device", "",
              f"Measured on {about['date']} at commit {about['commit'] or '?'}: {about['device']}; {torch}. Medians of "
-             f"{about['rounds']} rounds of at least {about['round_ms']} ms, both sides in turn; `benchmarks/cuda.py` does it again.", "",
+             f"{about['rounds']} rounds of at least {about['round_ms']} ms, both sides in turn; `benchmarks/cuda.py` does it "
+             "again.", "",
              "*Ratio* is PyTorch's time over Argent's, captured beside captured. PyTorch is called from Python; of NCHW and "
              "channels_last the better one counts. Both have MNIST on the device. The copy rate is that of copies of 64 million "
              "float32 elements, read and written. A launch is one of the driver's of a kernel that does nothing. Every result of "
@@ -146,8 +147,8 @@ def page(everything):
     if rest:
         lines += ["## Beside the CPU, and under compute-sanitizer", ""]
         for record in rest:
-            more = "".join(f"; {what}: {', '.join(record[key])}" for key, what in (("failed", "failed"), ("left_out", "no time for"))
-                           if record.get(key))  # fmt: skip
+            named = [(what, record.get(key)) for key, what in (("failed", "failed"), ("left_out", "no time for"))]
+            more = "".join(f"; {what}: {', '.join(names)}" for what, names in named if names)
             lines.append(f"- {record['case']}: {record.get('wrong') or figure(record) or 'none had time'}{more}")
         lines.append("")
     return "\n".join(lines).rstrip() + "\n"

@@ -116,9 +116,9 @@ class CudaPage(unittest.TestCase):
             on_cuda("losses", 2e-9, program="mnist_cnn", op="losses", dtype="float64", unit=""),
             on_cuda("memcheck", 1, program="compute-sanitizer", op="sanitizer", unit="", failed=["test_a"], left_out=["test_b"]),
         ]
-        about = {"date": "today", "commit": "", "device": "H200", "torch": "2.13", "rounds": 5, "round_ms": 20,
-                 "missing": ["this: it is not there"]}  # fmt: skip
-        self.page = cuda_page.page({"about": about, "records": self.records})
+        self.about = {"date": "today", "commit": "", "device": "H200", "torch": "2.13", "rounds": 5, "round_ms": 20,
+                      "missing": ["this: it is not there"]}  # fmt: skip
+        self.page = cuda_page.page({"about": self.about, "records": self.records})
 
     def goal(self, name):
         (found,) = [line for line in self.page.splitlines() if line.startswith(f"| {name} |")]
@@ -149,8 +149,7 @@ class CudaPage(unittest.TestCase):
 
     def test_wrong_cases_reach_no_goal(self):
         self.records[0]["wrong"] = "element 3 is 1, not 2"
-        page = cuda_page.page({"about": {"date": "", "commit": "", "device": "", "torch": "", "rounds": 1, "round_ms": 1, "missing": []},
-                               "records": self.records})  # fmt: skip
+        page = cuda_page.page({"about": self.about, "records": self.records})
         self.assertIn("| MNIST epoch, float32, op by op | at most 75 ms | not measured | |", page)
         self.assertIn("| mnist epoch | wrong: element 3 is 1, not 2 |", page)
 

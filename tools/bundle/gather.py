@@ -1,5 +1,5 @@
-"""gather.py SOURCES BUILD MNIST KINDS CUBLAS FOLDER: puts what tools/gpu-bundle has built into FOLDER, with every library that is no
-part of the C library, and makes sure that nothing in it looks anywhere else."""
+"""gather.py SOURCES BUILD MNIST KINDS CUBLAS FOLDER: puts what tools/gpu-bundle has built into FOLDER, with every library
+that is no part of the C library, and makes sure that nothing in it looks anywhere else."""
 import gzip
 import json
 from pathlib import Path
