@@ -36,7 +36,7 @@ IN_TF32 = ["bench_model", "bench_gemm"]
 QUICK = re.compile(r"tape 4 .*(recorded|record)$|launch|64x10x100|add 256 |(clone|mul) 64M|sum 8192x8192 f32 all|"
                    r"mnist_cnn n64 training step(, captured)?$|mnist epoch")
 TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
-SECONDS_A_TOOL = 120
+SECONDS_A_TOOL = 60
 
 
 def arguments():
