@@ -168,13 +168,15 @@ START_TEST(in_place_only_what_is_named_changes)
 }
 END_TEST
 
-/* More entries than one tile of the sort takes: many places, whose sums are the CPU's to the bit. */
+/* More entries than one tile of the sort takes: many places, whose sums are the CPU's to the bit; then more tiles than a
+ * block adds the counts of at a time. */
 START_TEST(sums_are_in_the_cpus_order)
 {
-    static const int64_t places[] = { 10, 5000 };
-    for (int k = 0; k < 2; k++) {
-        Variable *x = drawn(AG_SHAPE(places[k]), AG_FLOAT32), *y = support_draw(AG_SHAPE(7000), AG_FLOAT32, 1);
-        Variable *at = ag_remainder(ag_arange(7000), ag_scalar_int64(places[k]));
+    static const int64_t places[] = { 10, 5000, 20000 }, entries[] = { 7000, 7000, 270000 };
+    for (int k = 0; k < 3; k++) {
+        Variable *x = drawn(AG_SHAPE(places[k]), AG_FLOAT32);
+        Variable *y = support_draw(AG_SHAPE(entries[k]), AG_FLOAT32, 1);
+        Variable *at = ag_remainder(ag_arange(entries[k]), ag_scalar_int64(places[k]));
         cuda_same(ag_to(ag_index_add(there(x), 0, there(at), there(y)), AG_CPU), ag_index_add(x, 0, at, y), 0);
         cuda_same(ag_to(ag_scatter_add(there(x), 0, there(at), there(y)), AG_CPU), ag_scatter_add(x, 0, at, y), 0);
         cuda_same(ag_to(ag_scatter(there(x), 0, there(at), there(y)), AG_CPU), ag_scatter(x, 0, at, y), 0);

@@ -156,6 +156,34 @@ START_TEST(many_targets_are_shared_out_among_blocks)
 }
 END_TEST
 
+/* So many rows that a warp has each, and goes over it in several turns. */
+START_TEST(many_long_rows)
+{
+    Variable *x = support_draw(AG_SHAPE(2100, 600), AG_FLOAT32, 3), *there = ag_to(x, AG_CUDA);
+    along = 1;
+    cuda_same(ag_to(softmax(there), AG_CPU), softmax(x), 1e-6);
+    cuda_same(ag_to(log_softmax(there), AG_CPU), log_softmax(x), 1e-6);
+    with.weight = AG_NONE;
+    with.ignore_index = -100;
+    with.reduction = "mean";
+    with.target = classes(AG_SHAPE(2100), 600);
+    cuda_same(ag_to(cross_entropy(there), AG_CPU), cross_entropy(x), 1e-6);
+}
+END_TEST
+
+/* As many blocks as there may be, whose sums a block puts together in several turns. */
+START_TEST(very_many_targets)
+{
+    Variable *x = support_draw(AG_SHAPE(1100000, 2), AG_FLOAT32, 3), *there = ag_to(x, AG_CUDA);
+    with.weight = AG_NONE;
+    with.ignore_index = -100;
+    with.reduction = "mean";
+    with.target = classes(AG_SHAPE(1100000), 2);
+    cuda_same(ag_to(nll_loss(there), AG_CPU), nll_loss(x), 1e-6);
+    cuda_same(ag_to(cross_entropy(there), AG_CPU), cross_entropy(x), 1e-6);
+}
+END_TEST
+
 START_TEST(targets_may_be_smoothed_or_probabilities)
 {
     with.target = classes(AG_SHAPE(6), 4);
@@ -299,7 +327,7 @@ END_TEST
 
 SUPPORT_MAIN("cuda/loss", softmax_over_any_dimension, rows_and_columns_of_many_lengths,
              odd_numbers_make_a_row_what_they_make_it_on_the_cpu, targets_may_be_classes, gradients_in_float32,
-             many_targets_are_shared_out_among_blocks, targets_may_be_smoothed_or_probabilities,
-             what_is_wrong_is_said_as_on_the_cpu, a_target_that_is_no_class_is_told_to_whoever_waits,
-             logits_may_change_before_backward, what_is_no_probability_is_told_to_whoever_waits, a_loss_is_one_node,
-             losses_of_elements)
+             many_targets_are_shared_out_among_blocks, many_long_rows, very_many_targets,
+             targets_may_be_smoothed_or_probabilities, what_is_wrong_is_said_as_on_the_cpu,
+             a_target_that_is_no_class_is_told_to_whoever_waits, logits_may_change_before_backward,
+             what_is_no_probability_is_told_to_whoever_waits, a_loss_is_one_node, losses_of_elements)

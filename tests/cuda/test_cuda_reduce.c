@@ -154,6 +154,17 @@ START_TEST(rows_and_columns_of_many_lengths)
 }
 END_TEST
 
+/* Rows that a warp has each, in several turns; and a sum of very many. */
+START_TEST(many_rows_and_many_parts)
+{
+    Variable *x = draw(AG_SHAPE(2100, 600), AG_FLOAT32), *y = draw(AG_SHAPE(1500000), AG_FLOAT32);
+    along = 1;
+    same_values(x, ag_to(x, AG_CUDA), AG_DIMS(1), 1);
+    along = 0;
+    same_values(y, ag_to(y, AG_CUDA), AG_DIMS(0), 1);
+}
+END_TEST
+
 START_TEST(nothing_is_reduced_to_what_it_is_on_the_cpu)
 {
     Variable *(*const f[])(Variable *) = { sum, prod, any, all, mean, var, logsumexp, norm };
@@ -239,6 +250,6 @@ START_TEST(a_variance_survives_a_large_mean)
 END_TEST
 
 SUPPORT_MAIN("cuda/reduce", every_reduction_in_every_type, elements_may_lie_in_any_way,
-             rows_and_columns_of_many_lengths, nothing_is_reduced_to_what_it_is_on_the_cpu,
+             rows_and_columns_of_many_lengths, many_rows_and_many_parts, nothing_is_reduced_to_what_it_is_on_the_cpu,
              odd_numbers_pass_as_on_the_cpu, the_whole_has_one_greatest_and_one_least, gradients_are_those_of_the_cpu,
              a_variance_survives_a_large_mean)

@@ -86,6 +86,14 @@ START_TEST(gradients_of_products_in_float32)
 }
 END_TEST
 
+/* As many parts as there may be, each longer than the least. */
+START_TEST(a_long_row)
+{
+    Variable *x = ag_to(support_draw(AG_SHAPE(1100000), AG_FLOAT64, 1e6), .dtype = AG_INT64);
+    cuda_same(ag_to(ag_cumsum(ag_to(x, AG_CUDA), 0), AG_CPU), ag_cumsum(x, 0), 0);
+}
+END_TEST
+
 START_TEST(bits_do_not_depend_on_how_the_total_is_made)
 {
     Variable *x = ag_to(support_draw(AG_SHAPE(5000), AG_FLOAT64, 1e6), .dtype = AG_INT64), *there = ag_to(x, AG_CUDA);
@@ -121,6 +129,6 @@ START_TEST(odd_numbers_pass_as_on_the_cpu)
 }
 END_TEST
 
-SUPPORT_MAIN("cuda/scan", every_type_and_layout, rows_of_many_lengths, gradients_of_products,
+SUPPORT_MAIN("cuda/scan", every_type_and_layout, rows_of_many_lengths, a_long_row, gradients_of_products,
              gradients_of_products_in_float32, bits_do_not_depend_on_how_the_total_is_made, in_place_and_other_types,
              odd_numbers_pass_as_on_the_cpu)
