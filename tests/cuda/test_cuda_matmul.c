@@ -126,8 +126,9 @@ static pair batches(int layout, int64_t b, int64_t m, int64_t n, ag_dtype dtype)
 }
 START_TEST(products_of_batches)
 {
-    static const int64_t sizes[][4] = { { 3, 4, 5, 6 }, { 1, 2, 3, 4 }, { 2, 1, 7, 130 }, { 2, 3, 1, 1 },
-                                        { 4, 1, 1, 3 }, { 2, 3, 2, 0 }, { 0, 3, 2, 2 },   { 2, 66, 3, 20 } };
+    static const int64_t sizes[][4] = { { 3, 4, 5, 6 },  { 1, 2, 3, 4 },  { 2, 1, 7, 130 }, { 2, 3, 1, 1 },
+                                        { 4, 1, 1, 3 },  { 2, 3, 2, 0 },  { 0, 3, 2, 2 },   { 2, 66, 3, 20 },
+                                        { 12, 2, 3, 4 }, { 7, 1, 7, 130 } };
     for (int d = 0; d < AG_BOOL; d++)
         for (int s = 0; s < (int)(sizeof sizes / sizeof *sizes); s++)
             for (int l = 0; l < 25; l++) {
