@@ -168,8 +168,8 @@ START_TEST(in_place_only_what_is_named_changes)
 }
 END_TEST
 
-/* More entries than one tile of the sort takes: many places, whose sums are the CPU's to the bit; then more tiles than a
- * block adds the counts of at a time. */
+/* More entries than one tile of the sort takes: many places, whose sums are the CPU's to the bit; then more tiles than
+ * a block adds the counts of at a time. */
 START_TEST(sums_are_in_the_cpus_order)
 {
     static const int64_t places[] = { 10, 5000, 20000 }, entries[] = { 7000, 7000, 270000 };
