@@ -24,7 +24,7 @@ AG_INLINE void AG_PASTE(more_rows, SUFFIX)(const real *x, int64_t stride, int64_
     const double share = at_once / (before + at_once);
     const vec_f64 old = load_f64(mean), apart = sum - old;
     store_f64(mean, old + apart * share);
-    store_f64(squares, load_f64(squares) + (square + apart * apart * (before * share)));
+    store_f64(squares, load_f64(squares) + (square + apart * (before * share) * apart));
 }
 
 static void AG_PASTE(columns, SUFFIX)(const void *from, int64_t stride, int64_t rows, int64_t m, double *mean,
