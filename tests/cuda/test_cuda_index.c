@@ -168,12 +168,12 @@ START_TEST(in_place_only_what_is_named_changes)
 }
 END_TEST
 
-/* More entries than one tile of the sort takes: many places, whose sums are the CPU's to the bit; then more tiles than
- * a block adds the counts of at a time. */
+/* More entries than one tile of the sort takes: many places, whose sums are the CPU's to the bit and whose numbers have
+ * whole digits or not; then more tiles than a block adds the counts of at a time. */
 START_TEST(sums_are_in_the_cpus_order)
 {
-    static const int64_t places[] = { 10, 5000, 20000 }, entries[] = { 7000, 7000, 270000 };
-    for (int k = 0; k < 3; k++) {
+    static const int64_t places[] = { 10, 4000, 5000, 20000 }, entries[] = { 7000, 7000, 7000, 270000 };
+    for (int k = 0; k < 4; k++) {
         Variable *x = drawn(AG_SHAPE(places[k]), AG_FLOAT32);
         Variable *y = support_draw(AG_SHAPE(entries[k]), AG_FLOAT32, 1);
         Variable *at = ag_remainder(ag_arange(entries[k]), ag_scalar_int64(places[k]));
