@@ -94,6 +94,38 @@ START_TEST(uniform_numbers_lie_where_pytorch_puts_them)
 }
 END_TEST
 
+/* Two of two words (float32) or of four (float64), by Box and Muller: sine first. */
+static void check_normal(int64_t n, ag_dtype dtype)
+{
+    const uint64_t seed = 0x123456789abcdef0, begin = offset_now() / 4;
+    const int64_t threads = threads_for(n);
+    Variable *x = ag_to(ag_normal_(ag_empty(AG_SHAPE(n), .dtype = dtype, .device = AG_CUDA), 2, 3), AG_CPU);
+    const int each = dtype == AG_FLOAT64 ? 2 : 4;
+    for (int64_t i = 0; i < n; i++) {
+        uint64_t sequence = (uint64_t)(i % threads), call = begin + (uint64_t)(i / threads / each), word[4];
+        int k = (int)(i / threads % each), pair = k / 2 * 2;
+        for (int w = 0; w < 4; w++) word[w] = philox(seed, sequence, call, w);
+        double u = uniform((uint32_t)word[pair]), turns = ((double)word[pair + 1] + 0.5) * 0x1p-32;
+        if (each == 2) {
+            u = fma((double)(word[0] ^ word[1] << 21), 0x1p-53, 0x1p-54);
+            turns = fma((double)(word[2] ^ word[3] << 21), 0x1p-53, 0x1p-54);
+        }
+        double angle = 2 * M_PI * turns, wanted = 2 + 3 * sqrt(-2 * log(u)) * (k % 2 ? cos(angle) : sin(angle));
+        ck_assert_msg(fabs(support_at(x, i) - wanted) < (each == 2 ? 1e-12 : 6e-5), "element %lld is %g, not %g",
+                      (long long)i, support_at(x, i), wanted);
+    }
+}
+START_TEST(normal_numbers_lie_where_pytorch_puts_them)
+{
+    ag_manual_seed(0x123456789abcdef0);
+    static const int64_t n[] = { 1, 1000, 5 * MOST_THREADS + 77 };
+    for (int k = 0; k < (cuda_emulation("cuda_host_kernels") ? 3 : 2); k++) {
+        check_normal(n[k], AG_FLOAT32);
+        check_normal(n[k], AG_FLOAT64);
+    }
+}
+END_TEST
+
 START_TEST(they_go_along_the_memory)
 {
     ag_manual_seed(3);
@@ -323,7 +355,8 @@ START_TEST(whole_channels_are_dropped)
 }
 END_TEST
 
-SUPPORT_MAIN("cuda/random", numbers_are_pytorchs, uniform_numbers_lie_where_pytorch_puts_them, they_go_along_the_memory,
-             distributions_have_their_moments, each_its_own_probability, permutations_have_each_number_once,
-             states_are_saved_and_restored, a_generator_of_ones_own, the_mask_is_drawn_again_for_the_gradient,
-             however_x_and_its_gradient_lie, whole_channels_are_dropped)
+SUPPORT_MAIN("cuda/random", numbers_are_pytorchs, uniform_numbers_lie_where_pytorch_puts_them,
+             normal_numbers_lie_where_pytorch_puts_them, they_go_along_the_memory, distributions_have_their_moments,
+             each_its_own_probability, permutations_have_each_number_once, states_are_saved_and_restored,
+             a_generator_of_ones_own, the_mask_is_drawn_again_for_the_gradient, however_x_and_its_gradient_lie,
+             whole_channels_are_dropped)
