@@ -48,7 +48,8 @@ int bench_main(int argc, char **argv, void (*add_cases)(void));
 
 /* ---- for set_up ---- */
 
-/* Where the cases run (--device), and whether it is a GPU, the emulated one included. What is held lies there; what a case makes otherwise, it puts there itself. */
+/* Where the cases run (--device), and whether it is a GPU, the emulated one included. What is held lies there; what a
+ * case makes otherwise, it puts there itself. */
 ag_device bench_device(void);
 bool bench_on_cuda(void);
 

@@ -10,6 +10,15 @@
 
 enum { NOT_INITIALIZED = 3, NO_DEVICE = 100, NOT_FOUND = 500, UNKNOWN = 999 };
 
+/* Those of cuda.h that are asked for by name. */
+typedef void entry(void);
+int cuDriverGetVersion(int *version);
+int cuInit(unsigned flags);
+int cuDeviceGetCount(int *count);
+int cuGetExportTable(const void **table, const void *id);
+int cuGetProcAddress(const char *name, entry **function, int version, unsigned long long flags);
+int cuGetProcAddress_v2(const char *name, entry **function, int version, unsigned long long flags, int *status);
+
 static int is(const char *what)
 {
     const char *wrong = getenv("PRETENDED_DRIVER");
@@ -38,7 +47,6 @@ int cuGetExportTable(const void **table, const void *id)
     return NOT_FOUND;
 }
 
-typedef void entry(void);
 static entry *entry_of(const char *name, int version);
 
 int cuGetProcAddress(const char *name, entry **function, int version, unsigned long long flags)
