@@ -33,7 +33,7 @@ enum {
     TASK = 1 << 20, /* multiply-adds worth a task */
     TASK_A = 20,    /* most panels of a task */
     TASK_B = 16,
-    WIDE = 8,   /* panels of B packed together */
+    WIDE = 8,   /* most panels of B packed together */
     SLOTS = 32, /* work spaces for products that run side by side */
 };
 
@@ -58,6 +58,7 @@ typedef struct {
     ag__gemm_args now; /* the pointers at its corner; after the first block of k what is added is C */
     int64_t m, n, k, n_a, n_b;
     int64_t packed_b;       /* the first panel of B that is packed: if B is used where it lies, a narrow last one is */
+    int64_t wide;           /* panels of B that are packed together */
     int64_t task_a, task_b; /* panels a task takes */
 } plan;
 
@@ -162,7 +163,7 @@ static void pack_panel_of_a(const plan *p, int64_t i)
         memcpy(to + r * apart, from + r * g->a_row * (int64_t)p->size, (size_t)p->k * p->size);
 }
 
-/* Items: the panels of A, and then those of B, WIDE at a time. */
+/* Items: the panels of A, and then those of B, some at a time. */
 static void pack_panels(void *user, int64_t begin, int64_t end)
 {
     const plan *p = user;
@@ -172,10 +173,10 @@ static void pack_panels(void *user, int64_t begin, int64_t end)
         if (i < of_a) {
             pack_panel_of_a(p, i);
         } else {
-            const int64_t j = (i - of_a) * WIDE, column = (p->packed_b + j) * p->kernels->columns;
+            const int64_t j = (i - of_a) * p->wide, column = (p->packed_b + j) * p->kernels->columns;
             p->kernels->pack_b(p->b_panels + j * p->kernels->columns * p->k * (int64_t)p->size,
                                at(g->b, column * g->b_col, p->size), g->b_col, g->b_row,
-                               min(p->n - column, WIDE * p->kernels->columns), p->k);
+                               min(p->n - column, p->wide * p->kernels->columns), p->k);
         }
     }
 }
@@ -290,7 +291,8 @@ static void multiply_block(plan *p, int64_t m0, int64_t n0, int64_t k0)
 
     p->packed_b = p->pack_b ? 0 : p->n % (p->kernels->columns / 2) != 0 ? p->n_b - 1 : p->n_b;
     int64_t items = p->pack_a ? p->n_a : 0;
-    if (m0 == 0) items += ceil_div(p->n_b - p->packed_b, WIDE); /* after that they are packed */
+    p->wide = max(1, min(WIDE, (p->n_b - p->packed_b) / 8));       /* few go to several threads, too */
+    if (m0 == 0) items += ceil_div(p->n_b - p->packed_b, p->wide); /* after that they are packed */
     if (items > 0) ag__parallel_for(items, max(1, TASK / 32 / (max(p->k, 1) * p->kernels->columns)), pack_panels, p);
     cut_tasks(p);
     ag__parallel_for(ceil_div(p->n_a, p->task_a) * ceil_div(p->n_b, p->task_b), 1, tiles, p);
