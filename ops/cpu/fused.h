@@ -1,12 +1,13 @@
 /* fused.h - what the functions of registers are made of (exp.h, log.h, tanh.h, sin.h, erf.h, erf_f32.h), T being f32 or
  * f64 as in vector.h:
  *
- *     AG_FUSED                    1 where the machine has an instruction for a b + c, rounded once; else those
- * functions are libraries', erf_f64 apart multiply_add_T(a, b, c)     a b + c, rounded once where AG_FUSED
+ *     AG_FUSED                    1 where the machine has an instruction for a b + c, rounded once
+ *     multiply_add_T(a, b, c)     a b + c, rounded once where AG_FUSED
  *     polynomial_T(x, c, n)       c[0] + c[1] x + ... + c[n - 1] x^(n - 1), n >= 2
  *     scale_f64(x, shifted)       x 2^n, n whole: shifted is AG_SHIFTER + n; 0 or infinite where the type ends
  *     any_f64(c)                  whether a lane of a mask is set
- */
+ *
+ * Without AG_FUSED these functions are libraries', but for erf_f64. */
 #ifndef AG_FUSED_H
 #define AG_FUSED_H
 #include "ops/cpu/vector.h"
@@ -70,6 +71,9 @@ AG_INLINE vec_f64 polynomial_f64(vec_f64 x, const double *c, int n)
     return multiply_add_f64(last, x, other);
 }
 
+/* The bits of doubles, for sums that may go round. */
+typedef uint64_t bits_f64 __attribute__((vector_size(AG_VECTOR_BYTES)));
+
 /* Added to a number of less than 2^51 it leaves no room for a fraction, and the sum's last bits are the whole number.
  */
 #define AG_SHIFTER 0x1.8p52
@@ -80,9 +84,8 @@ AG_INLINE vec_f64 scale_f64(vec_f64 x, vec_f64 shifted)
     return (vec_f64)_mm512_scalef_pd((__m512d)x, (__m512d)(shifted - AG_SHIFTER));
 #else
     /* by two powers, for the result may be subnormal: an exponent is made in the last bits and moved to its place */
-    typedef uint64_t words __attribute__((vector_size(AG_VECTOR_BYTES)));
     enum { DIGITS = 52, BIAS = 1023 };
-    const words all = (words)shifted, half = all >> 1;
+    const bits_f64 all = (bits_f64)shifted, half = all >> 1;
     return x * (vec_f64)((half + BIAS) << DIGITS) * (vec_f64)((all - half + BIAS) << DIGITS);
 #endif
 }

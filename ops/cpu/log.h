@@ -1,9 +1,11 @@
 /* log.h - the natural logarithm for a register full of doubles, with fused.h.
  *
- * log(x) = k ln 2 + log(m), x = 2^k m, 3/4 <= m < 3/2. With f = m - 1 and s = f / (2 + f), log(m) = f - (f^2 / 2 - s
- * (f^2 / 2
- * + s^2 L(s^2))), as in Sun's fdlibm; L is minimax for the relative error. ln 2 is two numbers, of which the first ends
- * in so many zeros that k times it is exact. Within 1 unit in the last place. */
+ * log(x) = k ln 2 + log(m), x = 2^k m, 3/4 <= m < 3/2. With f = m - 1 and s = f / (2 + f), as in Sun's fdlibm
+ *
+ *     log(m) = f - (f^2 / 2 - s (f^2 / 2 + s^2 L(s^2))),
+ *
+ * L minimax for the relative error. ln 2 is two numbers, of which the first ends in so many zeros that k times it is
+ * exact. Within 1 unit in the last place. */
 #ifndef AG_LOG_H
 #define AG_LOG_H
 
@@ -21,10 +23,11 @@ AG_INLINE vec_f64 take_apart_f64(vec_f64 x, vec_f64 *exponent)
     enum { DIGITS = 52, BIAS = 1023 };
     const mask_f64 small = x < 0x1p-1022;
     x = select_f64(small, x * 0x1p54, x);
-    const mask_f64 biased = (((mask_f64)x - (mask_f64)splat_f64(0.75)) >> DIGITS) + BIAS; /* k + BIAS */
-    const vec_f64 k = (vec_f64)(biased | (mask_f64)splat_f64(0x1p52)) - (0x1p52 + BIAS);
+    const mask_f64 over = (mask_f64)((bits_f64)x - (bits_f64)splat_f64(0.75)) >> DIGITS; /* k */
+    const bits_f64 biased = (bits_f64)over + BIAS;
+    const vec_f64 k = (vec_f64)(biased | (bits_f64)splat_f64(0x1p52)) - (0x1p52 + BIAS);
     *exponent = k - (vec_f64)((mask_f64)splat_f64(54) & small);
-    return (vec_f64)((mask_f64)x - ((biased - BIAS) << DIGITS));
+    return (vec_f64)((bits_f64)x - ((bits_f64)over << DIGITS));
 #endif
 }
 

@@ -17,7 +17,7 @@ AG_INLINE vec_f64 sin_turned_f64(vec_f64 x, int turns)
     static const double right_angle[] = { 0x1.921fb54442d18p+0, 0x1.1a62633145c07p-54, -0x1.f1976b7ed8fbcp-110 };
     const vec_f64 shifted = multiply_add_f64(x, splat_f64(0.63661977236758134), splat_f64(AG_SHIFTER));
     const vec_f64 n = AG_SHIFTER - shifted; /* minus n */
-    const mask_f64 quadrant = (mask_f64)shifted + turns;
+    const bits_f64 quadrant = (bits_f64)shifted + (uint64_t)turns;
     const vec_f64 first = multiply_add_f64(n, splat_f64(right_angle[0]), x);
     const vec_f64 second = multiply_add_f64(n, splat_f64(right_angle[1]), first);
     const vec_f64 lost = multiply_add_f64(n, splat_f64(right_angle[1]), first - second);
@@ -28,7 +28,7 @@ AG_INLINE vec_f64 sin_turned_f64(vec_f64 x, int turns)
     const vec_f64 left = multiply_add_f64(-r, rest, (1 - near_1) - half);
     const vec_f64 cosine = near_1 + multiply_add_f64(square * square, polynomial_f64(square, c, 6), left);
     const vec_f64 y = select_f64((quadrant & 1) == 0, sine, cosine);
-    return (vec_f64)((mask_f64)y ^ ((quadrant << 62) & (mask_f64)splat_f64(-0.0)));
+    return (vec_f64)((bits_f64)y ^ ((quadrant << 62) & (bits_f64)splat_f64(-0.0)));
 }
 
 #define AG_FAR 0x1p28
