@@ -11,8 +11,9 @@
  *
  * An element is summed in slices (AG_GEMM_SLICE), so k is cut where slices end, and the result does not depend on
  * where. C = A B is also C' = B' A': which of the two is computed is a matter of what must be turned and of how well
- * the tiles fit. The cuts depend on the shape alone. Three shapes go other ways: with a vector nothing is packed; many
- * small products are shared out whole; and a small C with a long k is cut along k, the partial results added in order.
+ * the tiles fit. Where sums are cut depends on the shape alone; how many tiles a task takes, on the threads, too.
+ * Three shapes go other ways: with a vector nothing is packed; many small products are shared out whole; and a small C
+ * with a long k is cut along k, the partial results added in order.
  */
 #include "ops/cpu/gemm.h"
 #include "ops/cpu/isa.h"
