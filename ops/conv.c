@@ -256,7 +256,19 @@ static bool conv2d_shape(ag_run *r)
     ag__window_strides(x, size, stride);
     return ag__output_strided(r, 0, ndim, size, stride, (ag_dtype)x->dtype);
 }
-static bool conv2d_cpu(ag_run *r)
+/* y becomes relu(y) */
+static bool relu_over(const ag_run *r, const ag_tensor *y)
+{
+    static const double no_options[AG_ROW_MAX_OPTIONS];
+    const ag__evaluation e = { .out = y,
+                               .operand = { [IN_A] = y },
+                               .reads = 1u << IN_A,
+                               .expression = AG_EXPRESSION_relu_value,
+                               .dtype = (ag_dtype)y->dtype,
+                               .options = no_options };
+    return ag__evaluate(r->op->name, &e);
+}
+static bool convolve(ag_run *r, bool relu)
 {
     ag__conv2d_shape s;
     if (!conv2d_geometry(r, &s)) return false;
@@ -272,15 +284,18 @@ static bool conv2d_cpu(ag_run *r)
             every.contiguous = false;
             ag__fill_elements(&every, bias ? ag__load(bias->data + o * bias->stride[0] * item, s.dtype) : 0);
         }
-        return true;
+        return !relu || relu_over(r, &y);
     }
     if (!ag__is_floating(s.dtype)) {
         convolve_integers(&s, &x, w, bias, &y);
         return true;
     }
-    const void *bias_data = bias ? bias->data : NULL;
-    return ag__conv2d_forward(&s, read_from(&x), read_from(w), bias_data, bias ? bias->stride[0] : 0, write_to(&y));
+    const bool in_kernel = relu && s.kernel[0] * s.kernel[1] > 1;
+    return ag__conv2d_forward(&s, read_from(&x), read_from(w), bias ? bias->data : NULL, bias ? bias->stride[0] : 0,
+                              in_kernel, write_to(&y)) &&
+           (!relu || in_kernel || relu_over(r, &y));
 }
+static bool conv2d_cpu(ag_run *r) { return convolve(r, false); }
 static void conv2d_backward(ag_gradients *b)
 {
     const struct ag_conv2d_args *a = b->args;
@@ -296,19 +311,17 @@ static void conv2d_backward(ag_gradients *b)
 AG_OP(conv2d, .node = "ConvolutionBackward0", .shape = conv2d_shape, .kernel = { conv2d_cpu },
       .backward = conv2d_backward, .keeps = { AG_KEEP_IN(1), AG_KEEP_IN(0), 0 })
 
-/* ---- with relu, on devices: two nodes, one kernel ---- */
+/* ---- with relu: two nodes, one kernel ---- */
 
 const ag_op *ag__op_relu(void);
 AG_OVERRIDING
+static bool conv2d_relu_cpu(ag_run *r) { return convolve(r, true); }
 AG_RECORD(_conv2d_relu, AG_ARGS__conv2d_relu, .of = "conv2d", .node = "ConvolutionBackward0", .shape = conv2d_shape,
-          .backward = conv2d_backward, .keeps = { AG_KEEP_IN(1), AG_KEEP_IN(0), 0 })
+          .kernel = { conv2d_relu_cpu }, .backward = conv2d_backward, .keeps = { AG_KEEP_IN(1), AG_KEEP_IN(0), 0 })
 AG_OVERRIDDEN
 _Static_assert(sizeof(struct ag__conv2d_relu_args) == sizeof(struct ag_conv2d_args), "conv2d's functions read both");
 
-bool ag__conv2d_goes_with_relu(const ag_variable *input)
-{
-    return ag__device(input).type != AG_DEVICE_CPU && ag__is_floating((ag_dtype)input->tensor.dtype);
-}
+bool ag__conv2d_goes_with_relu(const ag_variable *input) { return ag__is_floating((ag_dtype)input->tensor.dtype); }
 ag_variable *ag__conv2d_relu(const struct ag__conv2d_relu_args *a)
 {
     const void *caller = __builtin_return_address(0);

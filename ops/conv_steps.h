@@ -1,4 +1,4 @@
-/* conv_steps.h - conv2d and the relu of its result in one launch, for devices. */
+/* conv_steps.h - conv2d and the relu of its result in one kernel. */
 #ifndef AG_CONV_STEPS_H
 #define AG_CONV_STEPS_H
 #include "autograd/op.h"

@@ -207,6 +207,7 @@ typedef struct {
     ag__conv2d_out out;
     const void *bias;
     int64_t bias_stride;
+    bool relu;
     int64_t before[2], after[2]; /* so many rows and columns of it */
 } border_plan;
 
@@ -215,14 +216,14 @@ static void fill(const border_plan *b, int64_t channel, int64_t place, int64_t n
 {
     const void *bias = b->bias ? at(b->bias, channel * b->bias_stride, b->size) : NULL;
     if (b->size == sizeof(float)) {
-        const float value = bias ? *(const float *)bias : 0;
+        const float sum = bias ? *(const float *)bias : 0, value = b->relu && sum < 0 ? 0 : sum;
         float *to = (float *)b->out.data + place;
         if (stride == 1)
             for (int64_t i = 0; i < n; i++) to[i] = value;
         else
             for (int64_t i = 0; i < n; i++) to[i * stride] = value;
     } else {
-        const double value = bias ? *(const double *)bias : 0;
+        const double sum = bias ? *(const double *)bias : 0, value = b->relu && sum < 0 ? 0 : sum;
         double *to = (double *)b->out.data + place;
         for (int64_t i = 0; i < n; i++) to[i * stride] = value;
     }
@@ -252,14 +253,15 @@ static void fill_border(void *user, int64_t begin, int64_t end)
 }
 
 /* The convolution without its border, whose outputs are written; false if it has none. */
-static bool without_border(const ag__conv2d_shape *s, const void *bias, int64_t bias_stride, ag__conv2d_out *output,
-                           ag__conv2d_shape *inner)
+static bool without_border(const ag__conv2d_shape *s, const void *bias, int64_t bias_stride, bool relu,
+                           ag__conv2d_out *output, ag__conv2d_shape *inner)
 {
     border_plan b = { .shape = s,
                       .size = s->dtype == AG_FLOAT32 ? sizeof(float) : sizeof(double),
                       .out = *output,
                       .bias = bias,
-                      .bias_stride = bias_stride };
+                      .bias_stride = bias_stride,
+                      .relu = relu };
     *inner = *s;
     for (int i = 0; i < 2 && s->stride[0] == 1 && s->stride[1] == 1; i++) {
         b.before[i] = ag__max(0, s->padding[i] - (s->kernel[i] - 1) * s->dilation[i]);
@@ -276,20 +278,20 @@ static bool without_border(const ag__conv2d_shape *s, const void *bias, int64_t 
 }
 
 bool ag__conv2d_forward(const ag__conv2d_shape *s, ag__conv2d_in input, ag__conv2d_in weight, const void *bias,
-                        int64_t bias_stride, ag__conv2d_out output)
+                        int64_t bias_stride, bool relu, ag__conv2d_out output)
 {
     if (s->batch * s->out_channels * s->out_size[0] * s->out_size[1] == 0) return true;
     ag__conv2d_shape inner;
-    if (without_border(s, bias, bias_stride, &output, &inner))
-        return ag__conv2d_forward(&inner, input, weight, bias, bias_stride, output);
+    if (without_border(s, bias, bias_stride, relu, &output, &inner))
+        return ag__conv2d_forward(&inner, input, weight, bias, bias_stride, relu, output);
     if (ag__conv2d_is_product(s, input.stride, output.stride))
         return ag__conv2d_product_forward(s, input, weight, bias, bias_stride, output);
     if (ag__conv2d_depthwise_suits(s, input.stride, output.stride)) {
-        ag__conv2d_depthwise_forward(s, input, weight, bias, bias_stride, output);
+        ag__conv2d_depthwise_forward(s, input, weight, bias, bias_stride, relu, output);
         return true;
     }
     if (ag__conv2d_flat_suits_forward(s, input.stride, output.stride))
-        return ag__conv2d_flat_forward(s, input, weight, bias, bias_stride, output);
+        return ag__conv2d_flat_forward(s, input, weight, bias, bias_stride, relu, output);
     convolution c = {
         .kernels = kernels_for(s->dtype),
         .size = s->dtype == AG_FLOAT32 ? sizeof(float) : sizeof(double),
@@ -306,6 +308,7 @@ bool ag__conv2d_forward(const ag__conv2d_shape *s, ag__conv2d_in input, ag__conv
         .weight_column = weight.stride[3],
         .bias = bias,
         .bias_stride = bias_stride,
+        .relu = relu,
     };
     ag__conv_axis axis[2];
     for (int i = 0; i < 2; i++)

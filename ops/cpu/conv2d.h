@@ -32,8 +32,9 @@ typedef struct {
 /* All write what they compute over what was there; three return false with AG_ENOMEM standing if there was no memory
  * to work in. */
 bool ag__conv2d_forward(const ag__conv2d_shape *shape, ag__conv2d_in input, ag__conv2d_in weight,
-                        const void *bias, /* (O), or NULL */
-                        int64_t bias_stride, ag__conv2d_out output);
+                        const void *bias,               /* (O), or NULL */
+                        int64_t bias_stride, bool relu, /* max(value, 0); not of 1x1 kernels */
+                        ag__conv2d_out output);
 bool ag__conv2d_input_gradient(const ag__conv2d_shape *shape, ag__conv2d_in output_gradient, ag__conv2d_in weight,
                                ag__conv2d_out input_gradient);
 bool ag__conv2d_weight_gradient(const ag__conv2d_shape *shape, ag__conv2d_in input, ag__conv2d_in output_gradient,
@@ -62,7 +63,7 @@ typedef struct {
  *     out[o * out_channel + t * out_pixel + lane] = sum of weights[a, b, c][o] * in[a, b, c][t * in_pixel + lane]
  *
  * over three loops a, b, c, each of n turns with a step through `in` and one through `weights`; then with `more` what
- * is in `out` is added, and bias[o] unless bias is NULL. */
+ * is in `out` is added, and bias[o] unless bias is NULL; and with `relu` what is below 0 becomes 0. */
 typedef struct {
     int channels;
     int64_t n; /* pixels */
@@ -70,7 +71,7 @@ typedef struct {
     ag__conv_loop loops[3];
     int64_t in_pixel, out_pixel, out_channel;
     void *out;
-    bool more;
+    bool more, relu;
     /* With clip, loops[along] goes along the row, and its turns that meet only padding are left out: turn c of pixel t
      * is about column `column + t * column_pixel + c * column_turn`, and there are `width` columns. */
     bool clip;

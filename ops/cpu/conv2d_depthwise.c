@@ -31,6 +31,7 @@ typedef struct {
     ag__conv2d_out out;
     const void *bias;
     int64_t bias_stride;
+    bool relu;
     bool turned; /* the last kernel position comes first */
 
     int64_t channels, images, inner; /* images one by one, side by side */
@@ -159,6 +160,7 @@ static void make_tiles(void *user, int64_t begin, int64_t end)
             .in = strip,
             .weights = weights,
             .bias = p->bias ? at(p->bias, t.channel * p->bias_stride, p->size) : NULL,
+            .relu = p->relu,
             .in_row = p->pitch,
             .out_row = p->out.stride[2],
             .next_in = corner(p, &p->in, &next),
@@ -304,13 +306,14 @@ bool ag__conv2d_depthwise_suits(const ag__conv2d_shape *s, const int64_t *input_
 }
 
 void ag__conv2d_depthwise_forward(const ag__conv2d_shape *s, ag__conv2d_in input, ag__conv2d_in weight,
-                                  const void *bias, int64_t bias_stride, ag__conv2d_out output)
+                                  const void *bias, int64_t bias_stride, bool relu, ag__conv2d_out output)
 {
     depthwise_plan p = plan_of(s, false, batch_is_last(s, input.stride));
     p.in = input;
     p.weight = weight;
     p.bias = bias;
     p.bias_stride = bias_stride;
+    p.relu = relu;
     p.out = output;
     convolve(&p);
 }

@@ -14,7 +14,7 @@
 bool ag__conv2d_depthwise_suits(const ag__conv2d_shape *shape, const int64_t *input_stride,
                                 const int64_t *output_stride);
 void ag__conv2d_depthwise_forward(const ag__conv2d_shape *shape, ag__conv2d_in input, ag__conv2d_in weight,
-                                  const void *bias, int64_t bias_stride, ag__conv2d_out output);
+                                  const void *bias, int64_t bias_stride, bool relu, ag__conv2d_out output);
 void ag__conv2d_depthwise_input_gradient(const ag__conv2d_shape *shape, ag__conv2d_in output_gradient,
                                          ag__conv2d_in weight, ag__conv2d_out input_gradient);
 bool ag__conv2d_depthwise_weight_gradient(const ag__conv2d_shape *shape, ag__conv2d_in input,
@@ -32,6 +32,7 @@ enum {
 typedef struct {
     int64_t kernel[2], dilation[2], inner, rows, n;
     const void *in, *weights, *bias; /* bias: one number, or NULL */
+    bool relu;                       /* then max(value, 0) */
     int64_t in_row, out_row;         /* elements from a row to the next */
     const void *next_in, *next_out;  /* rows in memory that are soon needed: */
     int64_t next_in_row;             /* of the input, of the output */

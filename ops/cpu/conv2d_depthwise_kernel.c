@@ -3,6 +3,8 @@
 #include "ops/cpu/isa.h"
 #include "ops/cpu/vector.h"
 
+#include <math.h>
+
 enum {
     VECTORS = 4,    /* at once of one row */
     ROWS = 4,       /* at once of a kernel whose size is known */

@@ -31,7 +31,8 @@ AG_INLINE void REAL(depthwise_rows)(const ag__conv_depthwise_run *u, const int r
                                     const real *in, real *out)
 {
     const int64_t step = u->dilation[1] * u->inner;
-    const vec bias = REAL(splat)(u->bias ? *(const real *)u->bias : 0);
+    const vec bias = REAL(splat)(u->bias ? *(const real *)u->bias : 0),
+              least = REAL(splat)(u->relu ? 0 : -(real)INFINITY);
     vec weight[MOST_FIXED];
     AG_UNROLL
     for (int i = 0; i < kh * kw; i++) weight[i] = REAL(splat)(((const real *)u->weights)[i]);
@@ -51,7 +52,8 @@ AG_INLINE void REAL(depthwise_rows)(const ag__conv_depthwise_run *u, const int r
             }
         }
         AG_UNROLL
-        for (int o = 0; o < rows; o++) REAL(depthwise_put)(out + o * u->out_row + place, sum[o] + bias, u->n - place);
+        for (int o = 0; o < rows; o++)
+            REAL(depthwise_put)(out + o * u->out_row + place, REAL(max)(least, sum[o] + bias), u->n - place);
     }
 }
 
@@ -71,7 +73,8 @@ static void REAL(depthwise_3x3)(const ag__conv_depthwise_run *u)
 /* Any kernel: VECTORS registers of one row. */
 static void REAL(depthwise_any)(const ag__conv_depthwise_run *u)
 {
-    const vec bias = REAL(splat)(u->bias ? *(const real *)u->bias : 0);
+    const vec bias = REAL(splat)(u->bias ? *(const real *)u->bias : 0),
+              least = REAL(splat)(u->relu ? 0 : -(real)INFINITY);
     const int64_t row = u->dilation[0] * u->in_row, column = u->dilation[1] * u->inner;
     for (int64_t y = 0; y < u->rows; y++) {
         real *out = (real *)u->out + y * u->out_row;
@@ -94,7 +97,8 @@ static void REAL(depthwise_any)(const ag__conv_depthwise_run *u)
                 }
             }
             AG_UNROLL
-            for (int v = 0; v < VECTORS; v++) REAL(depthwise_put)(out + place[v], sum[v] + bias, u->n - place[v]);
+            for (int v = 0; v < VECTORS; v++)
+                REAL(depthwise_put)(out + place[v], REAL(max)(least, sum[v] + bias), u->n - place[v]);
         }
     }
 }

@@ -231,6 +231,7 @@ static void make_chunks(void *user, int64_t begin, int64_t end)
                 run.weights = at(packed, (1 + c) * run.channels, p->size);
                 run.in_channels = ag__min(block, p->in_channels - c) / together;
                 run.more = c > 0;
+                run.relu = p->relu && c + block >= p->in_channels;
                 if (c > 0) run.bias = NULL;
                 p->kernels->run(&run);
             }

@@ -16,7 +16,7 @@ bool ag__conv2d_flat_suits_forward(const ag__conv2d_shape *shape, const int64_t 
 bool ag__conv2d_flat_suits_input_gradient(const ag__conv2d_shape *shape, const int64_t *gradient_stride,
                                           const int64_t *input_stride);
 bool ag__conv2d_flat_forward(const ag__conv2d_shape *shape, ag__conv2d_in input, ag__conv2d_in weight, const void *bias,
-                             int64_t bias_stride, ag__conv2d_out output);
+                             int64_t bias_stride, bool relu, ag__conv2d_out output);
 bool ag__conv2d_flat_input_gradient(const ag__conv2d_shape *shape, ag__conv2d_in output_gradient, ag__conv2d_in weight,
                                     ag__conv2d_out input_gradient);
 
@@ -31,7 +31,7 @@ enum {
 /* out[o * out_channel + q] = sum of weights[t * weights_tap + c * channels + o] * in[offset[t] + c * in_channel + q]
  *
  * over kernel positions t and channels c, in this order, for n positions q and some beyond; then with `more` what is in
- * `out` is added, and bias[o] unless bias is NULL. */
+ * `out` is added, and bias[o] unless bias is NULL; and with `relu` what is below 0 becomes 0. */
 typedef struct {
     int channels;
     int64_t n, taps, in_channels;
@@ -39,7 +39,7 @@ typedef struct {
     const int64_t *offset;
     int64_t in_channel, weights_tap, out_channel;
     void *out;
-    bool more;
+    bool more, relu;
 } ag__conv_flat_run;
 
 typedef struct {

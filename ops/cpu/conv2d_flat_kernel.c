@@ -3,6 +3,8 @@
 #include "ops/cpu/isa.h"
 #include "ops/cpu/vector.h"
 
+#include <math.h>
+
 /* CHANNELS x VECTORS sums, a register for each vector and one for a weight; more vectors for one or two channels. */
 #if AG_VECTOR_BYTES == 64
 enum { CHANNELS = 8, VECTORS = 3, FEW_VECTORS = 5, ONE_VECTORS = 5 };

@@ -28,6 +28,7 @@ typedef struct {
     /* weight of (group, out channel, in channel, kernel row, kernel column) */
     const void *weight, *bias;
     int64_t weight_group, weight_out, weight_in, weight_row, weight_column, bias_stride;
+    bool relu;
     bool turned;   /* the first kernel position meets the input that the last would */
     int64_t block; /* in channels whose sum begins at 0 */
 

@@ -27,6 +27,7 @@ AG_INLINE void REAL(flat_tile)(const ag__conv_flat_run *u, int64_t q, const int 
         }
     }
     const real *bias = u->bias;
+    const vec least = REAL(splat)(u->relu ? 0 : -(real)INFINITY);
     AG_UNROLL
     for (int o = 0; o < channels; o++) {
         const vec added = REAL(splat)(bias ? bias[o] : 0);
@@ -34,7 +35,7 @@ AG_INLINE void REAL(flat_tile)(const ag__conv_flat_run *u, int64_t q, const int 
         for (int v = 0; v < vectors; v++) {
             real *to = (real *)u->out + o * u->out_channel + q + v * LANES;
             const vec value = u->more ? REAL(load)(to) + sum[o][v] : sum[o][v];
-            REAL(store)(to, bias ? value + added : value);
+            REAL(store)(to, REAL(max)(least, bias ? value + added : value));
         }
     }
 }

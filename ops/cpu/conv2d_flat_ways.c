@@ -125,7 +125,7 @@ bool ag__conv2d_flat_suits_input_gradient(const ag__conv2d_shape *s, const int64
 }
 
 bool ag__conv2d_flat_forward(const ag__conv2d_shape *s, ag__conv2d_in input, ag__conv2d_in weight, const void *bias,
-                             int64_t bias_stride, ag__conv2d_out output)
+                             int64_t bias_stride, bool relu, ag__conv2d_out output)
 {
     ag__flat_plan p = plan_of(s, input, output);
     p.rows = ag__flat_axis_of(s->size[0], s->out_size[0], s->kernel[0], s->stride[0], s->dilation[0], s->padding[0]);
@@ -140,6 +140,7 @@ bool ag__conv2d_flat_forward(const ag__conv2d_shape *s, ag__conv2d_in input, ag_
     p.weight_column = weight.stride[3];
     p.bias = bias;
     p.bias_stride = bias_stride;
+    p.relu = relu;
     return ag__flat_convolve(&p);
 }
 

@@ -4,6 +4,8 @@
 #include "ops/cpu/isa.h"
 #include "ops/cpu/vector.h"
 
+#include <math.h>
+
 /* How much fits into the registers: a sum for each channel and pixel, as many pixels as AG_PIXEL_SIZES says for each
  * number of channels, with a register for each channel's weight and one for a pixel; WEIGHT_CHANNELS x WEIGHT_TAPS sums
  * of a weight gradient likewise, by windows also 6 x 4 and 8 x 3 where there are 32 registers. */

@@ -54,6 +54,7 @@ static void sum_up(const convolution *c, const task *t, ag__conv_taps down, ag__
     run.bias = c->bias ? t->packed : NULL;
     if (down.n == 0 || across.n == 0) { /* the bias alone; the pointers would lead nowhere */
         run.clip = false;
+        run.relu = c->relu;
         c->kernels->run(&run);
         return;
     }
@@ -90,6 +91,7 @@ static void sum_up(const convolution *c, const task *t, ag__conv_taps down, ag__
             some.along = 2;
         }
         some.more = first > 0;
+        some.relu = c->relu && first + n == c->in_channels;
         some.bias = first == 0 ? run.bias : NULL;
         c->kernels->run(&some);
     }

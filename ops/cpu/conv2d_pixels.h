@@ -18,6 +18,7 @@ typedef struct {
     const void *weight, *bias;
     bool turned; /* the kernel is turned round: the weight's strides are negative */
     int64_t weight_group, weight_out, weight_in, weight_row, weight_column, bias_stride;
+    bool relu;
 
     /* The output channels of a group come in pieces. For each, packed: [channel] bias, [row][column][in
      * channel][channel] weight. */

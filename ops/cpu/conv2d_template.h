@@ -35,6 +35,7 @@ AG_INLINE void REAL(pixels)(int channels, int pixels, const ag__conv_run *u, con
         }
     }
     const real *bias = u->bias;
+    const vec least = REAL(splat)(u->relu ? 0 : -(real)INFINITY);
     AG_UNROLL
     for (int o = 0; o < channels; o++) {
         vec added = REAL(splat)(bias ? bias[o] : 0);
@@ -42,7 +43,7 @@ AG_INLINE void REAL(pixels)(int channels, int pixels, const ag__conv_run *u, con
         for (int t = 0; t < pixels; t++) {
             real *to = out + o * u->out_channel + t * u->out_pixel;
             vec value = u->more ? REAL(load)(to) + sum[o][t] : sum[o][t];
-            REAL(store)(to, bias ? value + added : value);
+            REAL(store)(to, REAL(max)(least, bias ? value + added : value));
         }
     }
 }

@@ -63,7 +63,7 @@ static void pack_input(const ag__window_plan *w, int64_t image, int64_t group, i
         const int64_t y = from - s->padding[0] + i % high * s->dilation[0];
         runs[i] = y < 0 || y >= s->size[0] ? NULL : start + (i / high * stride[1] + y * stride[2]) * size;
     }
-    const int64_t margin = (first - column) * w->pixel, behind = margin + n * w->pixel;
+    const int64_t margin = ag__max(0, first - column) * w->pixel, behind = margin + n * w->pixel;
     const bool together = ag__window_together(w, stride);
     char *to = w->strips + (image * w->apart + (group * w->in_rows + row) * w->row) * size;
     if (n > 0)

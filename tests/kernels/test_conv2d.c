@@ -82,6 +82,16 @@ static array laid_out(rng *r, enum layout layout, ag_dtype dtype, const int64_t 
 }
 
 /* One convolution with its gradients; tensors to be written begin as NaN. */
+/* z = max(y, 0), to the bit */
+static void same_but_for_relu(int64_t n, const array *z, const array *y)
+{
+    int64_t o[5] = { 0 };
+    if (n > 0) do {
+            const double sum = array_get(y, o);
+            ck_assert_msg(array_get(z, o) == (sum < 0 ? 0 : sum), "relu of %g is %g", sum, array_get(z, o));
+        } while (next_index(4, y->size, o));
+}
+
 static void check_laid_out(rng *r, const shape *s, enum layout layout)
 {
     const int64_t x_size[] = { s->batch, s->channels, s->size[0], s->size[1] };
@@ -118,12 +128,18 @@ static void check_laid_out(rng *r, const shape *s, enum layout layout)
             } while (next_index(3, &w_size[1], k));
         } while (next_index(4, y_size, o));
 
-    ck_assert(ag__conv2d_forward(s, IN(x), IN(w), with_bias ? bias.data : NULL, bias.stride[0], OUT(y)));
+    ck_assert(ag__conv2d_forward(s, IN(x), IN(w), with_bias ? bias.data : NULL, bias.stride[0], false, OUT(y)));
     ck_assert(ag__conv2d_input_gradient(s, IN(g), IN(w), OUT(dx)));
     ck_assert(ag__conv2d_weight_gradient(s, IN(x), IN(g), OUT(dw)));
     ag__conv2d_bias_gradient(s, IN(g), db.data, db.stride[0]);
     const int64_t kernel = s->kernel[0] * s->kernel[1], pixels = s->batch * s->out_size[0] * s->out_size[1];
     compare(s, "output", &y, &ey, in_group * kernel);
+    if (kernel > 1) {
+        array z = laid_out(r, layout, s->dtype, y_size);
+        ck_assert(ag__conv2d_forward(s, IN(x), IN(w), with_bias ? bias.data : NULL, bias.stride[0], true, OUT(z)));
+        same_but_for_relu(ey.n, &z, &y);
+        array_free(&z);
+    }
     compare(s, "input gradient", &dx, &edx, a_group * kernel);
     compare(s, "weight gradient", &dw, &edw, pixels);
     compare(s, "bias gradient", &db, &edb, pixels);
@@ -304,6 +320,10 @@ START_TEST(products_and_windows_agree_with_plain_loops)
             ag__conv_strip_bytes = i % 3 ? usual : 4096; /* now and then in many blocks */
             check_laid_out(&r, &s, i % 4 == 0 ? CONTIGUOUS : i % 4 == 1 ? BY_CHANCE : BATCH_LAST);
         }
+        ag__conv_strip_bytes = 4096; /* blocks of columns that are all padding, before and behind */
+        shape padded = { AG_FLOAT32, 16, 24, { 6, 2 }, 8, { 0 }, { 1, 2 }, { 1, 1 }, { 0, 9 }, { 1, 1 }, 1 };
+        ck_assert(complete(&padded));
+        check_laid_out(&r, &padded, BATCH_LAST);
     }
     ag__conv_strip_bytes = usual;
 }
@@ -366,7 +386,7 @@ START_TEST(a_convolution_has_the_same_bits_on_any_number_of_threads)
         void *first[4] = { NULL };
         for (int t = 0; t < 4; t++) {
             ck_assert(ag_set_num_threads(thread_counts[t]));
-            ck_assert(ag__conv2d_forward(&s, IN(x), IN(w), NULL, 0, OUT(y)));
+            ck_assert(ag__conv2d_forward(&s, IN(x), IN(w), NULL, 0, false, OUT(y)));
             ck_assert(ag__conv2d_input_gradient(&s, IN(g), IN(w), OUT(dx)));
             ck_assert(ag__conv2d_weight_gradient(&s, IN(x), IN(g), OUT(dw)));
             ag__conv2d_bias_gradient(&s, IN(g), db.data, db.stride[0]);

@@ -132,7 +132,7 @@ START_TEST(convolution_and_its_gradients_are_summed_in_the_order_of_pytorch)
         for (int j = 0; j < 4; j++) array_fill(given[j], &r, -1, 1);
         for (int isa = AG_ISA_AVX2; isa < AG_N_ISAS; isa++) {
             if (!ag__set_cpu_capability((ag__isa)isa)) continue;
-            ck_assert(ag__conv2d_forward(s, IN(t.x), IN(t.w), t.bias.data, 1, OUT(t.y)));
+            ck_assert(ag__conv2d_forward(s, IN(t.x), IN(t.w), t.bias.data, 1, false, OUT(t.y)));
             ck_assert(ag__conv2d_input_gradient(s, IN(t.g), IN(t.w), OUT(dx)));
             ck_assert(ag__conv2d_weight_gradient(s, IN(t.x), IN(t.g), OUT(dw)));
             compare_bits(&t, "output", &t.y, ordered_output);
