@@ -99,8 +99,8 @@ void ag__reduce_make_plan(ag__reduce_plan *p, const ag_tensor *x, uint32_t mask)
         p->kept.n--;
     }
     p->far = x->numel * item >= FAR_BYTES;
-    p->short_rows = !p->columns && last >= 0 && p->kept.out[last] == 1 && p->gone.n == 1 && p->gone.step[0] == item &&
-                    p->n_gone <= AG_REDUCE_SHORT;
+    p->each_row = !p->columns && last >= 0 && p->gone.n == 1 && p->gone.step[0] == item;
+    p->short_rows = p->each_row && p->kept.out[last] == 1 && p->n_gone <= AG_REDUCE_SHORT;
 }
 
 int64_t ag__reduce_grain(int64_t n) { return n >= 1 << 22 ? 8 * GRAIN : GRAIN; }
@@ -118,6 +118,7 @@ void ag__reduce_cut(ag__reduce_plan *p)
     p->piece = (p->n_gone + p->pieces - 1) / p->pieces;
     p->piece = (p->piece + AG_REDUCE_BLOCK - 1) / AG_REDUCE_BLOCK * AG_REDUCE_BLOCK;
     p->pieces = (p->n_gone + p->piece - 1) / p->piece;
+    p->each_row = p->each_row && p->pieces == 1;
 }
 
 /* ---- a binary tree of totals, m side by side: level k holds the fold of 2^k blocks ---- */
@@ -315,14 +316,24 @@ const char *ag__reduce_place(const ag__reduce_plan *p, int64_t unit, int64_t *ou
     return x;
 }
 
-static void fold_short_rows(const ag__reduce_plan *p, int64_t begin, int64_t end)
+/* Outputs that are a row each: without a division for every one. */
+static void fold_each_row(const ag__reduce_plan *p, int64_t begin, int64_t end)
 {
-    int last = p->kept.n - 1;
-    int64_t length = p->kept.size[last], stride = p->kept.step[last] / (int64_t)p->item;
+    const int last = p->kept.n - 1;
+    const int64_t length = p->kept.size[last], step = p->kept.step[last],
+                  out_step = p->kept.out[last] * (int64_t)p->wide;
     for (int64_t unit = begin, n, out; unit < end; unit += n) {
         const char *x = ag__reduce_place(p, unit, &out);
+        char *total = p->out + out * (int64_t)p->wide;
         n = length - unit % length < end - unit ? length - unit % length : end - unit;
-        p->folder->short_rows(p->out + out * (int64_t)p->wide, x, stride, n, p->n_gone);
+        if (p->short_rows) {
+            p->folder->short_rows(total, x, step / (int64_t)p->item, n, p->n_gone);
+            continue;
+        }
+        for (int64_t i = 0; i < n; i++, x += step, total += out_step) {
+            if (p->far) ask_for_next(x + step, p->n_gone * (int64_t)p->item);
+            p->folder->row(total, x, p->n_gone);
+        }
     }
 }
 
@@ -330,8 +341,8 @@ static void fold_short_rows(const ag__reduce_plan *p, int64_t begin, int64_t end
 static void fold_units(void *user, int64_t begin, int64_t end)
 {
     const ag__reduce_plan *p = user;
-    if (p->short_rows) {
-        fold_short_rows(p, begin, end);
+    if (p->each_row) {
+        fold_each_row(p, begin, end);
         return;
     }
     for (int64_t unit = begin; unit < end; unit++) {

@@ -27,7 +27,8 @@ typedef struct ag__reduce_plan {
                                     columns: rows */
     int64_t tiles, pieces, piece;
     bool far;        /* more elements than a cache holds: rows are asked for ahead of time */
-    bool short_rows; /* each output is one short row, and neighbours' totals lie side by side */
+    bool each_row;   /* each output is one row, */
+    bool short_rows; /* a short one, and neighbours' totals lie side by side */
     char *out;       /* pieces of n_kept totals */
 } ag__reduce_plan;
 
