@@ -5,7 +5,6 @@
  *     multiply_add_T(a, b, c)     a b + c, rounded once where AG_FUSED
  *     polynomial_T(x, c, n)       c[0] + c[1] x + ... + c[n - 1] x^(n - 1), n >= 2
  *     scale_f64(x, shifted)       x 2^n, n whole: shifted is AG_SHIFTER + n; 0 or infinite where the type ends
- *     any_f64(c)                  whether a lane of a mask is set
  *
  * Without AG_FUSED these functions are libraries', but for erf_f64. */
 #ifndef AG_FUSED_H
@@ -87,21 +86,6 @@ AG_INLINE vec_f64 scale_f64(vec_f64 x, vec_f64 shifted)
     enum { DIGITS = 52, BIAS = 1023 };
     const bits_f64 all = (bits_f64)shifted, half = all >> 1;
     return x * (vec_f64)((half + BIAS) << DIGITS) * (vec_f64)((all - half + BIAS) << DIGITS);
-#endif
-}
-
-AG_INLINE bool any_f64(mask_f64 c)
-{
-#if defined(__AVX512F__)
-    return _mm512_movepi64_mask((__m512i)c) != 0;
-#elif AG_FUSED
-    int some = 0;
-    for (int i = 0; i < AG_VECTOR_BYTES / 32; i++) some |= _mm256_movemask_pd(((__m256d *)&c)[i]);
-    return some != 0;
-#else
-    int64_t some = 0;
-    for (int i = 0; i < LANES_f64; i++) some |= c[i];
-    return some != 0;
 #endif
 }
 

@@ -24,6 +24,8 @@ static const ag__pool2d_kernels *kernels_for(ag_dtype dtype)
     }
 }
 
+enum { FAR_BYTES = 4 << 20 };
+
 typedef struct {
     ag__pool2d_job job;
     ag__pool2d_kernel *kernel;
@@ -45,6 +47,7 @@ void ag__max_pool2d_forward(ag_dtype dtype, const ag__pool2d_shape *s, ag__pool2
     shared_job j = { .job = { .s = *s, .in = input, .out = output, .indices = indices } };
     const int64_t a_row = s->out_size[1] * s->kernel[0] * s->kernel[1], *stride = input.stride;
     if (s->batch * s->channels * s->out_size[0] * s->out_size[1] == 0) return;
+    j.job.far = s->batch * s->channels * s->size[0] * s->size[1] * (int64_t)ag_dtype_size(dtype) >= FAR_BYTES;
     if (kernels->forward_batch_last && stride[0] == 1 && output.stride[0] == 1 &&
         (!indices.data || indices.stride[0] == 1) && s->batch > 1 && s->size[0] * s->size[1] < INT32_MAX) {
         j.kernel = kernels->forward_batch_last;

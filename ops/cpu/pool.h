@@ -38,6 +38,7 @@ typedef struct {
     ag__pool2d_in in, gradient, old_indices; /* forward: in; backward: gradient, old_indices */
     ag__pool2d_out out, indices;             /* forward: both; backward: out is the input's gradient */
     int64_t in_elements;                     /* the input is contiguous and has so many elements; 0: it is not */
+    bool far;                                /* its batch or channels are last: more than a cache holds */
 } ag__pool2d_job;
 
 /* Planes n * C + c in [begin, end), or, with the batch innermost, (channel, output row) pairs or channels in [begin,

@@ -22,25 +22,6 @@ static inline window window_at(const ag__pool2d_shape *s, int axis, int64_t out)
     return (window){ at, s->size[axis] > at ? (s->size[axis] - 1 - at) / step + 1 : 0 };
 }
 
-/* Elements 0, 2, 4, ... of what begins at p, out of a = the first register full and b = the one that begins at p +
- * LANES - 1: nothing beyond the last one is touched. */
-// clang-format off
-#define AG_SECONDS_2(a, b)  __builtin_shufflevector(a, b, 0, 3)
-#define AG_SECONDS_4(a, b)  __builtin_shufflevector(a, b, 0, 2, 5, 7)
-#define AG_SECONDS_8(a, b)  __builtin_shufflevector(a, b, 0, 2, 4, 6, 9, 11, 13, 15)
-#define AG_SECONDS_16(a, b) __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25, 27, 29, 31)
-// clang-format on
-#if AG_VECTOR_BYTES == 64
-#define AG_SECONDS_f32 AG_SECONDS_16
-#define AG_SECONDS_f64 AG_SECONDS_8
-#elif AG_VECTOR_BYTES == 32
-#define AG_SECONDS_f32 AG_SECONDS_8
-#define AG_SECONDS_f64 AG_SECONDS_4
-#else
-#define AG_SECONDS_f32 AG_SECONDS_4
-#define AG_SECONDS_f64 AG_SECONDS_2
-#endif
-
 #define POOL_FLOATING
 
 #define real       float

@@ -37,14 +37,63 @@ static inline void REAL(one_window)(const ag__pool2d_job *job, const real *plane
 typedef __typeof__(((mask){ 0 })[0]) REAL(place); /* an integer as wide as real */
 #define place_t REAL(place)
 
-AG_INLINE vec REAL(choose)(mask which, vec a, vec b) { return (vec)(((mask)a & which) | ((mask)b & ~which)); }
-
-/* An element more for each lane: the largest so far and where it was. */
-AG_INLINE void REAL(meet)(vec v, mask place, vec *most, mask *index)
+/* One of a window's elements for each lane: `step` elements from lane to lane, or side by side and only `count` of
+ * them. */
+AG_INLINE vec REAL(element)(const real *p, int64_t step, bool few, int64_t count)
 {
-    const mask larger = (v > *most) | (v != v);
-    *most = REAL(choose)(larger, v, *most);
-    *index = (place & larger) | (*index & ~larger);
+    if (few) return REAL(load_first)(p, (int)count, 0);
+    if (step == 1) return REAL(load)(p);
+    if (step == 2) /* nothing beyond the last one is touched */
+        return REAL(AG_EVERY_SECOND)(REAL(load)(p), REAL(load)(p + LANES - 1));
+    vec v = { 0 };
+    for (int i = 0; i < LANES; i++) v[i] = p[i * step];
+    return v;
+}
+
+/* A window for each lane: the first one's first element, elements from a row and a column of the window to the next;
+ * their places in the plane, counted from that of the lane's first element. */
+typedef struct {
+    int64_t rows, columns;
+    const real *at;
+    int64_t row, column, step;
+    int64_t place_row, place_column;
+} REAL(windows);
+typedef struct {
+    vec value;
+    mask place;
+} REAL(largest);
+
+/* Where there is NaN. */
+static __attribute__((noinline)) REAL(largest) REAL(largest_or_nan)(const REAL(windows) * w, bool few, int64_t count)
+{
+    REAL(largest) most = { REAL(splat)(LOWEST), { 0 } };
+    for (int64_t i = 0; i < w->rows; i++) {
+        for (int64_t j = 0; j < w->columns; j++) {
+            const vec v = REAL(element)(w->at + i * w->row + j * w->column, w->step, few, count);
+            const mask larger = (v > most.value) | (v != v),
+                       place = (mask){ 0 } + (place_t)(i * w->place_row + j * w->place_column);
+            most.value = REAL(select)(larger, v, most.value);
+            most.place = (place & larger) | (most.place & ~larger);
+        }
+    }
+    return most;
+}
+
+/* Among numbers the largest does not wait for a comparison; a NaN shows in the sum of all. */
+AG_INLINE REAL(largest) REAL(largest_of)(REAL(windows) w, bool few, int64_t count)
+{
+    REAL(largest) most = { REAL(splat)(LOWEST), { 0 } };
+    vec sum = { 0 };
+    for (int64_t i = 0; i < w.rows; i++) {
+        for (int64_t j = 0; j < w.columns; j++) {
+            const vec v = REAL(element)(w.at + i * w.row + j * w.column, w.step, few, count);
+            const mask larger = v > most.value, place = (mask){ 0 } + (place_t)(i * w.place_row + j * w.place_column);
+            most.place = (place & larger) | (most.place & ~larger);
+            most.value = REAL(max)(v, most.value);
+            sum += v;
+        }
+    }
+    return REAL(any)(sum != sum) ? REAL(largest_or_nan)(&w, few, count) : most;
 }
 
 /* The first n lanes; all of them if there is room. */
@@ -59,25 +108,13 @@ AG_INLINE void REAL(write)(vec most, mask index, int64_t n, int64_t room, real *
     }
 }
 
-AG_INLINE vec REAL(every)(const real *p, int64_t stride)
-{
-    if (stride == 1) return REAL(load)(p);
-    if (stride == 2) {
-        const vec a = REAL(load)(p), b = REAL(load)(p + LANES - 1);
-        return AG_PASTE(AG_SECONDS, REAL())(a, b);
-    }
-    vec v = { 0 };
-    for (int i = 0; i < LANES; i++) v[i] = p[i * stride];
-    return v;
-}
-
 /* Output columns [begin, end) of a row whose windows lie inside the input's columns. Lanes beyond the end read further
  * elements of the same tensor: `last` is where those end. Results of such lanes may be written where rows to come will
  * write: `room` elements from the row's first one on belong to this plane. Returns the first column that was not done.
  */
-AG_INLINE int64_t REAL(inside_of)(int64_t columns, int64_t step, const ag__pool2d_job *job, const real *plane,
-                                  const real *last, window down, int64_t begin, int64_t end, int64_t room, real *value,
-                                  int64_t *indices)
+AG_INLINE int64_t REAL(inside_of)(int64_t rows, int64_t columns, int64_t step, const ag__pool2d_job *job,
+                                  const real *plane, const real *last, window down, int64_t begin, int64_t end,
+                                  int64_t room, real *value, int64_t *indices)
 {
     const ag__pool2d_shape *s = &job->s;
     const int64_t wide = s->size[1];
@@ -86,20 +123,17 @@ AG_INLINE int64_t REAL(inside_of)(int64_t columns, int64_t step, const ag__pool2
     while (begin < end) {
         const int64_t column = begin * step - s->padding[1];
         const real *corner = plane + down.at * wide + column;
-        const real *furthest = corner + (down.n - 1) * s->dilation[0] * wide + (columns - 1) * s->dilation[1] +
+        const real *furthest = corner + (rows - 1) * s->dilation[0] * wide + (columns - 1) * s->dilation[1] +
                                (LANES - 1) * step;
         if (furthest >= last) return begin;
-        vec most = REAL(splat)(LOWEST);
-        const mask first = lanes * (place_t)step + (place_t)(down.at * wide + column);
-        mask index = first;
-        for (int64_t i = 0; i < down.n; i++) {
-            for (int64_t j = 0; j < columns; j++) {
-                const int64_t away = i * s->dilation[0] * wide + j * s->dilation[1];
-                REAL(meet)(REAL(every)(corner + away, step), first + (place_t)away, &most, &index);
-            }
-        }
+        const REAL(largest)
+            most = REAL(largest_of)((REAL(windows)){ rows, columns, corner, s->dilation[0] * wide, s->dilation[1], step,
+                                                     s->dilation[0] * wide, s->dilation[1] },
+                                    false, LANES);
         const int64_t n = smaller(LANES, end - begin);
-        REAL(write)(most, index, n, room - begin, value + begin, indices ? indices + begin : NULL);
+        REAL(write)
+        (most.value, most.place + lanes * (place_t)step + (place_t)(down.at * wide + column), n, room - begin,
+         value + begin, indices ? indices + begin : NULL);
         begin += n;
     }
     return begin;
@@ -109,11 +143,11 @@ static int64_t REAL(inside)(const ag__pool2d_job *job, const real *plane, const 
                             int64_t end, int64_t room, real *value, int64_t *indices)
 {
     const int64_t columns = job->s.kernel[1], step = job->s.stride[1];
-    if (columns == 2 && step == 2)
-        return REAL(inside_of)(2, 2, job, plane, last, down, begin, end, room, value, indices);
-    if (columns == 3 && step == 2)
-        return REAL(inside_of)(3, 2, job, plane, last, down, begin, end, room, value, indices);
-    return REAL(inside_of)(columns, step, job, plane, last, down, begin, end, room, value, indices);
+    if (down.n == 2 && columns == 2 && step == 2)
+        return REAL(inside_of)(2, 2, 2, job, plane, last, down, begin, end, room, value, indices);
+    if (down.n == 3 && columns == 3 && step == 2)
+        return REAL(inside_of)(3, 3, 2, job, plane, last, down, begin, end, room, value, indices);
+    return REAL(inside_of)(down.n, columns, step, job, plane, last, down, begin, end, room, value, indices);
 }
 #endif
 
@@ -151,7 +185,8 @@ static void REAL(forward_planes)(const ag__pool2d_job *job, int64_t begin, int64
             }
 #endif
             for (int64_t ow = 0; ow < s->out_size[1]; ow++) {
-                if (ow >= done_first && ow < done_last) continue;
+                if (ow == done_first) ow = done_last;
+                if (ow == s->out_size[1]) break;
                 int64_t index;
                 REAL(one_window)(job, plane, oh, ow, value + ow * job->out.stride[3], &index);
                 if (indices) indices[ow * job->indices.stride[3]] = index;
@@ -162,23 +197,12 @@ static void REAL(forward_planes)(const ag__pool2d_job *job, int64_t begin, int64
 
 #ifdef POOL_FLOATING
 
-/* A window whose first element is `at`; with `few`, of the first `count` lanes. rows and columns say how many elements.
- */
-AG_INLINE void REAL(window_of_lanes)(int64_t rows, int64_t columns, const ag__pool2d_job *job, bool few, int64_t count,
-                                     const real *at, int64_t place, vec *most, mask *index)
+/* The next windows down there will meet these rows; from one of the windows in this row to the next. */
+AG_INLINE void REAL(ask_for_rows)(const ag__pool2d_job *job, const real *at)
 {
-    const ag__pool2d_shape *s = &job->s;
-    const mask zero = { 0 };
-    *most = REAL(splat)(LOWEST);
-    *index = zero + (place_t)place;
-    for (int64_t i = 0; i < rows; i++) {
-        const real *p = at + i * s->dilation[0] * job->in.stride[2];
-        const int64_t first = place + i * s->dilation[0] * s->size[1];
-        for (int64_t j = 0; j < columns; j++, p += s->dilation[1] * job->in.stride[3]) {
-            const vec v = few ? REAL(load_first)(p, (int)count, 0) : REAL(load)(p);
-            REAL(meet)(v, zero + (place_t)(first + j * s->dilation[1]), most, index);
-        }
-    }
+    for (int64_t i = 0; i < job->s.stride[0]; i++)
+        for (int64_t j = 0; j < job->s.stride[1]; j++)
+            __builtin_prefetch(at + i * job->in.stride[2] + j * job->in.stride[3]);
 }
 
 /* The same pixel of neighbouring images (lanes: 0) or channels (lanes: 1) lies side by side in all three tensors.
@@ -207,13 +231,25 @@ AG_INLINE void REAL(forward_lanes)(const ag__pool2d_job *job, int lanes, bool fe
             const real *at = plane + down.at * job->in.stride[2] + across.at * job->in.stride[3];
             for (int64_t n = 0; n < count; n += LANES) {
                 if (n > count - LANES && !few) n = count - LANES; /* the last register overlaps the one before it */
-                vec most;
-                mask index;
-                if (down.n == 3 && across.n == 3)
-                    REAL(window_of_lanes)(3, 3, job, few, count, at + n, place, &most, &index);
-                else
-                    REAL(window_of_lanes)(down.n, across.n, job, few, count, at + n, place, &most, &index);
-                REAL(write)(most, index, lanes_used, room, value + n, indices ? indices + n : NULL);
+                REAL(windows)
+                w = { down.n,
+                      across.n,
+                      at + n,
+                      s->dilation[0] * job->in.stride[2],
+                      s->dilation[1] * job->in.stride[3],
+                      1,
+                      s->dilation[0] * s->size[1],
+                      s->dilation[1] };
+                if (job->far) REAL(ask_for_rows)(job, at + n + down.n * w.row);
+                REAL(largest) most;
+                if (w.rows == 3 && w.columns == 3) {
+                    w.rows = w.columns = 3; /* constants: the loops are unrolled */
+                    most = REAL(largest_of)(w, few, count);
+                } else {
+                    most = REAL(largest_of)(w, few, count);
+                }
+                REAL(write)
+                (most.value, most.place + (place_t)place, lanes_used, room, value + n, indices ? indices + n : NULL);
             }
         }
     }

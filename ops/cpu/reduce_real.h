@@ -42,10 +42,7 @@ static int64_t REAL(find)(const void *from, const void *value, int64_t n)
             const vec w = load(x + i + k * LANES);
             here |= is_number ? w == splat(v) : w != w;
         }
-        int64_t word[sizeof here / 8], any = 0;
-        memcpy(word, &here, sizeof here);
-        for (size_t k = 0; k < sizeof here / 8; k++) any |= word[k];
-        if (any) break;
+        if (REAL(any)(here)) break;
     }
     while (i < n - 1 && (is_number ? x[i] != v : x[i] == x[i])) i++;
     return i;

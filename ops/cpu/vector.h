@@ -10,6 +10,7 @@
  *     splat_T(x)                  x in every lane
  *     select_T(c, a, b)           a's lane where c's is -1, b's where it is 0
  *     abs_T(v)                    without the signs
+ *     any_T(c)                    whether a lane of a comparison is -1
  *     max_T(a, b), min_T(a, b)    a's lane where a > b, a < b, else b's: also where one is NaN
  *     total_T(v)                  the sum of the lanes, in one fixed order
  *     transpose_T(r)              the LANES_T x LANES_T matrix of rows r[i] becomes its transpose
@@ -19,6 +20,7 @@
  */
 #ifndef AG_VECTOR_H
 #define AG_VECTOR_H
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #if defined(__x86_64__)
@@ -107,6 +109,28 @@ AG_INLINE vec_f32 max_f32(vec_f32 a, vec_f32 b) { return select_f32(a > b, a, b)
 AG_INLINE vec_f64 max_f64(vec_f64 a, vec_f64 b) { return select_f64(a > b, a, b); }
 AG_INLINE vec_f32 min_f32(vec_f32 a, vec_f32 b) { return select_f32(a < b, a, b); }
 AG_INLINE vec_f64 min_f64(vec_f64 a, vec_f64 b) { return select_f64(a < b, a, b); }
+#endif
+
+#if defined(__AVX512F__)
+AG_INLINE bool any_f32(mask_f32 c) { return _mm512_test_epi32_mask((__m512i)c, (__m512i)c) != 0; }
+AG_INLINE bool any_f64(mask_f64 c) { return _mm512_test_epi64_mask((__m512i)c, (__m512i)c) != 0; }
+#elif defined(__AVX__) && AG_VECTOR_BYTES == 32
+AG_INLINE bool any_f32(mask_f32 c) { return _mm256_movemask_ps((__m256)c) != 0; }
+AG_INLINE bool any_f64(mask_f64 c) { return _mm256_movemask_pd((__m256d)c) != 0; }
+#else
+AG_INLINE bool any_f32(mask_f32 c)
+{
+    int64_t word[sizeof c / 8], any = 0;
+    memcpy(word, &c, sizeof c);
+    for (size_t i = 0; i < sizeof c / 8; i++) any |= word[i];
+    return any;
+}
+AG_INLINE bool any_f64(mask_f64 c)
+{
+    int64_t any = 0;
+    for (int i = 0; i < LANES_f64; i++) any |= c[i];
+    return any;
+}
 #endif
 
 #if defined(__AVX512F__)
