@@ -221,10 +221,10 @@ static bool pool_back_cpu(ag_run *r)
         .channels = x.size[1],
         .size = { x.size[2], x.size[3] },
         .out_size = { g.size[2], g.size[3] },
-        .kernel = { 1, 1 },
-        .stride = { 1, 1 },
-        .dilation = { 1, 1 },
     };
+    if (!ag__size_sides(a->kernel_size, 2, s.kernel) || !ag__size_sides(a->stride, 2, s.stride) ||
+        !ag__size_sides(a->padding, 2, s.padding) || !ag__size_sides(a->dilation, 2, s.dilation))
+        return false; /* the forward has looked at them */
     ag__max_pool2d_backward((ag_dtype)x.dtype, &s, from(&a->grad_output->tensor), from(&a->indices->tensor),
                             into(&r->out[0]->tensor));
     return true;

@@ -298,6 +298,57 @@ static void REAL(backward_planes)(const ag__pool2d_job *job, int64_t begin, int6
     }
 }
 
+typedef int64_t REAL(indices) __attribute__((vector_size(LANES * sizeof(int64_t)), aligned(8), may_alias));
+
+AG_INLINE void REAL(pass_one_back)(const ag__pool2d_job *job, int64_t index, real g, real *plane)
+{
+    const int64_t wide = job->s.size[1], *stride = job->out.stride;
+    if (index < 0 || index >= job->s.size[0] * wide) return;
+    if (stride[2] == wide * stride[3])
+        plane[index * stride[3]] += g;
+    else
+        plane[index / wide * stride[2] + index % wide * stride[3]] += g;
+}
+
+/* The gradients of a register full of windows, whose first pixel is at `to` and has number `place`: each goes to one of
+ * a window's pixels, the others get nothing. rows and columns say how many pixels those are. Returns the lanes whose
+ * index is none of them. */
+AG_INLINE mask REAL(pass_back)(int64_t rows, int64_t columns, const ag__pool2d_job *job, real *to, int64_t place,
+                               const int64_t *indices, const real *gradient)
+{
+    const int64_t down = job->s.dilation[0], across = job->s.dilation[1];
+    const mask index = __builtin_convertvector(*(const REAL(indices) *)indices, mask);
+    const vec g = REAL(load)(gradient);
+    mask other = (mask){ 0 } - 1;
+    for (int64_t i = 0; i < rows; i++) {
+        real *row = to + i * down * job->out.stride[2];
+        for (int64_t j = 0; j < columns; j++, row += across * job->out.stride[3]) {
+            const mask here = index == (mask){ 0 } + (place_t)(place + i * down * job->s.size[1] + j * across);
+            REAL(store)(row, REAL(load)(row) + REAL(select)(here, g, (vec){ 0 }));
+            other &= ~here;
+        }
+    }
+    return other;
+}
+
+/* Window (oh, ow) of `full` neighbours, whole registers. */
+AG_INLINE void REAL(pass_registers_back)(const ag__pool2d_job *job, int64_t oh, int64_t ow, int64_t full,
+                                         const int64_t *index, const real *g, real *plane)
+{
+    const ag__pool2d_shape *s = &job->s;
+    const window down = window_at(s, 0, oh), across = window_at(s, 1, ow);
+    const int64_t place = down.at * s->size[1] + across.at;
+    real *to = plane + down.at * job->out.stride[2] + across.at * job->out.stride[3];
+    for (int64_t n = 0; n < full; n += LANES) {
+        const mask apart = down.n == 2 && across.n == 2
+                               ? REAL(pass_back)(2, 2, job, to + n, place, index + n, g + n)
+                               : REAL(pass_back)(down.n, across.n, job, to + n, place, index + n, g + n);
+        if (!REAL(any)(apart)) continue;
+        for (int i = 0; i < LANES; i++)
+            if (apart[i]) REAL(pass_one_back)(job, index[n + i], g[n + i], plane + n + i);
+    }
+}
+
 /* The layouts of forward_lanes. Items: numbers in the other dimension. */
 AG_INLINE void REAL(backward_lanes)(const ag__pool2d_job *job, int lanes, int64_t begin, int64_t end)
 {
@@ -305,7 +356,7 @@ AG_INLINE void REAL(backward_lanes)(const ag__pool2d_job *job, int lanes, int64_
     const int other = 1 - lanes;
     const int64_t count = lanes ? s->channels : s->batch;
     const int64_t pixels = s->size[0] * s->size[1], *stride = job->out.stride;
-    const bool dense = stride[2] == s->size[1] * stride[3]; /* pixel i lies at i * stride[3] */
+    const int64_t full = pixels < INT_MAX ? count / LANES * LANES : 0; /* in whole registers */
     for (int64_t c = begin; c < end; c++) {
         real *plane = (real *)job->out.data + c * stride[other];
         const real *gradient = (const real *)job->gradient.data + c * job->gradient.stride[other];
@@ -316,14 +367,8 @@ AG_INLINE void REAL(backward_lanes)(const ag__pool2d_job *job, int lanes, int64_
             const int64_t oh = o / s->out_size[1], ow = o % s->out_size[1];
             const int64_t *index = indices + oh * job->old_indices.stride[2] + ow * job->old_indices.stride[3];
             const real *g = gradient + oh * job->gradient.stride[2] + ow * job->gradient.stride[3];
-            for (int64_t n = 0; n < count; n++) {
-                const int64_t i = index[n];
-                if (i < 0 || i >= pixels) continue;
-                if (dense)
-                    plane[i * stride[3] + n] += g[n];
-                else
-                    plane[i / s->size[1] * stride[2] + i % s->size[1] * stride[3] + n] += g[n];
-            }
+            if (full > 0) REAL(pass_registers_back)(job, oh, ow, full, index, g, plane);
+            for (int64_t n = full; n < count; n++) REAL(pass_one_back)(job, index[n], g[n], plane + n);
         }
     }
 }

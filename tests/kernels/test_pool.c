@@ -154,6 +154,9 @@ START_TEST(max_pooling_and_its_gradient_are_those_of_plain_loops)
             s.batch = channels;
             check_one(&r, i % 2 ? AG_FLOAT32 : AG_FLOAT64, &s, (int[]){ 0, 2, 3, 1 }); /* channels-last */
         }
+        shape large = { 16, 1, { 260, 270 }, { 0 }, { 3, 3 }, { 2, 2 }, { 1, 1 }, { 1, 1 } }; /* 4 MB */
+        ck_assert(complete(&large, false));
+        check_one(&r, AG_FLOAT32, &large, (int[]){ 1, 2, 3, 0 });
     }
 }
 END_TEST
