@@ -60,7 +60,8 @@ typedef void REAL(pixels_function)(const ag__conv_run *u, const real *in, const 
     }
 #define AG_NAME(channels, n) REAL(pixels_##channels##_##n)
 // clang-format off
-#define AG_UP_TO_3(F, o) F(o, 1) F(o, 2) F(o, 3)
+#define AG_UP_TO_2(F, o) F(o, 1) F(o, 2)
+#define AG_UP_TO_3(F, o) AG_UP_TO_2(F, o) F(o, 3)
 #define AG_UP_TO_4(F, o) AG_UP_TO_3(F, o) F(o, 4)
 #define AG_UP_TO_5(F, o) AG_UP_TO_4(F, o) F(o, 5)
 #define AG_UP_TO_6(F, o) AG_UP_TO_5(F, o) F(o, 6)
@@ -75,6 +76,7 @@ static REAL(pixels_function) *const REAL(pixels_functions)[CHANNELS + 1][MOST_PI
 static const int REAL(most_pixels)[CHANNELS + 1] = { AG_PIXEL_SIZES(AG_MOST) };
 #undef AG_PIXELS
 #undef AG_NAME
+#undef AG_UP_TO_2
 #undef AG_UP_TO_3
 #undef AG_UP_TO_4
 #undef AG_UP_TO_5
