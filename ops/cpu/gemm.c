@@ -32,7 +32,7 @@ enum {
     BLOCK_N = 2048,
     BLOCK_K = 4,    /* slices of floats; of doubles one less */
     TASK = 1 << 20, /* multiply-adds worth a task */
-    TASK_A = 20,    /* most panels of a task */
+    TASK_A = 20,    /* most panels of a task: of floats; of doubles, half of them */
     TASK_B = 16,
     WIDE = 8,   /* most panels of B packed together */
     SLOTS = 32, /* work spaces for products that run side by side */
@@ -258,7 +258,7 @@ static void tiles(void *user, int64_t begin, int64_t end)
 static void cut_tasks(plan *p)
 {
     const int64_t tile = p->kernels->rows * p->kernels->columns * max(p->k, 1);
-    p->task_a = even_cut(p->n_a, TASK_A);
+    p->task_a = even_cut(p->n_a, p->size == sizeof(float) ? TASK_A : TASK_A / 2);
     p->task_b = even_cut(p->n_b, TASK_B);
     while (p->task_a * p->task_b > 1 && p->task_a * p->task_b * tile > TASK &&
            ceil_div(p->n_a, p->task_a) * ceil_div(p->n_b, p->task_b) < 8 * ag_get_num_threads()) {
