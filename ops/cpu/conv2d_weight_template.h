@@ -214,6 +214,7 @@ static void REAL(add_lanes)(const void *sums, int64_t n, void *totals)
     for (int64_t i = 0; i < n; i += LANES) {
         const int64_t some = n - i < LANES ? n - i : LANES;
         vec block[LANES];
+        AG_UNROLL
         for (int j = 0; j < LANES; j++)
             block[j] = j < some ? REAL(load)((const real *)sums + (i + j) * LANES) : (vec){ 0 };
         REAL(transpose)(block);
@@ -248,6 +249,7 @@ static void REAL(channel_sums)(const void *from_, int channels, int64_t channel_
     }
     for (; t < n; t++) {
         real numbers[LANES] = { 0 };
+        AG_UNROLL
         for (int o = 0; o < channels; o++) numbers[o] = from[o * channel_stride + t * stride];
         sum += REAL(load)(numbers);
     }

@@ -34,9 +34,11 @@ AG_INLINE void REAL(pack)(int width, real *to, const real *from, int64_t across,
                 for (int i = 0; i < LANES; i++) memcpy(to + (p + i) * width + first, &r[i], (size_t)n * sizeof(real));
             }
         }
-        for (; p < depth; p++)
+        for (; p < depth; p++) {
+            AG_UNROLL
             for (int i = 0; i < n; i++)
                 to[p * width + first + i] = i < filled ? from[(first + i) * across + p * along] : 0;
+        }
     }
 }
 

@@ -35,8 +35,10 @@ static void AG_PASTE(columns, SUFFIX)(const void *from, int64_t stride, int64_t 
     int64_t i = 0;
     for (; i + AT_ONCE <= rows; i += AT_ONCE, x += AT_ONCE * stride)
         for (int64_t j = 0; j < m; j += LANES_f64) {
-            if (j % LINE == 0) /* of the rows after these */
+            if (j % LINE == 0) { /* of the rows after these */
+                AG_UNROLL
                 for (int k = 0; k < AT_ONCE; k++) __builtin_prefetch(x + (AT_ONCE + k) * stride + j);
+            }
             AG_PASTE(more_rows, SUFFIX)(x + j, stride, m - j, (double)i, mean + j, squares + j, AT_ONCE);
         }
     for (; i < rows; i++, x += stride)

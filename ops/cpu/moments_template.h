@@ -7,6 +7,7 @@ static double AG_PASTE(TERM, SUFFIX)(const void *row, int64_t n, double from)
     vec_f64 sum[8] = { 0 };
     int64_t i = 0;
     for (; i + AT_ONCE <= n; i += AT_ONCE) {
+        AG_UNROLL
         for (int k = 0; k < AT_ONCE; k += LINE) __builtin_prefetch(x + i + AHEAD + k);
         AG_UNROLL
         for (int k = 0; k < 8; k++) sum[k] += TERM(AG_PASTE(widen, SUFFIX)(x + i + k * LANES_f64), from);
@@ -15,8 +16,10 @@ static double AG_PASTE(TERM, SUFFIX)(const void *row, int64_t n, double from)
     double rest = 0;
     for (; i < n; i++) rest += TERM(splat_f64((double)x[i]), from)[0];
     AG_UNROLL
-    for (int half = 4; half >= 1; half /= 2)
+    for (int half = 4; half >= 1; half /= 2) {
+        AG_UNROLL
         for (int k = 0; k < half; k++) sum[k] += sum[k + half];
+    }
     return total_f64(sum[0]) + rest;
 }
 #undef TERM

@@ -36,6 +36,8 @@ static inline void REAL(one_window)(const ag__pool2d_job *job, const real *plane
 #define LANES REAL(LANES)
 typedef __typeof__(((mask){ 0 })[0]) REAL(place); /* an integer as wide as real */
 #define place_t REAL(place)
+#define windows REAL(windows)
+#define largest REAL(largest)
 
 /* One of a window's elements for each lane: `step` elements from lane to lane, or side by side and only `count` of
  * them. */
@@ -46,6 +48,7 @@ AG_INLINE vec REAL(element)(const real *p, int64_t step, bool few, int64_t count
     if (step == 2) /* nothing beyond the last one is touched */
         return REAL(AG_EVERY_SECOND)(REAL(load)(p), REAL(load)(p + LANES - 1));
     vec v = { 0 };
+    AG_UNROLL
     for (int i = 0; i < LANES; i++) v[i] = p[i * step];
     return v;
 }
@@ -57,16 +60,16 @@ typedef struct {
     const real *at;
     int64_t row, column, step;
     int64_t place_row, place_column;
-} REAL(windows);
+} windows;
 typedef struct {
     vec value;
     mask place;
-} REAL(largest);
+} largest;
 
 /* Where there is NaN. */
-static __attribute__((noinline)) REAL(largest) REAL(largest_or_nan)(const REAL(windows) * w, bool few, int64_t count)
+static __attribute__((noinline)) largest REAL(largest_or_nan)(const windows *w, bool few, int64_t count)
 {
-    REAL(largest) most = { REAL(splat)(LOWEST), { 0 } };
+    largest most = { REAL(splat)(LOWEST), { 0 } };
     for (int64_t i = 0; i < w->rows; i++) {
         for (int64_t j = 0; j < w->columns; j++) {
             const vec v = REAL(element)(w->at + i * w->row + j * w->column, w->step, few, count);
@@ -79,21 +82,34 @@ static __attribute__((noinline)) REAL(largest) REAL(largest_or_nan)(const REAL(w
     return most;
 }
 
-/* Among numbers the largest does not wait for a comparison; a NaN shows in the sum of all. */
-AG_INLINE REAL(largest) REAL(largest_of)(REAL(windows) w, bool few, int64_t count)
+/* Among numbers the largest does not wait for a comparison. */
+AG_INLINE void REAL(meet)(vec v, int64_t place, largest *most, vec *sum)
 {
-    REAL(largest) most = { REAL(splat)(LOWEST), { 0 } };
+    const mask larger = v > most->value, here = (mask){ 0 } + (place_t)place;
+    most->place = (here & larger) | (most->place & ~larger);
+    most->value = REAL(max)(v, most->value);
+    *sum += v;
+}
+
+/* A NaN shows in the sum of all. side, a constant: so many rows and columns, unless it is 0. */
+AG_INLINE largest REAL(largest_of)(const int side, const windows *w, bool few, int64_t count)
+{
+    largest most = { REAL(splat)(LOWEST), { 0 } };
     vec sum = { 0 };
-    for (int64_t i = 0; i < w.rows; i++) {
-        for (int64_t j = 0; j < w.columns; j++) {
-            const vec v = REAL(element)(w.at + i * w.row + j * w.column, w.step, few, count);
-            const mask larger = v > most.value, place = (mask){ 0 } + (place_t)(i * w.place_row + j * w.place_column);
-            most.place = (place & larger) | (most.place & ~larger);
-            most.value = REAL(max)(v, most.value);
-            sum += v;
-        }
+    AG_UNROLL
+    for (int i = 0; i < side; i++) {
+        AG_UNROLL
+        for (int j = 0; j < side; j++)
+            REAL(meet)
+            (REAL(element)(w->at + i * w->row + j * w->column, w->step, few, count),
+             i * w->place_row + j * w->place_column, &most, &sum);
     }
-    return REAL(any)(sum != sum) ? REAL(largest_or_nan)(&w, few, count) : most;
+    for (int64_t i = 0; i < w->rows && side == 0; i++)
+        for (int64_t j = 0; j < w->columns; j++)
+            REAL(meet)
+            (REAL(element)(w->at + i * w->row + j * w->column, w->step, few, count),
+             i * w->place_row + j * w->place_column, &most, &sum);
+    return REAL(any)(sum != sum) ? REAL(largest_or_nan)(w, few, count) : most;
 }
 
 /* The first n lanes; all of them if there is room. */
@@ -112,13 +128,14 @@ AG_INLINE void REAL(write)(vec most, mask index, int64_t n, int64_t room, real *
  * elements of the same tensor: `last` is where those end. Results of such lanes may be written where rows to come will
  * write: `room` elements from the row's first one on belong to this plane. Returns the first column that was not done.
  */
-AG_INLINE int64_t REAL(inside_of)(int64_t rows, int64_t columns, int64_t step, const ag__pool2d_job *job,
-                                  const real *plane, const real *last, window down, int64_t begin, int64_t end,
-                                  int64_t room, real *value, int64_t *indices)
+AG_INLINE int64_t REAL(inside_of)(const int side, int64_t rows, int64_t columns, int64_t step,
+                                  const ag__pool2d_job *job, const real *plane, const real *last, window down,
+                                  int64_t begin, int64_t end, int64_t room, real *value, int64_t *indices)
 {
     const ag__pool2d_shape *s = &job->s;
     const int64_t wide = s->size[1];
     mask lanes;
+    AG_UNROLL
     for (int i = 0; i < LANES; i++) lanes[i] = i;
     while (begin < end) {
         const int64_t column = begin * step - s->padding[1];
@@ -126,14 +143,12 @@ AG_INLINE int64_t REAL(inside_of)(int64_t rows, int64_t columns, int64_t step, c
         const real *furthest = corner + (rows - 1) * s->dilation[0] * wide + (columns - 1) * s->dilation[1] +
                                (LANES - 1) * step;
         if (furthest >= last) return begin;
-        const REAL(largest)
-            most = REAL(largest_of)((REAL(windows)){ rows, columns, corner, s->dilation[0] * wide, s->dilation[1], step,
-                                                     s->dilation[0] * wide, s->dilation[1] },
-                                    false, LANES);
+        const int64_t row = s->dilation[0] * wide;
+        const windows w = { rows, columns, corner, row, s->dilation[1], step, row, s->dilation[1] };
+        const largest most = REAL(largest_of)(side, &w, false, LANES);
+        const mask place = most.place + lanes * (place_t)step + (place_t)(down.at * wide + column);
         const int64_t n = smaller(LANES, end - begin);
-        REAL(write)
-        (most.value, most.place + lanes * (place_t)step + (place_t)(down.at * wide + column), n, room - begin,
-         value + begin, indices ? indices + begin : NULL);
+        REAL(write)(most.value, place, n, room - begin, value + begin, indices ? indices + begin : NULL);
         begin += n;
     }
     return begin;
@@ -144,10 +159,10 @@ static int64_t REAL(inside)(const ag__pool2d_job *job, const real *plane, const 
 {
     const int64_t columns = job->s.kernel[1], step = job->s.stride[1];
     if (down.n == 2 && columns == 2 && step == 2)
-        return REAL(inside_of)(2, 2, 2, job, plane, last, down, begin, end, room, value, indices);
+        return REAL(inside_of)(2, 2, 2, 2, job, plane, last, down, begin, end, room, value, indices);
     if (down.n == 3 && columns == 3 && step == 2)
-        return REAL(inside_of)(3, 3, 2, job, plane, last, down, begin, end, room, value, indices);
-    return REAL(inside_of)(down.n, columns, step, job, plane, last, down, begin, end, room, value, indices);
+        return REAL(inside_of)(3, 3, 3, 2, job, plane, last, down, begin, end, room, value, indices);
+    return REAL(inside_of)(0, down.n, columns, step, job, plane, last, down, begin, end, room, value, indices);
 }
 #endif
 
@@ -215,6 +230,8 @@ AG_INLINE void REAL(forward_lanes)(const ag__pool2d_job *job, int lanes, bool fe
     const int other = 1 - lanes;
     const int64_t count = lanes ? s->channels : s->batch, lanes_used = few ? count : LANES;
     const bool dense = job->out.stride[3] == count && (!job->indices.data || job->indices.stride[3] == count);
+    const int64_t row = s->dilation[0] * job->in.stride[2], column = s->dilation[1] * job->in.stride[3],
+                  row_places = s->dilation[0] * s->size[1];
     for (int64_t item = begin; item < end; item++) {
         const int64_t c = item / s->out_size[0], oh = item % s->out_size[0];
         const real *plane = (const real *)job->in.data + c * job->in.stride[other];
@@ -231,23 +248,11 @@ AG_INLINE void REAL(forward_lanes)(const ag__pool2d_job *job, int lanes, bool fe
             const real *at = plane + down.at * job->in.stride[2] + across.at * job->in.stride[3];
             for (int64_t n = 0; n < count; n += LANES) {
                 if (n > count - LANES && !few) n = count - LANES; /* the last register overlaps the one before it */
-                REAL(windows)
-                w = { down.n,
-                      across.n,
-                      at + n,
-                      s->dilation[0] * job->in.stride[2],
-                      s->dilation[1] * job->in.stride[3],
-                      1,
-                      s->dilation[0] * s->size[1],
-                      s->dilation[1] };
+                const windows w = { down.n, across.n, at + n, row, column, 1, row_places, s->dilation[1] };
                 if (job->far) REAL(ask_for_rows)(job, at + n + down.n * w.row);
-                REAL(largest) most;
-                if (w.rows == 3 && w.columns == 3) {
-                    w.rows = w.columns = 3; /* constants: the loops are unrolled */
-                    most = REAL(largest_of)(w, few, count);
-                } else {
-                    most = REAL(largest_of)(w, few, count);
-                }
+                const largest most = w.rows == 3 && w.columns == 3   ? REAL(largest_of)(3, &w, few, count)
+                                     : w.rows == 2 && w.columns == 2 ? REAL(largest_of)(2, &w, few, count)
+                                                                     : REAL(largest_of)(0, &w, few, count);
                 REAL(write)
                 (most.value, most.place + (place_t)place, lanes_used, room, value + n, indices ? indices + n : NULL);
             }
@@ -310,24 +315,33 @@ AG_INLINE void REAL(pass_one_back)(const ag__pool2d_job *job, int64_t index, rea
         plane[index / wide * stride[2] + index % wide * stride[3]] += g;
 }
 
+/* What is for the pixel of this number. Returns those lanes. */
+AG_INLINE mask REAL(pass_to)(real *to, mask index, int64_t place, vec g)
+{
+    const mask here = index == (mask){ 0 } + (place_t)place;
+    REAL(store)(to, REAL(load)(to) + REAL(select)(here, g, (vec){ 0 }));
+    return here;
+}
+
 /* The gradients of a register full of windows, whose first pixel is at `to` and has number `place`: each goes to one of
- * a window's pixels, the others get nothing. rows and columns say how many pixels those are. Returns the lanes whose
- * index is none of them. */
-AG_INLINE mask REAL(pass_back)(int64_t rows, int64_t columns, const ag__pool2d_job *job, real *to, int64_t place,
-                               const int64_t *indices, const real *gradient)
+ * a window's pixels, the others get nothing. side as in largest_of. Returns the lanes whose index is none of them. */
+AG_INLINE mask REAL(pass_back)(const int side, int64_t rows, int64_t columns, const ag__pool2d_job *job, real *to,
+                               int64_t place, const int64_t *indices, const real *gradient)
 {
     const int64_t down = job->s.dilation[0], across = job->s.dilation[1];
     const mask index = __builtin_convertvector(*(const REAL(indices) *)indices, mask);
     const vec g = REAL(load)(gradient);
     mask other = (mask){ 0 } - 1;
-    for (int64_t i = 0; i < rows; i++) {
-        real *row = to + i * down * job->out.stride[2];
-        for (int64_t j = 0; j < columns; j++, row += across * job->out.stride[3]) {
-            const mask here = index == (mask){ 0 } + (place_t)(place + i * down * job->s.size[1] + j * across);
-            REAL(store)(row, REAL(load)(row) + REAL(select)(here, g, (vec){ 0 }));
-            other &= ~here;
-        }
+    AG_UNROLL
+    for (int i = 0; i < side * side; i++) {
+        const int64_t y = i / side * down, x = i % side * across;
+        other &= ~REAL(pass_to)(to + y * job->out.stride[2] + x * job->out.stride[3], index,
+                                place + y * job->s.size[1] + x, g);
     }
+    for (int64_t i = 0; i < rows && side == 0; i++)
+        for (int64_t j = 0; j < columns; j++)
+            other &= ~REAL(pass_to)(to + i * down * job->out.stride[2] + j * across * job->out.stride[3], index,
+                                    place + i * down * job->s.size[1] + j * across, g);
     return other;
 }
 
@@ -341,8 +355,8 @@ AG_INLINE void REAL(pass_registers_back)(const ag__pool2d_job *job, int64_t oh, 
     real *to = plane + down.at * job->out.stride[2] + across.at * job->out.stride[3];
     for (int64_t n = 0; n < full; n += LANES) {
         const mask apart = down.n == 2 && across.n == 2
-                               ? REAL(pass_back)(2, 2, job, to + n, place, index + n, g + n)
-                               : REAL(pass_back)(down.n, across.n, job, to + n, place, index + n, g + n);
+                               ? REAL(pass_back)(2, 2, 2, job, to + n, place, index + n, g + n)
+                               : REAL(pass_back)(0, down.n, across.n, job, to + n, place, index + n, g + n);
         if (!REAL(any)(apart)) continue;
         for (int i = 0; i < LANES; i++)
             if (apart[i]) REAL(pass_one_back)(job, index[n + i], g[n + i], plane + n + i);
@@ -385,6 +399,8 @@ static void REAL(backward_channels_last)(const ag__pool2d_job *job, int64_t begi
 #undef mask
 #undef LANES
 #undef place_t
+#undef windows
+#undef largest
 #endif
 
 AG_ISA_TABLE(ag__pool2d_kernels, REAL(ag__pool2d)) = {

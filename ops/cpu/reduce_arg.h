@@ -65,6 +65,7 @@ AG_INLINE void FOLD(arg_registers)(real *b, int64_t *at, const real *x, int64_t 
             where[k] = (here & takes) | (where[k] & ~takes);
         }
     }
+    AG_UNROLL
     for (int k = 0; k < registers; k++) {
         store(b + k * LANES, m[k]);
         for (int i = 0; i < LANES; i++)

@@ -9,6 +9,7 @@ static bool FOLD(row_of_numbers)(real *total, const real *x, int64_t n)
     enum { AT_ONCE = 4 * LANES };
     if (n < AT_ONCE) return false;
     vec m[4], sum[4] = { 0 };
+    AG_UNROLL
     for (int k = 0; k < 4; k++) m[k] = load(x + k * LANES);
     for (int64_t i = 0; i < n; i += AT_ONCE) {
         if (n >= ROW_LONG && i % ROW_BLOCK == 0) ag__ask_for((uintptr_t)(x + i + ROW_BLOCK), ROW_BLOCK * sizeof(real));
@@ -36,6 +37,7 @@ AG_INLINE vec FOLD(lanes)(const real *x, int64_t n)
 {
     vec m[4];
     int64_t i = 0;
+    AG_UNROLL
     for (int k = 0; k < 4; k++) m[k] = splat(START(x[0]));
     for (; i + 4 * LANES <= n; i += 4 * LANES) {
         AG_UNROLL
@@ -129,8 +131,10 @@ AG_INLINE void FOLD(registers)(real *t, const real *x, int64_t stride, int64_t r
     AG_UNROLL
     for (int k = 0; k < registers; k++) s[k] = load(x + k * LANES);
     for (int64_t i = 1; i < rows; i++) {
-        if (far)
+        if (far) {
+            AG_UNROLL
             for (int k = 0; k < registers * LANES; k += LINE) __builtin_prefetch(x + (i + AHEAD) * stride + k);
+        }
         AG_UNROLL
         for (int k = 0; k < registers; k++) {
             vec v = load(x + i * stride + k * LANES);

@@ -113,6 +113,7 @@ AG_INLINE real REAL(greatest)(int64_t n, const real *x)
     const real lowest = (real)-__builtin_inf();
     vec most[4];
     int64_t i = 0;
+    AG_UNROLL
     for (int k = 0; k < 4; k++) most[k] = REAL(splat)(lowest);
     for (; i + 4 * LANES <= n; i += 4 * LANES) {
         AG_UNROLL
@@ -212,16 +213,19 @@ AG_INLINE void REAL(column_registers)(bool is_log, int64_t n, int64_t inner, int
     for (int k = 0; k < registers; k++) top[k] = REAL(splat)((real)-__builtin_inf());
     for (int64_t i = 0; i < n; i++) {
         const real *row = x + i * inner;
+        AG_UNROLL
         for (int k = 0; k < registers * LANES; k += LINE) __builtin_prefetch(row + AHEAD * inner + k);
         AG_UNROLL
         for (int k = 0; k < registers; k++) top[k] = REAL(larger)(REAL(load_some)(row + k * LANES, some, 0), top[k]);
     }
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; i < n; i++) {
+        AG_UNROLL
         for (int k = 0; k < registers; k++) {
             const vec e = REAL(exp)(REAL(load_some)(x + i * inner + k * LANES, some, 0) - top[k]);
             sum[k] += e;
             if (!is_log) REAL(store_some)(y + i * inner + k * LANES, e, some);
         }
+    }
     AG_UNROLL
     for (int k = 0; k < registers; k++) log_sum[k] = is_log ? REAL(log)(sum[k]) : sum[k];
     for (int64_t i = 0; i < n; i++) {
