@@ -26,17 +26,22 @@ AG_INLINE void REAL(flat_tile)(const ag__conv_flat_run *u, int64_t q, const int 
             }
         }
     }
+    real *out = (real *)u->out + q;
+    if (u->more) {
+        AG_UNROLL
+        for (int o = 0; o < channels; o++) {
+            AG_UNROLL
+            for (int v = 0; v < vectors; v++) sum[o][v] = REAL(load)(out + o * u->out_channel + v * LANES) + sum[o][v];
+        }
+    }
     const real *bias = u->bias;
     const vec least = REAL(splat)(u->relu ? 0 : -(real)INFINITY);
     AG_UNROLL
     for (int o = 0; o < channels; o++) {
-        const vec added = REAL(splat)(bias ? bias[o] : 0);
+        const vec added = REAL(splat)(bias ? bias[o] : -(real)0); /* with which every number stays what it is */
         AG_UNROLL
-        for (int v = 0; v < vectors; v++) {
-            real *to = (real *)u->out + o * u->out_channel + q + v * LANES;
-            const vec value = u->more ? REAL(load)(to) + sum[o][v] : sum[o][v];
-            REAL(store)(to, REAL(max)(least, bias ? value + added : value));
-        }
+        for (int v = 0; v < vectors; v++)
+            REAL(store)(out + o * u->out_channel + v * LANES, REAL(max)(least, sum[o][v] + added));
     }
 }
 

@@ -34,17 +34,22 @@ AG_INLINE void REAL(pixels)(int channels, int pixels, const ag__conv_run *u, con
             }
         }
     }
+    if (u->more) {
+        AG_UNROLL
+        for (int o = 0; o < channels; o++) {
+            AG_UNROLL
+            for (int t = 0; t < pixels; t++)
+                sum[o][t] = REAL(load)(out + o * u->out_channel + t * u->out_pixel) + sum[o][t];
+        }
+    }
     const real *bias = u->bias;
     const vec least = REAL(splat)(u->relu ? 0 : -(real)INFINITY);
     AG_UNROLL
     for (int o = 0; o < channels; o++) {
-        vec added = REAL(splat)(bias ? bias[o] : 0);
+        const vec added = REAL(splat)(bias ? bias[o] : -(real)0); /* with which every number stays what it is */
         AG_UNROLL
-        for (int t = 0; t < pixels; t++) {
-            real *to = out + o * u->out_channel + t * u->out_pixel;
-            vec value = u->more ? REAL(load)(to) + sum[o][t] : sum[o][t];
-            REAL(store)(to, REAL(max)(least, bias ? value + added : value));
-        }
+        for (int t = 0; t < pixels; t++)
+            REAL(store)(out + o * u->out_channel + t * u->out_pixel, REAL(max)(least, sum[o][t] + added));
     }
 }
 

@@ -99,16 +99,14 @@ AG_INLINE largest REAL(largest_of)(const int side, const windows *w, bool few, i
     AG_UNROLL
     for (int i = 0; i < side; i++) {
         AG_UNROLL
-        for (int j = 0; j < side; j++)
-            REAL(meet)
-            (REAL(element)(w->at + i * w->row + j * w->column, w->step, few, count),
-             i * w->place_row + j * w->place_column, &most, &sum);
+        for (int j = 0; j < side; j++) REAL(meet)
+        (REAL(element)(w->at + i * w->row + j * w->column, w->step, few, count), i * w->place_row + j * w->place_column,
+         &most, &sum);
     }
     for (int64_t i = 0; i < w->rows && side == 0; i++)
-        for (int64_t j = 0; j < w->columns; j++)
-            REAL(meet)
-            (REAL(element)(w->at + i * w->row + j * w->column, w->step, few, count),
-             i * w->place_row + j * w->place_column, &most, &sum);
+        for (int64_t j = 0; j < w->columns; j++) REAL(meet)
+    (REAL(element)(w->at + i * w->row + j * w->column, w->step, few, count), i * w->place_row + j * w->place_column,
+     &most, &sum);
     return REAL(any)(sum != sum) ? REAL(largest_or_nan)(w, few, count) : most;
 }
 
@@ -259,19 +257,23 @@ AG_INLINE void REAL(forward_lanes)(const ag__pool2d_job *job, int lanes, bool fe
         }
     }
 }
+static __attribute__((noinline)) void REAL(forward_many)(const ag__pool2d_job *job, int lanes, int64_t begin,
+                                                         int64_t end)
+{
+    REAL(forward_lanes)(job, lanes, false, begin, end);
+}
+static __attribute__((noinline)) void REAL(forward_few)(const ag__pool2d_job *job, int lanes, int64_t begin,
+                                                        int64_t end)
+{
+    REAL(forward_lanes)(job, lanes, true, begin, end);
+}
 static void REAL(forward_batch_last)(const ag__pool2d_job *job, int64_t begin, int64_t end)
 {
-    if (job->s.batch < LANES)
-        REAL(forward_lanes)(job, 0, true, begin, end);
-    else
-        REAL(forward_lanes)(job, 0, false, begin, end);
+    (job->s.batch < LANES ? REAL(forward_few) : REAL(forward_many))(job, 0, begin, end);
 }
 static void REAL(forward_channels_last)(const ag__pool2d_job *job, int64_t begin, int64_t end)
 {
-    if (job->s.channels < LANES)
-        REAL(forward_lanes)(job, 1, true, begin, end);
-    else
-        REAL(forward_lanes)(job, 1, false, begin, end);
+    (job->s.channels < LANES ? REAL(forward_few) : REAL(forward_many))(job, 1, begin, end);
 }
 
 static void REAL(backward_planes)(const ag__pool2d_job *job, int64_t begin, int64_t end)
@@ -364,7 +366,8 @@ AG_INLINE void REAL(pass_registers_back)(const ag__pool2d_job *job, int64_t oh, 
 }
 
 /* The layouts of forward_lanes. Items: numbers in the other dimension. */
-AG_INLINE void REAL(backward_lanes)(const ag__pool2d_job *job, int lanes, int64_t begin, int64_t end)
+static __attribute__((noinline)) void REAL(backward_lanes)(const ag__pool2d_job *job, int lanes, int64_t begin,
+                                                           int64_t end)
 {
     const ag__pool2d_shape *s = &job->s;
     const int other = 1 - lanes;
