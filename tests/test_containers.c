@@ -293,6 +293,50 @@ START_TEST(a_relu_of_a_sequential_writes_over_what_nobody_else_sees)
 }
 END_TEST
 
+/* What they are alone: shapes of every way that a convolution goes. */
+START_TEST(a_convolution_and_the_relu_behind_it_are_one_kernel_and_two_nodes)
+{
+    static const struct {
+        int64_t batch, in, out, side, kernel, stride, padding, groups;
+        bool batch_last;
+    } cases[] = {
+        { 3, 2, 5, 9, 3, 1, 1, 1, false },   { 16, 3, 11, 8, 5, 1, 2, 1, true }, { 2, 16, 24, 20, 3, 1, 1, 1, false },
+        { 4, 6, 6, 9, 3, 1, 1, 6, false },   { 2, 8, 12, 6, 1, 1, 0, 1, false }, { 2, 8, 12, 6, 1, 1, 2, 1, true },
+        { 1, 40, 9, 12, 3, 2, 1, 1, false }, { 2, 3, 4, 5, 2, 1, 7, 1, false },  { 0, 2, 3, 4, 3, 1, 0, 1, false },
+        { 2, 4, 3, 6, 1, 2, 0, 1, false },
+    };
+    for (int k = 0; k < 2 * (int)(sizeof cases / sizeof *cases); k++) {
+        AG_SCOPE;
+        const __typeof__(cases[0]) *c = &cases[k / 2];
+        const ag_dtype dtype = k % 2 ? AG_FLOAT64 : AG_FLOAT32;
+        Module *conv = ag_nn_conv2d(c->in, c->out, c->kernel, .stride = c->stride, .padding = c->padding,
+                                    .groups = c->groups, .bias = k % 3 > 0, .dtype = dtype);
+        Module *net = ag_nn_sequential(conv, ag_nn_relu(.inplace = k % 4 > 1));
+        OK(net);
+        Variable *x = support_draw(AG_SHAPE(c->batch, c->in, c->side, c->side), dtype, 1), *y[2], *grads[2][2];
+        if (c->batch > 0) OK(ag_fill_(ag_select(ag_select(ag_select(x, 0, 0), 0, 0), 0, 0), NAN));
+        x = ag_requires_grad_(c->batch_last ? ag_contiguous(x, .memory_format = AG_BATCH_LAST) : x);
+        Variable *w = ag_get_parameter(conv, "weight");
+        y[0] = ag_forward(net, x);
+        y[1] = ag_relu(ag_forward(conv, x));
+        for (int i = 0; i < 2; i++) {
+            OK(y[i]);
+            ag_next next;
+            ck_assert_str_eq(ag_node_name(ag_grad_fn(y[i])), "ReluBackward0");
+            OK(ag_next_function(ag_grad_fn(y[i]), 0, &next));
+            ck_assert_str_eq(next.name, "ConvolutionBackward0");
+            OK(ag_autograd_grad(AG_LIST(ag_sum(ag_square(y[i]))), AG_LIST(x, w), grads[i]));
+        }
+        ck_assert_msg(ag_item(ag_all(ag_isclose(y[0], y[1], .rtol = 0, .atol = 0, .equal_nan = true))), "case %d", k);
+        for (int i = 0; i < 2; i++)
+            ck_assert_msg(
+                ag_item(ag_all(ag_isclose(grads[0][i], grads[1][i], .rtol = 0, .atol = 0, .equal_nan = true))),
+                "case %d", k);
+        ag_module_free(net);
+    }
+}
+END_TEST
+
 START_TEST(without_memory_a_container_is_as_it_was)
 {
     for (int64_t at = 1, undisturbed = 0; !undisturbed; at++) {
@@ -315,4 +359,5 @@ SUPPORT_MAIN("containers", a_list_is_indexed_from_both_ends, a_list_grows_at_its
              what_is_popped_is_the_callers_and_those_behind_it_move_up, a_dictionary_is_read_by_name_in_the_order_given,
              a_container_refuses_what_is_another_ones, while_an_error_stands_nothing_goes_in_or_out,
              containers_print_as_in_pytorch, a_forward_of_ones_own_runs_a_list,
-             a_relu_of_a_sequential_writes_over_what_nobody_else_sees, without_memory_a_container_is_as_it_was)
+             a_relu_of_a_sequential_writes_over_what_nobody_else_sees,
+             a_convolution_and_the_relu_behind_it_are_one_kernel_and_two_nodes, without_memory_a_container_is_as_it_was)

@@ -1,7 +1,6 @@
 /* test_cuda.c - Variables on CUDA devices. Without a GPU the plug-in that AG_CUDA_PLUGIN names runs the same kernels on
  * the CPU, on two pretended devices (docs/cuda.md). */
 #include "autograd/op.h"
-#include "ops/conv_steps.h"
 #include "tests/cuda/cuda_cases.h"
 
 #define CUDA1 AG_DEVICE(AG_DEVICE_CUDA, 1)
@@ -279,14 +278,6 @@ START_TEST(an_op_without_a_kernel_for_its_device_is_an_error)
     REFUSED(ag__apply(ag__op__nowhere(), &nowhere[1], out, NULL), "nowhere: there is no kernel for cuda:0");
     OK(ag__apply(ag__op__here(), &here[0], out, NULL));
     REFUSED(ag__apply(ag__op__here(), &here[1], out, NULL), "here: there is no kernel for cuda:0");
-    Variable *image = ag_ones(AG_SHAPE(1, 2, 2)), *kernel = ag_ones(AG_SHAPE(1, 1, 1, 1));
-    struct ag__conv2d_relu_args fused = {
-        .input = image, .weight = kernel, .bias = AG_NONE, .stride = 1, .dilation = 1, .groups = 1
-    };
-    REFUSED(ag__conv2d_relu(&fused), "conv2d: there is no kernel for cpu"); /* and there is one elsewhere */
-    fused.input = ag_to(image, AG_CUDA);
-    fused.weight = ag_to(kernel, AG_CUDA);
-    OK(ag__conv2d_relu(&fused));
 }
 END_TEST
 
