@@ -26,9 +26,10 @@ typedef struct {
 static Variable *cnn_forward(Module *self, Variable *x) /* (N,1,28,28) -> (N,10) */
 {
     Cnn *net = (Cnn *)self;
-    x = ag_forward(net->conv1, x);   /* (N,10,24,24) */
-    x = ag_forward(net->conv2, x);   /* (N,20,20,20) */
-    x = ag_forward(net->maxpool, x); /* (N,20,10,10) */
+    x = ag_forward(net->conv1, x); /* (N,10,24,24) */
+    /* ag_let: x is the next one, and the one before goes now: of 10,000 test images it is 230 MB. */
+    ag_let(&x, ag_forward(net->conv2, x)); /* (N,20,20,20) */
+    x = ag_forward(net->maxpool, x);       /* (N,20,10,10) */
     x = ag_forward(net->drop, x);
     /* All feature maps side by side, to pass into the fully connected layers. */
     x = ag_view(x, AG_SHAPE(-1, 20 * 10 * 10));

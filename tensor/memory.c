@@ -8,6 +8,10 @@
  * kept in the depot, under its lock, which costs little beside what is done with them. A thread that ends leaves its
  * blocks to the depot.
  *
+ * A request of BORROWING_BYTES or more that finds no block of its size borrows the next larger one that is free, of up
+ * to four times the size, instead of taking more from the system; when it is let go it is kept by its own size again.
+ * More is taken only while everything that would do is in use, so this, too, comes to an end after the first steps.
+ *
  * Objects (Variables) are blocks of one size from slabs of their own, so that the living ones can be listed.
  *
  * With caching off, every block is malloc's: memory checkers see each one, and a failing malloc reaches every caller.
@@ -36,7 +40,10 @@ enum {
     SLAB_BYTES = 256 << 10,
     KEPT_BYTES = SLAB_BYTES / 2,
     KEPT_BLOCKS = 4,
-    ASKED_EVERY = 256
+    ASKED_EVERY = 256,
+    BORROWING_BYTES = 16 << 20,
+    BORROWED_BLOCKS = 16, /* at most, at a time */
+    BORROWED_CLASSES = 8  /* so many sizes larger: two doublings */
 };
 
 /* A slab: 64 bytes of header, then blocks. */
@@ -58,6 +65,10 @@ static struct {
      * batch */
     void *batches[AG_N_SIZE_CLASSES], *object_batches;
     slab *slabs, *object_slabs;
+    struct {
+        void *block; /* NULL: free for use */
+        int own_class;
+    } borrowed[BORROWED_BLOCKS];
     uintptr_t loose; /* the first loose object, complemented */
     ag_thread *threads;
     bool profiling;    /* of threads to come */
@@ -205,6 +216,40 @@ static void *take_batch(void **list)
     return first;
 }
 
+/* A larger block than asked for, if one is free; NULL, if not. */
+static void *borrow(int size_class)
+{
+    if (ag__class_bytes(size_class) < BORROWING_BYTES) return NULL;
+    void *block = NULL;
+    pthread_mutex_lock(&depot.lock);
+    int entry = 0;
+    while (entry < BORROWED_BLOCKS && depot.borrowed[entry].block) entry++;
+    int last = entry < BORROWED_BLOCKS ? size_class + BORROWED_CLASSES : size_class;
+    for (int c = size_class + 1; !block && c <= last && c < AG_N_SIZE_CLASSES; c++) {
+        if (!(block = depot.batches[c])) continue;
+        __atomic_store_n(&depot.batches[c], *next_batch(block), __ATOMIC_RELAXED);
+        depot.borrowed[entry].block = block;
+        depot.borrowed[entry].own_class = c;
+    }
+    pthread_mutex_unlock(&depot.lock);
+    return block;
+}
+
+/* A block is let go: the size it has, which is another one than was asked for if it was borrowed. */
+static int own_class(const void *block, int size_class)
+{
+    if (ag__class_bytes(size_class) < BORROWING_BYTES) return size_class;
+    pthread_mutex_lock(&depot.lock);
+    for (int entry = 0; entry < BORROWED_BLOCKS; entry++)
+        if (depot.borrowed[entry].block == block) {
+            depot.borrowed[entry].block = NULL;
+            size_class = depot.borrowed[entry].own_class;
+            break;
+        }
+    pthread_mutex_unlock(&depot.lock);
+    return size_class;
+}
+
 /* A new slab cut into blocks, chained. */
 static void *cut_slab(slab **slabs, size_t block_bytes)
 {
@@ -252,6 +297,7 @@ void *ag__block_refill(ag_thread *t, int size_class)
     }
     bool small = bytes <= SMALL_BYTES;
     void *first = take_batch(&depot.batches[size_class]);
+    if (!first) first = borrow(size_class);
     for (int attempt = 0; !first && attempt < 2; attempt++) {
         if (attempt) ag_empty_cache(); /* what other sizes keep may be enough */
         first = small ? cut_slab(&depot.slabs, bytes) : system_block(bytes);
@@ -311,7 +357,7 @@ void ag__block_return(ag_thread *t, void *block, int size_class)
         return;
     }
     *(void **)block = NULL;
-    give_batch(&depot.batches[size_class], block);
+    give_batch(&depot.batches[own_class(block, size_class)], block);
 }
 
 /* ---- objects ---- */

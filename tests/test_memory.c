@@ -115,6 +115,55 @@ START_TEST(memory_that_was_freed_is_used_again)
 }
 END_TEST
 
+static Variable *megabytes(int64_t n) { return ag_empty(AG_SHAPE(n, MEGABYTE), .dtype = AG_UINT8); }
+
+START_TEST(a_large_request_borrows_a_larger_block_that_is_free)
+{
+    /* blocks are of 64, 24, 16, 12, 128 and 28 MB */
+    if (interpose_address_sanitizer() || getenv("AG_NO_MEMORY_CACHING")) return;
+    {
+        AG_SCOPE;
+        OK(megabytes(1)); /* what small blocks a Variable needs are there */
+    }
+    ag_empty_cache();
+    int64_t allocated = ag_memory_allocated(), start = ag_memory_reserved();
+    for (int round = 0; round < 20; round++) { /* more than may be borrowed at a time: each is given back */
+        AG_SCOPE;
+        const void *data;
+        {
+            AG_SCOPE;
+            data = ag_data(megabytes(60));
+        }
+        Variable *borrowed = megabytes(22);
+        OK(borrowed);
+        ck_assert_ptr_eq(ag_data(borrowed), data);
+        ck_assert_int_lt(ag_memory_allocated() - allocated, 32 * MEGABYTE); /* as much as was asked for */
+        ck_assert_int_eq(ag_memory_reserved() - start, (round ? 80 : 64) * MEGABYTE);
+        OK(megabytes(15)); /* nothing is free */
+        ck_assert_int_eq(ag_memory_reserved() - start, 80 * MEGABYTE);
+    }
+    ck_assert_int_eq(ag_memory_allocated(), allocated);
+    {
+        AG_SCOPE;
+        OK(megabytes(11)); /* too small to borrow */
+        ck_assert_int_gt(ag_memory_reserved() - start, 80 * MEGABYTE);
+    }
+    ag_empty_cache();
+    ck_assert_int_eq(ag_memory_reserved(), start);
+    {
+        AG_SCOPE;
+        OK(megabytes(120));
+    }
+    {
+        AG_SCOPE;
+        OK(megabytes(27)); /* less than a quarter of what is free: 28 of 128 */
+        ck_assert_int_eq(ag_memory_reserved() - start, (128 + 28) * MEGABYTE);
+    }
+    ag_empty_cache();
+    ck_assert_int_eq(ag_memory_reserved(), start);
+}
+END_TEST
+
 /* ---- a steady training asks the system for nothing ---- */
 
 /* Pages that the process has touched for the first time. */
@@ -505,6 +554,7 @@ int main(int argc, char **argv)
         a_graph_holds_what_backward_needs_until_backward,
         empty_cache_gives_spare_memory_back_to_the_system,
         memory_that_was_freed_is_used_again,
+        a_large_request_borrows_a_larger_block_that_is_free,
         a_steady_training_never_asks_the_system_for_memory,
         nor_does_one_whose_images_are_batch_last,
         nor_does_one_whose_batches_are_made_by_threads,
