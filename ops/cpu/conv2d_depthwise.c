@@ -21,6 +21,7 @@ enum {
     ENOUGH_TASKS = 16,   /* of the weight's gradient, */
     MOST_CHANNELS = 4,   /* of a task */
     REGISTER_BYTES = 64, /* the most */
+    FAR_BYTES = 16 << 20,
 };
 
 typedef struct {
@@ -33,6 +34,7 @@ typedef struct {
     int64_t bias_stride;
     bool relu;
     bool turned; /* the last kernel position comes first */
+    bool far;    /* more than a cache holds: rows are asked for ahead of time */
 
     int64_t channels, images, inner; /* images one by one, side by side */
     int64_t in_size[2], out_size[2], kernel[2], dilation[2], padding[2], reach[2];
@@ -163,7 +165,7 @@ static void make_tiles(void *user, int64_t begin, int64_t end)
             .relu = p->relu,
             .in_row = p->pitch,
             .out_row = p->out.stride[2],
-            .next_in = corner(p, &p->in, &next),
+            .next_in = p->far ? corner(p, &p->in, &next) : NULL,
             .next_out = corner(p, &out, &next),
             .next_in_row = p->in.stride[2],
             .out = (void *)(uintptr_t)corner(p, &out, &t),
@@ -195,7 +197,7 @@ static void add_tile(const depthwise_plan *p, const tile *t, const tile *next, c
         .gradient = corner(p, &p->gradient, t),
         .in_row = p->pitch,
         .gradient_row = p->gradient.stride[2],
-        .next_in = corner(p, &p->in, next),
+        .next_in = p->far ? corner(p, &p->in, next) : NULL,
         .next_gradient = corner(p, &p->gradient, next),
         .next_in_row = p->in.stride[2],
         .sums = sums,
@@ -288,6 +290,8 @@ static depthwise_plan plan_of(const ag__conv2d_shape *s, bool turned, bool last)
         p.reach[i] = (s->kernel[i] - 1) * s->dilation[i];
         p.padding[i] = turned ? p.reach[i] - s->padding[i] : s->padding[i];
     }
+    const int64_t pixels = s->size[0] * s->size[1] + s->out_size[0] * s->out_size[1];
+    p.far = s->batch * s->channels * pixels * (int64_t)p.size >= FAR_BYTES;
     return p;
 }
 

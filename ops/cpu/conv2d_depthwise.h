@@ -34,7 +34,7 @@ typedef struct {
     const void *in, *weights, *bias; /* bias: one number, or NULL */
     bool relu;                       /* then max(value, 0) */
     int64_t in_row, out_row;         /* elements from a row to the next */
-    const void *next_in, *next_out;  /* rows in memory that are soon needed: */
+    const void *next_in, *next_out;  /* rows in memory that are soon needed (NULL: not asked for): */
     int64_t next_in_row;             /* of the input, of the output */
     void *out;
 } ag__conv_depthwise_run;
@@ -45,7 +45,7 @@ typedef struct {
     int64_t kernel[2], dilation[2], inner, rows, n;
     const void *in, *gradient;
     int64_t in_row, gradient_row;        /* elements from a row to the next */
-    const void *next_in, *next_gradient; /* rows in memory that are soon needed: */
+    const void *next_in, *next_gradient; /* rows in memory that are soon needed (NULL: not asked for): */
     int64_t next_in_row;                 /* of the input, of the gradient */
     void *sums;
 } ag__conv_depthwise_weight_run;

@@ -5,17 +5,19 @@
 /* Elements from e on, n of them in all: whole registers, the last one moved back; of less than one, what there is. */
 AG_INLINE int64_t REAL(depthwise_place)(int64_t e, int64_t n) { return e + LANES > n && n >= LANES ? n - LANES : e; }
 
+/* So much of it as a row of n has. */
 AG_INLINE void REAL(depthwise_put)(real *to, vec v, int64_t n)
 {
     if (n >= LANES)
         REAL(store)(to, v);
     else
-        memcpy(to, &v, (size_t)n * sizeof(real));
+        REAL(store_first)(to, v, (int)n);
 }
 
 /* Asks for rows that are soon needed, of the numbers of rows at hand. */
 AG_INLINE void REAL(depthwise_ask)(const ag__conv_depthwise_run *u, int64_t y, int64_t rows)
 {
+    if (!u->next_in) return;
     const real *in = (const real *)u->next_in + y * u->next_in_row, *out = (const real *)u->next_out + y * u->out_row;
     for (; rows > 0; rows--, in += u->next_in_row, out += u->out_row) {
         for (int64_t e = 0; e < u->n; e += LANES) {
@@ -30,14 +32,14 @@ AG_INLINE void REAL(depthwise_ask)(const ag__conv_depthwise_run *u, int64_t y, i
 AG_INLINE void REAL(depthwise_rows)(const ag__conv_depthwise_run *u, const int rows, const int kh, const int kw,
                                     const real *in, real *out)
 {
-    const int64_t step = u->dilation[1] * u->inner;
+    const int64_t n = u->n, in_row = u->in_row, out_row = u->out_row, step = u->dilation[1] * u->inner;
     const vec bias = REAL(splat)(u->bias ? *(const real *)u->bias : 0),
               least = REAL(splat)(u->relu ? 0 : -(real)INFINITY);
     vec weight[MOST_FIXED];
     AG_UNROLL
     for (int i = 0; i < kh * kw; i++) weight[i] = REAL(splat)(((const real *)u->weights)[i]);
-    for (int64_t e = 0; e < u->n; e += LANES) {
-        const int64_t place = REAL(depthwise_place)(e, u->n);
+    for (int64_t e = 0; e < n; e += LANES) {
+        const int64_t place = REAL(depthwise_place)(e, n);
         vec sum[ROWS];
         AG_UNROLL
         for (int o = 0; o < rows; o++) sum[o] = (vec){ 0 };
@@ -45,7 +47,7 @@ AG_INLINE void REAL(depthwise_rows)(const ag__conv_depthwise_run *u, const int r
         for (int i = 0; i < rows + kh - 1; i++) {
             AG_UNROLL
             for (int b = 0; b < kw; b++) {
-                const vec x = REAL(load)(in + i * u->in_row + b * step + place);
+                const vec x = REAL(load)(in + i * in_row + b * step + place);
                 AG_UNROLL
                 for (int o = 0; o < rows; o++)
                     if (i - o >= 0 && i - o < kh) sum[o] += weight[(i - o) * kw + b] * x;
@@ -53,7 +55,7 @@ AG_INLINE void REAL(depthwise_rows)(const ag__conv_depthwise_run *u, const int r
         }
         AG_UNROLL
         for (int o = 0; o < rows; o++)
-            REAL(depthwise_put)(out + o * u->out_row + place, REAL(max)(least, sum[o] + bias), u->n - place);
+            REAL(depthwise_put)(out + o * out_row + place, REAL(max)(least, sum[o] + bias), n);
     }
 }
 
@@ -75,16 +77,16 @@ static void REAL(depthwise_any)(const ag__conv_depthwise_run *u)
 {
     const vec bias = REAL(splat)(u->bias ? *(const real *)u->bias : 0),
               least = REAL(splat)(u->relu ? 0 : -(real)INFINITY);
-    const int64_t row = u->dilation[0] * u->in_row, column = u->dilation[1] * u->inner;
+    const int64_t n = u->n, row = u->dilation[0] * u->in_row, column = u->dilation[1] * u->inner;
     for (int64_t y = 0; y < u->rows; y++) {
         real *out = (real *)u->out + y * u->out_row;
         REAL(depthwise_ask)(u, y, 1);
-        for (int64_t e = 0; e < u->n; e += VECTORS * LANES) {
+        for (int64_t e = 0; e < n; e += VECTORS * LANES) {
             int64_t place[VECTORS];
             vec sum[VECTORS];
             AG_UNROLL
             for (int v = 0; v < VECTORS; v++) {
-                place[v] = e + v * LANES < u->n ? REAL(depthwise_place)(e + v * LANES, u->n) : place[0];
+                place[v] = e + v * LANES < n ? REAL(depthwise_place)(e + v * LANES, n) : place[0];
                 sum[v] = (vec){ 0 };
             }
             const real *in = (const real *)u->in + y * u->in_row, *weight = u->weights;
@@ -97,8 +99,7 @@ static void REAL(depthwise_any)(const ag__conv_depthwise_run *u)
                 }
             }
             AG_UNROLL
-            for (int v = 0; v < VECTORS; v++)
-                REAL(depthwise_put)(out + place[v], REAL(max)(least, sum[v] + bias), u->n - place[v]);
+            for (int v = 0; v < VECTORS; v++) REAL(depthwise_put)(out + place[v], REAL(max)(least, sum[v] + bias), n);
         }
     }
 }
@@ -154,12 +155,14 @@ AG_INLINE void REAL(depthwise_sums)(int high, int wide, const ag__conv_depthwise
     const int some = (int)(u->n - n);
     const real *next_in = u->next_in, *next_gradient = u->next_gradient;
     for (; rows > 0; rows--, in += u->in_row, gradient += u->gradient_row) {
-        for (int64_t e = 0; e < u->n && high > 1; e += LANES) {
-            __builtin_prefetch(next_in + e, 0, 2);
-            __builtin_prefetch(next_gradient + e, 0, 2);
+        if (high > 1 && next_in) {
+            for (int64_t e = 0; e < u->n; e += LANES) {
+                __builtin_prefetch(next_in + e, 0, 2);
+                __builtin_prefetch(next_gradient + e, 0, 2);
+            }
+            next_in += u->next_in_row;
+            next_gradient += u->gradient_row;
         }
-        next_in += u->next_in_row;
-        next_gradient += u->gradient_row;
         for (int64_t e = 0; e < n; e += LANES)
             REAL(depthwise_meet)(high, wide, u, in + e, gradient + e, true, LANES, sum);
         if (some) REAL(depthwise_meet)(high, wide, u, in + n, gradient + n, false, some, sum);

@@ -22,14 +22,30 @@ AG_INLINE void REAL(pixels)(int channels, int pixels, const ag__conv_run *u, con
             const real *x = in + a * u->loops[0].in + b * u->loops[1].in;
             const real *w = weights + a * u->loops[0].weights + b * u->loops[1].weights;
             for (int64_t c = 0; c < n[2]; c++, x += in_turn, w += weights_turn) {
-                vec weight[CHANNELS];
-                AG_UNROLL
-                for (int o = 0; o < channels; o++) weight[o] = REAL(splat)(w[o]);
-                AG_UNROLL
-                for (int t = 0; t < pixels; t++) {
-                    vec value = REAL(load)(x + t * in_pixel);
+                /* The fewer stay in registers, of the others one at a time: there is no register to spare. */
+                if (channels <= pixels) {
+                    vec weight[CHANNELS];
                     AG_UNROLL
-                    for (int o = 0; o < channels; o++) sum[o][t] += weight[o] * value;
+                    for (int o = 0; o < channels; o++) weight[o] = REAL(splat)(w[o]);
+                    AG_UNROLL
+                    for (int t = 0; t < pixels; t++) {
+                        const vec value = REAL(load)(x + t * in_pixel);
+                        AG_UNROLL
+                        for (int o = 0; o < channels; o++) sum[o][t] += weight[o] * value;
+                    }
+                } else {
+                    vec value[MOST_PIXELS];
+                    AG_UNROLL
+                    for (int t = 0; t < pixels; t++) {
+                        value[t] = REAL(load)(x + t * in_pixel);
+                        AG_IN_REGISTER(value[t]);
+                    }
+                    AG_UNROLL
+                    for (int o = 0; o < channels; o++) {
+                        const vec weight = REAL(splat)(w[o]);
+                        AG_UNROLL
+                        for (int t = 0; t < pixels; t++) sum[o][t] += weight * value[t];
+                    }
                 }
             }
         }

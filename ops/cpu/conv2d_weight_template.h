@@ -78,14 +78,30 @@ AG_INLINE void REAL(windows)(int channels, int vectors, const ag__conv_window_ru
     for (int64_t row = u->rows; row > 0; row--, in_row += u->in_row, gradient_row += u->gradient_row) {
         const real *in = in_row, *gradient = gradient_row, *end = gradient_row + u->n * pixel;
         for (; gradient != end; in += in_pixel, gradient += pixel) {
-            vec g[WINDOW_CHANNELS];
-            AG_UNROLL
-            for (int o = 0; o < channels; o++) g[o] = REAL(splat)(gradient[o * channel]);
-            AG_UNROLL
-            for (int v = 0; v < vectors; v++) {
-                const vec value = REAL(load)(in + offset[v]);
+            /* The fewer stay in registers, of the others one at a time: there is no register to spare. */
+            if (channels <= vectors) {
+                vec g[WINDOW_CHANNELS];
                 AG_UNROLL
-                for (int o = 0; o < channels; o++) sum[o][v] += g[o] * value;
+                for (int o = 0; o < channels; o++) g[o] = REAL(splat)(gradient[o * channel]);
+                AG_UNROLL
+                for (int v = 0; v < vectors; v++) {
+                    const vec value = REAL(load)(in + offset[v]);
+                    AG_UNROLL
+                    for (int o = 0; o < channels; o++) sum[o][v] += g[o] * value;
+                }
+            } else {
+                vec value[WEIGHT_TAPS];
+                AG_UNROLL
+                for (int v = 0; v < vectors; v++) {
+                    value[v] = REAL(load)(in + offset[v]);
+                    AG_IN_REGISTER(value[v]);
+                }
+                AG_UNROLL
+                for (int o = 0; o < channels; o++) {
+                    const vec g = REAL(splat)(gradient[o * channel]);
+                    AG_UNROLL
+                    for (int v = 0; v < vectors; v++) sum[o][v] += g * value[v];
+                }
             }
         }
     }
