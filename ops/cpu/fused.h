@@ -1,5 +1,5 @@
-/* fused.h - what the functions of registers are made of (exp.h, log.h, tanh.h, sin.h, erf.h, erf_f32.h), T being f32 or
- * f64 as in vector.h:
+/* fused.h - what the functions of registers are made of (exp.h, log.h, tanh.h, sin.h, erf.h and those of f32), T being
+ * f32 or f64 as in vector.h:
  *
  *     AG_FUSED                    1 where the machine has an instruction for a b + c, rounded once
  *     multiply_add_T(a, b, c)     a b + c, rounded once where AG_FUSED
@@ -70,8 +70,9 @@ AG_INLINE vec_f64 polynomial_f64(vec_f64 x, const double *c, int n)
     return multiply_add_f64(last, x, other);
 }
 
-/* The bits of doubles, for sums that may go round. */
+/* The bits of numbers, for sums that may go round. */
 typedef uint64_t bits_f64 __attribute__((vector_size(AG_VECTOR_BYTES)));
+typedef uint32_t bits_f32 __attribute__((vector_size(AG_VECTOR_BYTES)));
 
 /* Added to a number of less than 2^51 it leaves no room for a fraction, and the sum's last bits are the whole number.
  */

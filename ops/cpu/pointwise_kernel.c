@@ -1,9 +1,10 @@
 /* pointwise_kernel.c - the rows' loops over registers, for the floating types and one instruction set.
  *
  * exp, log, tanh, sin and cos in float64 and the error function are ours, where the machine has fused multiply-adds
- * (fused.h). The rest is not: float32 calls glibc's libmvec (within 4 units in the last place), float64 SLEEF (within
- * 1.5); without those, libm lane by lane. Multiplications and additions are not fused here: an expression
- * without such functions then has the same bits on every instruction set, and as a graph of ops.
+ * (fused.h), exp, log and tanh in float32 with AVX-512. The rest is not: float32 calls glibc's libmvec (within
+ * 4 units in the last place), float64 SLEEF (within 1.5); without those, libm lane by lane. Multiplications and
+ * additions are not fused here: an expression without such functions then has the same bits on every instruction set,
+ * and as a graph of ops.
  */
 #include "ops/cpu/pointwise_kernel.h"
 #include "ops/cpu/erfinv.h"
@@ -42,6 +43,11 @@ AG_INLINE vec_f64 library_cos_f64(vec_f64 x)
 #include "ops/cpu/log.h"
 #include "ops/cpu/sin.h"
 #include "ops/cpu/tanh.h"
+#if defined(__AVX512F__)
+#include "ops/cpu/exp_f32.h"
+#include "ops/cpu/log_f32.h"
+#include "ops/cpu/tanh_f32.h"
+#endif
 #endif
 
 /* libm lane by lane */

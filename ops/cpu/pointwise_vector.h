@@ -49,11 +49,13 @@ VECTOR2(pow, u10)
 VECTOR2(atan2, u10)
 VECTOR2(hypot, u05)
 #if !(AG_FUSED && AG_BITS_OF_REAL == 64) /* else they are ours */
+#if !defined(__AVX512F__)
 VECTOR(exp, u10)
 VECTOR(log, u10)
+VECTOR(tanh, u10)
+#endif
 VECTOR(sin, u10)
 VECTOR(cos, u10)
-VECTOR(tanh, u10)
 AG_INLINE vec REAL(sigmoid)(vec a) { return 1 / (1 + REAL(exp)(-a)); }
 #endif
 #if !(AG_FUSED || AG_BITS_OF_REAL == 64)
