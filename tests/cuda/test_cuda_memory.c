@@ -188,7 +188,19 @@ START_TEST(without_a_device)
 }
 END_TEST
 
-SUPPORT_MAIN("cuda/memory", freed_memory_is_kept_and_used_again, segments_are_those_of_pytorch,
-             blocks_do_not_share_memory, out_of_memory_is_an_error_and_leaves_all_usable,
-             a_fault_is_reported_by_whoever_waits, launches_that_block_name_the_op, launches_that_block_can_be_captured,
-             without_a_plugin, with_something_else, without_a_driver, without_a_device)
+int main(void)
+{
+    setenv("CK_FORK", "yes", 1); /* under valgrind, too: the plug-in reads the environment once */
+    const TTest *all[] = { freed_memory_is_kept_and_used_again,
+                           segments_are_those_of_pytorch,
+                           blocks_do_not_share_memory,
+                           out_of_memory_is_an_error_and_leaves_all_usable,
+                           a_fault_is_reported_by_whoever_waits,
+                           launches_that_block_name_the_op,
+                           launches_that_block_can_be_captured,
+                           without_a_plugin,
+                           with_something_else,
+                           without_a_driver,
+                           without_a_device };
+    return support_main("cuda/memory", all, sizeof all / sizeof *all);
+}
