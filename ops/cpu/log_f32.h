@@ -2,7 +2,7 @@
  * AVX2.
  *
  * log(x) = k ln 2 + log(m), x = 2^k m, 3/4 <= m < 3/2, as in log.h. With f = m - 1 log(m) = f - f^2 / 2 + f^3 L(f), L
- * minimax for the relative error. Within 1 unit in the last place. 0, NaN and what is infinite or negative become
+ * minimax for the relative error. Within 1.01 units in the last place. 0, NaN and what is infinite or negative become
  * such numbers that the formula gives what it must. */
 #ifndef AG_LOG_F32_H
 #define AG_LOG_F32_H
