@@ -11,14 +11,14 @@ struct ag__evaluation;    /* ops/pointwise_rows.h */
 struct ag__gemm_args;     /* ops/cpu/gemm.h */
 struct ag_run;            /* autograd/op.h */
 struct ag_cuda_functions; /* tensor/cuda_table.h */
-struct ag__step_table; /* tensor/step_table.h */
-struct ag__pair;       /* ops/binary.h */
-struct ag__ramp;       /* ops/cpu/ramp.h */
-struct ag__indexing;   /* ops/index_device.h */
-struct ag_generator;   /* tensor/generator_internal.h */
-struct ag__random;     /* tensor/random_device.h */
-struct ag__folding;    /* ops/folding.h */
-struct ag_run;         /* autograd/op.h */
+struct ag__step_table;    /* tensor/step_table.h */
+struct ag__pair;          /* ops/binary.h */
+struct ag__ramp;          /* ops/cpu/ramp.h */
+struct ag__indexing;      /* ops/index_device.h */
+struct ag_generator;      /* tensor/generator_internal.h */
+struct ag__random;        /* tensor/random_device.h */
+struct ag__folding;       /* ops/folding.h */
+struct ag_run;            /* autograd/op.h */
 
 typedef enum { AG_COPY_TO_DEVICE, AG_COPY_TO_HOST, AG_COPY_ON_DEVICE } ag_copy_direction;
 

@@ -83,8 +83,8 @@ bool ag__dims_mask(const char *op, ag_dims dims, int ndim, uint32_t *mask);
 int ag__dims_of(ag_dims dims, int64_t out[AG_MAX_DIMS]);
 /* How many parts a Size argument was given with: 0 for a plain number. */
 static inline int ag__size_parts(ag_sizes size) { return size < 0 ? 0 : (int)(size >> 60); }
-/* Its sides, spread over n of them (5 is 5 by 5). false where a tuple has another length. A length lies in the bits from
- * 60 on, then 20 bits a side, with a sign, the last side lowest. A tuple of one is a number, as in PyTorch. */
+/* Its sides, spread over n of them (5 is 5 by 5). false where a tuple has another length. A length lies in the bits
+ * from 60 on, then 20 bits a side, with a sign, the last side lowest. A tuple of one is a number, as in PyTorch. */
 static inline bool ag__size_sides(ag_sizes size, int n, int64_t *sides)
 {
     int parts = ag__size_parts(size);
