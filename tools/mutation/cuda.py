@@ -32,7 +32,7 @@ BARRIER = re.compile(r"__sync(?:threads|warp)\([^()]*\);")
 OPERATOR = re.compile(r"(?<= )(" + "|".join(re.escape(o) for o in sorted(SWAPPED, key=len, reverse=True)) + r")(?= )")
 NUMBER = re.compile(r"(?<=[\s(\[])\d+(?=[\s);,\]])")
 SUBSCRIPT = re.compile(r"(?<=[\w)])\[([^\[\]]+)\]")
-DECLARATION = re.compile(r"^\s*(?:(?:const|static|constexpr|typedef|unsigned|extern)\s)*[\w:<>]+ (?:const )?\**\w+\[")
+DECLARATION = re.compile(r"^\s*(?:(?:const|static|constexpr|typedef|unsigned|extern)\s)*[\w:<>]+ (?:const )?\**(?:const )?\w+\[")
 HIDDEN = re.compile(r"""//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])+'|^[ \t]*\#(?:[^\n]*\\\n)*[^\n]*""", re.S | re.M)
 # Not the kernel's doing: instantiations, what a macro of launch.h wants, checks at compile time.
 SET_ASIDE = re.compile(r"^\s*(?:template\b|typedef\b|case\b|static_assert\b|enum\b|using\b|SHARED\b)")
