@@ -284,6 +284,13 @@ bool ag__conv2d_forward(const ag__conv2d_shape *s, ag__conv2d_in input, ag__conv
     ag__conv2d_shape inner;
     if (without_border(s, bias, bias_stride, relu, &output, &inner))
         return ag__conv2d_forward(&inner, input, weight, bias, bias_stride, relu, output);
+    if (s->kernel[0] == 1 && s->stride[0] > 1 && s->padding[0] == 0) { /* the rows between are met by nothing */
+        inner = *s;
+        inner.size[0] = s->out_size[0];
+        inner.stride[0] = 1;
+        input.stride[2] *= s->stride[0];
+        return ag__conv2d_forward(&inner, input, weight, bias, bias_stride, relu, output);
+    }
     if (ag__conv2d_is_product(s, input.stride, output.stride))
         return ag__conv2d_product_forward(s, input, weight, bias, bias_stride, output);
     if (ag__conv2d_depthwise_suits(s, input.stride, output.stride)) {
