@@ -9,7 +9,7 @@
 AG_STRUCT(_conv2d_relu, AG_ARGS__conv2d_relu)
 
 /* Whether it is for this input: then ag__conv2d_relu(a) has the numbers and the history of ag_relu(conv2d(a)), but what
- * stands between the two is never written. */
+ * stands between the two is seen by nobody. */
 bool ag__conv2d_goes_with_relu(const ag_variable *input);
 ag_variable *ag__conv2d_relu(const struct ag__conv2d_relu_args *a);
 

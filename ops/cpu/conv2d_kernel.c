@@ -7,9 +7,10 @@
 #include <math.h>
 
 /* How much fits into the registers: a sum for each channel and pixel, as many pixels as AG_PIXEL_SIZES says for each
- * number of channels, with a register for each channel's weight and one for a pixel; WEIGHT_CHANNELS x WEIGHT_TAPS sums
- * of a weight gradient likewise, by windows also 6 x 4 and 8 x 3 where there are 32 registers. Many channels of few
- * pixels load least of what lies far apart, a channel's pixels; weights lie together. */
+ * number of channels, with a register for each of the fewer, weights or pixels, and one for the others;
+ * WEIGHT_CHANNELS x WEIGHT_TAPS sums of a weight gradient likewise, by windows also 6 x 4 and 8 x 3 where there are 32
+ * registers. Many channels of few pixels load least of what lies far apart, a channel's pixels; weights lie together.
+ */
 // clang-format off
 #if AG_VECTOR_BYTES == 64
 #define AG_PIXEL_SIZES(F) F(1, 8) F(2, 8) F(3, 8) F(4, 6) F(5, 5) F(6, 4) F(7, 3) F(8, 3) F(9, 2) F(10, 2)

@@ -265,7 +265,6 @@ static void REAL(channel_sums)(const void *from_, int channels, int64_t channel_
     }
     for (; t < n; t++) {
         real numbers[LANES] = { 0 };
-        AG_UNROLL
         for (int o = 0; o < channels; o++) numbers[o] = from[o * channel_stride + t * stride];
         sum += REAL(load)(numbers);
     }

@@ -11,9 +11,8 @@ AG_INLINE vec_f32 log_f32(vec_f32 x)
 {
     static const float l[] = { 0.333334506f, -0.250000954f, 0.199908614f, -0.16647315f,
                                0.144783989f, -0.131611764f, 0.104629628f, -0.0450743064f };
-    /* of a negative number NaN; of -0 1 */
-    const _MM_MANTISSA_SIGN_ENUM sign = (_MM_MANTISSA_SIGN_ENUM)(_MM_MANT_SIGN_zero | _MM_MANT_SIGN_nan);
-    const __m512 m = _mm512_getmant_ps((__m512)x, _MM_MANT_NORM_p75_1p5, sign);
+    enum { SIGN = _MM_MANT_SIGN_zero | _MM_MANT_SIGN_nan }; /* of a negative number NaN; of -0 1 */
+    const __m512 m = _mm512_getmant_ps((__m512)x, _MM_MANT_NORM_p75_1p5, (_MM_MANTISSA_SIGN_ENUM)SIGN);
     const vec_f32 k = (vec_f32)_mm512_getexp_ps((__m512)x) - (vec_f32)_mm512_getexp_ps(m);
     const vec_f32 f = (vec_f32)m - 1, square = f * f;
     const vec_f32 third = multiply_add_f32(f, polynomial_f32(f, l, 8), splat_f32(-0.5f));
