@@ -5,12 +5,6 @@
 #include <argent/copy.h>
 #include <argent/pointwise.h>
 
-/* Nobody else sees these numbers. */
-static bool is_private(const ag_variable *x)
-{
-    return ag__refs(x) == 1 && x->tensor.storage->refs == 1 && !x->tensor.storage->external;
-}
-
 /* A node with a million inputs leaves a million gradients in its scope, and nobody looks through them all for each. */
 enum { NEWEST = 64 };
 
@@ -31,7 +25,7 @@ bool ag__add_up(ag_pass *w, ag_variable **slot, ag_variable *g)
         *slot = take(w, g);
         return true;
     }
-    if (!w->create_graph && is_private(*slot) && !ag__overlaps_itself(&(*slot)->tensor))
+    if (!w->create_graph && ag__is_private(*slot) && !ag__overlaps_itself(&(*slot)->tensor))
         return ag__add_into(t, *slot, g);
     ag_variable *sum = ag_add(*slot, g);
     if (!sum) return false;
@@ -68,7 +62,7 @@ static bool add_to_leaf(ag_pass *w, ag_variable *leaf, ag_variable *g)
     bool ok = true;
     ag_variable *old = leaf->grad;
     if (!old) {
-        bool as_it_is = !w->create_graph && is_private(g) && lies_as_it_should(leaf, g) && ag__unhold(t, g, NEWEST);
+        bool as_it_is = !w->create_graph && ag__is_private(g) && lies_as_it_should(leaf, g) && ag__unhold(t, g, NEWEST);
         ag_variable *mine = as_it_is ? g : copy_for(w, leaf, g);
         if (mine && !as_it_is) ag__ref(mine, AG_OWNER);
         leaf->grad = mine;

@@ -193,6 +193,11 @@ static inline int32_t ag__refs(const ag_variable *x)
 {
     return (int32_t)(__atomic_load_n(&x->refs, __ATOMIC_RELAXED) & 0x7fffffff);
 }
+/* Nobody else sees these numbers. */
+static inline bool ag__is_private(const ag_variable *x)
+{
+    return ag__refs(x) == 1 && x->tensor.storage->refs == 1 && !x->tensor.storage->external;
+}
 
 /* A view wants a gradient where its base does, even one that was made in no_grad mode: then as a leaf, as in PyTorch.
  */

@@ -95,6 +95,7 @@ typedef struct ag_gradients {
     const int64_t *out_size; /* of output 0 */
     int out_ndim;
     bool create_graph;
+    bool last_look; /* nobody looks at g after this; where it is private, too, a gradient may be written over it */
     ag_node *node;
 } ag_gradients;
 /* The sizes input i had. */

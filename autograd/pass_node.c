@@ -64,7 +64,8 @@ typedef struct room {
     char *many;
     ag_variable **in, **grad, **list, **out, **g, **held;
     bool *wanted;
-    bool took; /* what the node had saved is this run's */
+    bool took;    /* what the node had saved is this run's */
+    bool special; /* hooks, or somebody who wants them, look at the gradients */
 } room;
 
 static void room_lay_out(room *r, ag_variable **at, size_t n_in, size_t n_out)
@@ -116,6 +117,7 @@ static bool call_backward(ag_pass *w, ag_node *n, room *r)
                        .out_size = n->out_size,
                        .out_ndim = n->out_ndim,
                        .create_graph = w->create_graph,
+                       .last_look = !r->special && !w->create_graph,
                        .node = n };
     ag_taken saved = { .in = r->in, .out = r->out, .held = r->held };
     bool ok = ag__saved_take(w, n, &saved);
@@ -211,17 +213,18 @@ static inline bool run(ag_pass *w, ag_node *n, room *r)
     Thread *t = w->t;
     const uint32_t n_out = n->n_out;
     const ag_result *results = ag__node_results(n);
-    bool ok = true, runs = ag__runs(w, n), special = ag__hooks_any(&n->hooks) || w->grads;
+    bool ok = true, runs = ag__runs(w, n);
+    r->special = ag__hooks_any(&n->hooks) || w->grads;
     ag__pass_collect(w, n, r->g);
     for (uint32_t k = 0; k < n_out; k++) { /* from now on the scope's */
         ag_variable *g = r->g[k];
         if (!g) continue;
         ag__ref_convert(g, AG_REFERENCE, AG_OWNER);
         ok = ag__hold(t, g) && ok;
-        special |= results[k].retained != NULL;
+        r->special |= results[k].retained != NULL;
     }
     if (w->streams) ag__node_stream_enter(w, n, r->g);
-    if (ok && special) ok = attend(w, n, r, runs);
+    if (ok && r->special) ok = attend(w, n, r, runs);
     return ok && (!runs || !n->op->backward || node_backward(w, n, r));
 }
 

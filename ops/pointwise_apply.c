@@ -383,34 +383,46 @@ static bool is_plain(ag_variable *const operand[AG_N_OPERANDS], const void *in[A
     }
     return true;
 }
-/* The expression computed at once, in g's type. */
+/* Whether the gradient of input `last`, the last one wanted, may be written over g: nobody else has it. */
+static bool goes_over_g(const ag_gradients *b, int first, int last)
+{
+    if (!b->last_look || !ag__is_private(b->g[0])) return false;
+    for (int i = first; i < last; i++)
+        if (b->grad[i] == b->g[0]) return false;
+    return true;
+}
+
+/* The expression computed at once, in g's type. over_g: g becomes what is computed from it. */
 static ag_variable *fused_plain(const ag_gradients *b, int expression, const void *const in[AG_N_OPERANDS],
-                                const double *options)
+                                const double *options, bool over_g)
 {
     const ag_tensor *g = &b->g[0]->tensor;
-    ag_variable *d = ag__new_like(b->t, g, (ag_dtype)g->dtype);
+    ag_variable *d = over_g ? b->g[0] : ag__new_like(b->t, g, (ag_dtype)g->dtype);
     if (!d) return NULL;
     d->made_by = b->op->node;
     ag__evaluate_arrays(expression, (ag_dtype)g->dtype, false, g->numel, d->tensor.data, in, options);
     return d;
 }
 static __attribute__((noinline)) ag_variable *fused(const ag_gradients *b, int expression,
-                                                    ag_variable *const operand[AG_N_OPERANDS], const double *options)
+                                                    ag_variable *const operand[AG_N_OPERANDS], const double *options,
+                                                    bool over_g)
 {
-    const ag_tensor *in[AG_N_OPERANDS];
+    const ag_tensor *in[AG_N_OPERANDS], *g = &operand[IN_G]->tensor;
     ag__evaluation e = { .expression = expression,
-                         .dtype = (ag_dtype)operand[IN_G]->tensor.dtype,
+                         .dtype = (ag_dtype)g->dtype,
                          .options = options,
                          .reads = ag__formula_of(expression).reads };
     int n = 0;
     for (int k = AG_N_OPERANDS - 1; k >= 0; k--) /* g first: its layout counts */
         if (e.reads >> k & 1) e.operand[k] = in[n++] = &operand[k]->tensor;
-    ag_variable *d = ag__pointwise_result(b->t, b->op->name, n, in, e.dtype, ag__device(operand[IN_G]));
+    over_g = over_g && ag__is_dense(g->ndim, g->size, g->stride);
+    ag_variable *d = over_g ? operand[IN_G]
+                            : ag__pointwise_result(b->t, b->op->name, n, in, e.dtype, ag__device(operand[IN_G]));
     if (!d) return NULL;
     d->made_by = b->op->node;
     e.out = &d->tensor;
     if (ag__evaluate(b->op->name, &e)) return d;
-    drop(b->t, d);
+    if (!over_g) drop(b->t, d);
     return NULL;
 }
 
@@ -418,6 +430,8 @@ void ag__pointwise_backward(ag_gradients *b)
 {
     const ag_pointwise *row = b->op->row;
     const int first = row->n_in - row->n_derivatives;
+    int last = row->n_in - 1;
+    while (last > first && !b->wanted[last]) last--;
     double options[AG_ROW_MAX_OPTIONS];
     ag_variable *operand[AG_N_OPERANDS] = { [IN_Y] = b->out[0], [IN_G] = b->g[0] };
     take_options(row, b->args, options);
@@ -426,20 +440,21 @@ void ag__pointwise_backward(ag_gradients *b)
     const bool plain = !b->create_graph && is_plain(operand, in);
     for (int i = first; i < row->n_in; i++) {
         if (!b->wanted[i]) continue;
-        int expression = row->value + 1 + i - first;
+        const int expression = row->value + 1 + i - first;
         double number;
         ag__formula_kind kind = ag__formula_of(expression).kind;
         if (kind >= AG_FORMULA_NUMBER) kind = ag__formula_is(expression, options, &number);
-        if (kind == AG_FORMULA_GRADIENT)
+        if (kind == AG_FORMULA_GRADIENT) {
             b->grad[i] = b->g[0];
-        else if (kind == AG_FORMULA_NUMBER)
+        } else if (kind == AG_FORMULA_NUMBER) {
             b->grad[i] = constant_like(b->t, b->g[0], number);
-        else if (b->create_graph)
+        } else if (b->create_graph) {
             b->grad[i] = ag__formula_graph(expression, operand, options);
-        else if (plain)
-            b->grad[i] = fused_plain(b, expression, in, options);
-        else
-            b->grad[i] = fused(b, expression, operand, options);
+        } else {
+            const bool over_g = i == last && goes_over_g(b, first, last);
+            b->grad[i] = plain ? fused_plain(b, expression, in, options, over_g)
+                               : fused(b, expression, operand, options, over_g);
+        }
         if (!b->grad[i]) return;
     }
 }

@@ -317,18 +317,19 @@ AG_INLINE void REAL(pass_one_back)(const ag__pool2d_job *job, int64_t index, rea
         plane[index / wide * stride[2] + index % wide * stride[3]] += g;
 }
 
-/* What is for the pixel of this number. Returns those lanes. */
-AG_INLINE mask REAL(pass_to)(real *to, mask index, int64_t place, vec g)
+/* What is for the pixel of this number. Returns those lanes. alone: nothing else is for that pixel. */
+AG_INLINE mask REAL(pass_to)(bool alone, real *to, mask index, int64_t place, vec g)
 {
     const mask here = index == (mask){ 0 } + (place_t)place;
-    REAL(store)(to, REAL(load)(to) + REAL(select)(here, g, (vec){ 0 }));
+    const vec before = alone ? (vec){ 0 } : REAL(load)(to);
+    REAL(store)(to, before + REAL(select)(here, g, (vec){ 0 }));
     return here;
 }
 
 /* The gradients of a register full of windows, whose first pixel is at `to` and has number `place`: each goes to one of
  * a window's pixels, the others get nothing. side as in largest_of. Returns the lanes whose index is none of them. */
-AG_INLINE mask REAL(pass_back)(const int side, int64_t rows, int64_t columns, const ag__pool2d_job *job, real *to,
-                               int64_t place, const int64_t *indices, const real *gradient)
+AG_INLINE mask REAL(pass_back)(const int side, bool alone, int64_t rows, int64_t columns, const ag__pool2d_job *job,
+                               real *to, int64_t place, const int64_t *indices, const real *gradient)
 {
     const int64_t down = job->s.dilation[0], across = job->s.dilation[1];
     const mask index = __builtin_convertvector(*(const REAL(indices) *)indices, mask);
@@ -337,12 +338,12 @@ AG_INLINE mask REAL(pass_back)(const int side, int64_t rows, int64_t columns, co
     AG_UNROLL
     for (int i = 0; i < side * side; i++) {
         const int64_t y = i / side * down, x = i % side * across;
-        other &= ~REAL(pass_to)(to + y * job->out.stride[2] + x * job->out.stride[3], index,
+        other &= ~REAL(pass_to)(alone, to + y * job->out.stride[2] + x * job->out.stride[3], index,
                                 place + y * job->s.size[1] + x, g);
     }
     for (int64_t i = 0; i < rows && side == 0; i++)
         for (int64_t j = 0; j < columns; j++)
-            other &= ~REAL(pass_to)(to + i * down * job->out.stride[2] + j * across * job->out.stride[3], index,
+            other &= ~REAL(pass_to)(alone, to + i * down * job->out.stride[2] + j * across * job->out.stride[3], index,
                                     place + i * down * job->s.size[1] + j * across, g);
     return other;
 }
@@ -357,12 +358,40 @@ AG_INLINE void REAL(pass_registers_back)(const ag__pool2d_job *job, int64_t oh, 
     real *to = plane + down.at * job->out.stride[2] + across.at * job->out.stride[3];
     for (int64_t n = 0; n < full; n += LANES) {
         const mask apart = down.n == 2 && across.n == 2
-                               ? REAL(pass_back)(2, 2, 2, job, to + n, place, index + n, g + n)
-                               : REAL(pass_back)(0, down.n, across.n, job, to + n, place, index + n, g + n);
+                               ? REAL(pass_back)(2, false, 2, 2, job, to + n, place, index + n, g + n)
+                               : REAL(pass_back)(0, false, down.n, across.n, job, to + n, place, index + n, g + n);
         if (!REAL(any)(apart)) continue;
         for (int i = 0; i < LANES; i++)
             if (apart[i]) REAL(pass_one_back)(job, index[n + i], g[n + i], plane + n + i);
     }
+}
+
+/* Windows of 2 by 2 that share no pixel and leave none out, of `count` neighbours, whole registers: each pixel is
+ * written once. False if one names a pixel outside of it. */
+static __attribute__((noinline)) bool REAL(halves_back)(const ag__pool2d_job *job, int64_t count,
+                                                        const int64_t *indices, const real *gradient, real *plane)
+{
+    for (int64_t oh = 0; oh < job->s.out_size[0]; oh++) {
+        for (int64_t ow = 0; ow < job->s.out_size[1]; ow++) {
+            const int64_t *index = indices + oh * job->old_indices.stride[2] + ow * job->old_indices.stride[3];
+            const real *g = gradient + oh * job->gradient.stride[2] + ow * job->gradient.stride[3];
+            real *to = plane + 2 * oh * job->out.stride[2] + 2 * ow * job->out.stride[3];
+            for (int64_t n = 0; n < count; n += LANES)
+                if (REAL(any)(
+                        REAL(pass_back)(2, true, 2, 2, job, to + n, 2 * (oh * job->s.size[1] + ow), index + n, g + n)))
+                    return false;
+        }
+    }
+    return true;
+}
+
+static bool REAL(is_halved)(const ag__pool2d_shape *s)
+{
+    bool halved = s->size[0] * s->size[1] < INT_MAX;
+    for (int i = 0; i < 2; i++)
+        halved = halved && s->kernel[i] == 2 && s->stride[i] == 2 && s->padding[i] == 0 && s->dilation[i] == 1 &&
+                 s->size[i] == 2 * s->out_size[i];
+    return halved;
 }
 
 /* The layouts of forward_lanes. Items: numbers in the other dimension. */
@@ -374,10 +403,12 @@ static __attribute__((noinline)) void REAL(backward_lanes)(const ag__pool2d_job 
     const int64_t count = lanes ? s->channels : s->batch;
     const int64_t pixels = s->size[0] * s->size[1], *stride = job->out.stride;
     const int64_t full = pixels < INT_MAX ? count / LANES * LANES : 0; /* in whole registers */
+    const bool halved = full == count && REAL(is_halved)(s);
     for (int64_t c = begin; c < end; c++) {
         real *plane = (real *)job->out.data + c * stride[other];
         const real *gradient = (const real *)job->gradient.data + c * job->gradient.stride[other];
         const int64_t *indices = (const int64_t *)job->old_indices.data + c * job->old_indices.stride[other];
+        if (halved && REAL(halves_back)(job, count, indices, gradient, plane)) continue;
         for (int64_t i = 0; i < pixels; i++)
             memset(plane + i / s->size[1] * stride[2] + i % s->size[1] * stride[3], 0, (size_t)count * sizeof(real));
         for (int64_t o = 0; o < s->out_size[0] * s->out_size[1]; o++) {
