@@ -354,27 +354,6 @@ static void place_tile(const blocks *b, int64_t n, tile *t)
     t->q = smaller(b->tile[1], b->row - q);
 }
 
-/* Has `bytes` of line i of the next tile's operand k brought into the second-level cache: in the first, lines that lie
- * a power of two apart would push each other out. Always inline: a function that does nothing but this is called by
- * nobody, says gcc. */
-static inline __attribute__((always_inline)) void ask_for_line(const tile *next, int k, int64_t i, int64_t line,
-                                                               int64_t bytes)
-{
-    const uintptr_t from = (uintptr_t)next->at[k] + (uintptr_t)(i * line);
-    for (int64_t at = 0; at < bytes; at += AG_LINE) __builtin_prefetch((const void *)(from + (uintptr_t)at), 0, 2);
-}
-
-/* A tile of operand k turned over, a few of its lines at a time, and as many of the next one's asked for. */
-static void turn_over(const blocks *b, int k, const tile *t, const tile *next, char *to)
-{
-    enum { LINES = 16 };
-    const int64_t line = b->w.stride[k][b->w.ndim - 1], item = b->item[k];
-    for (int64_t j = 0; j < t->q; j += LINES) {
-        for (int64_t i = j; i < smaller(j + LINES, next->q); i++) ask_for_line(next, k, i, line, next->p * item);
-        ag__transpose(to + j * item, t->q * item, t->at[k] + j * line, line, t->p, smaller(LINES, t->q - j), item);
-    }
-}
-
 static void evaluate_tile(const blocks *b, const tile *t, const tile *next, tile_memory *memory)
 {
     const ag_walk *w = &b->w;
@@ -387,7 +366,7 @@ static void evaluate_tile(const blocks *b, const tile *t, const tile *next, tile
         if (b->how[k] != TURNED) continue;
         char *to = memory->turned[n_turned++];
         turned[k] = to;
-        turn_over(b, k, t, next, to);
+        ag__transpose(to, q * b->item[k], t->at[k], w->stride[k][last], p, q, b->item[k], next->at[k]);
     }
     const bool direct = b->right_type[0] && w->stride[0][last] == b->item[0];
     for (int64_t i = 0; i < p; i++) {
@@ -405,7 +384,8 @@ static void evaluate_tile(const blocks *b, const tile *t, const tile *next, tile
         for (int slot = 0; slot < AG_N_OPERANDS; slot++)
             if (!(b->f.reads >> slot & 1)) in[slot] = in[b->some];
         for (int k = 1; k < w->n && i < next->p; k++)
-            if (b->how[k] != TURNED) ask_for_line(next, k, i, w->stride[k][across], next->q * b->item[k]);
+            if (b->how[k] != TURNED)
+                ag__ask_for_later((uintptr_t)next->at[k] + (uintptr_t)(i * w->stride[k][across]), next->q * b->item[k]);
         char *to = t->at[0] + i * w->stride[0][across];
         const bool past = direct && b->f.past_caches && (uintptr_t)to % AG_LINE == 0;
         b->f.loop(q, direct && !past ? to : memory->row[0], in, b->f.options);

@@ -7,6 +7,7 @@
 #include "tensor/convert_rows.h"
 
 #include "tensor/convert.h"
+#include "tensor/past_caches.h"
 
 #include <string.h>
 
@@ -172,7 +173,8 @@ static inline __attribute__((always_inline)) void transpose(char *to, int64_t to
     one_by_one(to + whole_p * to_step, to_step, from + whole_p * item, from_step, p - whole_p, whole_q, item);
 }
 
-void ag__transpose(char *to, int64_t to_step, const char *from, int64_t from_step, int64_t p, int64_t q, int64_t item)
+static void transpose_lines(char *to, int64_t to_step, const char *from, int64_t from_step, int64_t p, int64_t q,
+                            int64_t item)
 {
     if (item == 4)
         transpose(to, to_step, from, from_step, p, q, 4, 4, square_of_4_bytes);
@@ -180,4 +182,15 @@ void ag__transpose(char *to, int64_t to_step, const char *from, int64_t from_ste
         transpose(to, to_step, from, from_step, p, q, 8, 2, square_of_8_bytes);
     else
         transpose(to, to_step, from, from_step, p, q, 1, 8, square_of_1_byte);
+}
+
+void ag__transpose(char *to, int64_t to_step, const char *from, int64_t from_step, int64_t p, int64_t q, int64_t item,
+                   const char *next)
+{
+    const int64_t some = AG_LINE / item; /* rows of `from`, which fill a line of `to` */
+    for (int64_t j = 0; j < q; j += some) {
+        const int64_t n = q - j < some ? q - j : some;
+        for (int64_t i = j; i < j + n; i++) ag__ask_for_later((uintptr_t)next + (uintptr_t)(i * from_step), p * item);
+        transpose_lines(to + j * item, to_step, from + j * from_step, from_step, p, n, item);
+    }
 }

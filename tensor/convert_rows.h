@@ -13,7 +13,8 @@ typedef struct ag__convert_row {
 } ag__convert_row;
 
 /* to[i][j] = from[j][i] for i < p, j < q: rows of `to` are to_step bytes apart, rows of `from` from_step; elements of
- * 1, 4 or 8 bytes. */
-void ag__transpose(char *to, int64_t to_step, const char *from, int64_t from_step, int64_t p, int64_t q, int64_t item);
+ * 1, 4 or 8 bytes. Meanwhile the block at `next` is asked for, p by q elements like this one; it need not exist. */
+void ag__transpose(char *to, int64_t to_step, const char *from, int64_t from_step, int64_t p, int64_t q, int64_t item,
+                   const char *next);
 
 #endif

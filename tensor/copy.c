@@ -8,13 +8,15 @@
 #include "tensor/convert.h"
 #include "tensor/convert_rows.h"
 #include "tensor/parallel.h"
+#include "tensor/past_caches.h"
 #include "tensor/tensor.h"
 
 #include <string.h>
 
 enum {
     GRAIN = 1 << 16, /* elements a task */
-    TILE = 1 << 12   /* elements a tile: 32 KB of the widest type */
+    TILE = 1 << 12,  /* elements a tile: 32 KB of the widest type */
+    ITEM_BYTES = 8
 };
 
 /* ---- rows ---- */
@@ -40,50 +42,72 @@ static void row_of_other(void *user, char *const *data, const int64_t *stride, i
 typedef struct tiles {
     const ag_walk *w;
     const ag__convert_row *convert;
-    bool transpose; /* one type, and each side has a dimension in which it lies element by element */
-    int across;     /* `from`'s fast dimension; `to`'s is the last */
-    int64_t p, q;   /* the plane: p elements across by q along */
-    int64_t tp, tq; /* a tile */
-    int64_t np, nq; /* tiles in a plane */
+    bool transpose;   /* one type, and each side has a dimension in which it lies element by element */
+    bool past_caches; /* by a buffer */
+    int across;       /* `from`'s fast dimension; `to`'s is the last */
+    int64_t p, q;     /* the plane: p elements across by q along */
+    int64_t tp, tq;   /* a tile */
+    int64_t np, nq;   /* tiles in a plane */
 } tiles;
 
-static void copy_tile(const tiles *t, char *to, const char *from, int64_t p, int64_t q)
+static void copy_tile(const tiles *t, char *to, const char *from, int64_t p, int64_t q, const char *next)
 {
     const ag_walk *w = t->w;
     int last = w->ndim - 1;
     int64_t to_p = w->stride[0][t->across], from_p = w->stride[1][t->across];
     int64_t to_q = w->stride[0][last], from_q = w->stride[1][last];
+    const int64_t item = t->convert->item;
+    if (t->past_caches && (uintptr_t)to % AG_LINE == 0) {
+        _Alignas(64) char buffer[TILE * ITEM_BYTES];
+        ag__transpose(buffer, q * item, from, from_q, p, q, item, next);
+        for (int64_t i = 0; i < p; i++) ag__store_past(to + i * to_p, buffer + i * q * item, q * item);
+        return;
+    }
     if (t->transpose) {
-        ag__transpose(to, to_p, from, from_q, p, q, t->convert->item);
+        ag__transpose(to, to_p, from, from_q, p, q, item, next);
         return;
     }
     for (int64_t i = 0; i < p; i++) t->convert->row(to + i * to_p, to_q, from + i * from_p, from_q, q);
 }
 
-/* Tiles begin to end, counted over all planes. */
+static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+typedef struct place {
+    char *to;
+    const char *from;
+    int64_t p, q;
+} place;
+
+/* Tile number n, counted over all planes. */
+static place place_tile(const tiles *t, int64_t n)
+{
+    const ag_walk *w = t->w;
+    const int last = w->ndim - 1;
+    int64_t plane = n / (t->np * t->nq), inside = n % (t->np * t->nq);
+    int64_t p = inside / t->nq * t->tp, q = inside % t->nq * t->tq;
+    int64_t to = p * w->stride[0][t->across] + q * w->stride[0][last];
+    int64_t from = p * w->stride[1][t->across] + q * w->stride[1][last];
+    for (int d = last - 1; d >= 0; d--) {
+        if (d == t->across) continue;
+        int64_t i = plane % w->size[d];
+        plane /= w->size[d];
+        to += i * w->stride[0][d];
+        from += i * w->stride[1][d];
+    }
+    return (place){ w->data[0] + to, w->data[1] + from, smaller(t->p - p, t->tp), smaller(t->q - q, t->tq) };
+}
+
 static void copy_tiles(void *user, int64_t begin, int64_t end)
 {
     const tiles *t = user;
-    const ag_walk *w = t->w;
-    int last = w->ndim - 1;
-    for (int64_t tile = begin; tile < end; tile++) {
-        int64_t plane = tile / (t->np * t->nq), inside = tile % (t->np * t->nq);
-        int64_t p = inside / t->nq * t->tp, q = inside % t->nq * t->tq;
-        int64_t to = p * w->stride[0][t->across] + q * w->stride[0][last];
-        int64_t from = p * w->stride[1][t->across] + q * w->stride[1][last];
-        for (int d = last - 1; d >= 0; d--) {
-            if (d == t->across) continue;
-            int64_t i = plane % w->size[d];
-            plane /= w->size[d];
-            to += i * w->stride[0][d];
-            from += i * w->stride[1][d];
-        }
-        int64_t np = t->p - p < t->tp ? t->p - p : t->tp, nq = t->q - q < t->tq ? t->q - q : t->tq;
-        copy_tile(t, w->data[0] + to, w->data[1] + from, np, nq);
+    place next = place_tile(t, begin);
+    for (int64_t n = begin; n < end; n++) {
+        const place here = next;
+        if (n + 1 < end) next = place_tile(t, n + 1);
+        copy_tile(t, here.to, here.from, here.p, here.q, next.from);
     }
+    if (t->past_caches) ag__stores_past_are_done();
 }
-
-static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* The dimension in which `from` runs through memory fastest; the last one unless another is faster. */
 static int fast_dim_of_from(const ag_walk *w)
@@ -99,6 +123,8 @@ static void copy_by_tiles(const ag_walk *w, int across, const ag__convert_row *c
     int last = w->ndim - 1;
     tiles t = { .w = w, .convert = convert, .across = across, .p = w->size[across], .q = w->size[last] };
     t.transpose = same && w->stride[0][last] == convert->item && w->stride[1][across] == from_item;
+    t.past_caches = t.transpose && w->stride[0][across] % AG_LINE == 0 &&
+                    ag__goes_past_caches(w->data[0], w->numel * convert->item);
     t.tq = smaller(t.q, 64);
     t.tp = smaller(t.p, TILE / t.tq);
     t.tq = smaller(t.q, TILE / t.tp);

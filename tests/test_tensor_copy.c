@@ -165,6 +165,37 @@ START_TEST(elements_keep_their_places_in_every_layout)
 END_TEST
 enum { N_LAYOUTS = 22 };
 
+/* Large ones go past the caches where their rows begin lines. The number at [i][j] tells both. */
+START_TEST(large_matrices_keep_their_places_when_they_are_turned)
+{
+    static const struct {
+        ag_dtype dtype;
+        int64_t rows, columns, gap; /* in front of the first row */
+    } large[] = {
+        { AG_FLOAT32, 1501, 1600, 0 }, { AG_FLOAT32, 1501, 1600, 1 }, { AG_FLOAT32, 1600, 1501, 0 },
+        { AG_FLOAT64, 1103, 1000, 0 }, { AG_UINT8, 3001, 3008, 0 },
+    };
+    const int64_t rows = large[_i].rows, columns = large[_i].columns, item = (int64_t)ag_dtype_size(large[_i].dtype);
+    char *from = malloc((size_t)(rows * columns * item)), *memory = aligned_alloc(64, (1 << 20) * 10);
+    ck_assert(from && memory);
+    char *to = memory + large[_i].gap * item;
+    const int64_t size[2] = { rows, columns };
+    for (int64_t i = 0; i < rows * columns; i++) ag__store_int64(from + i * item, large[_i].dtype, i % 8191);
+    ag_tensor x = tensor_on(from, large[_i].dtype, 2, size, (int64_t[]){ 1, rows });
+    ag_tensor y = tensor_on(to, large[_i].dtype, 2, size, NULL);
+    ck_assert(ag_set_num_threads(2));
+    ag__copy_elements(&y, &x);
+    int64_t wrong = 0;
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < columns; j++)
+            wrong += memcmp(to + (i * columns + j) * item, from + (j * rows + i) * item, (size_t)item) != 0;
+    ck_assert_int_eq(wrong, 0);
+    free(from);
+    free(memory);
+}
+END_TEST
+enum { N_LARGE = 5 };
+
 START_TEST(a_narrower_tensor_repeats)
 {
     fill_from(AG_FLOAT32, 200);
@@ -218,6 +249,7 @@ int main(void)
     tcase_add_test(t, every_value_converts_as_in_pytorch_in_every_kind_of_loop);
     tcase_add_test(t, any_byte_in_a_bool_reads_as_0_or_1);
     tcase_add_loop_test(t, elements_keep_their_places_in_every_layout, 0, N_LAYOUTS);
+    tcase_add_loop_test(t, large_matrices_keep_their_places_when_they_are_turned, 0, N_LARGE);
     tcase_add_test(t, a_narrower_tensor_repeats);
     tcase_add_test(t, a_tensor_copied_onto_itself_stays);
     tcase_add_loop_test(t, a_number_fills_any_layout_and_nothing_beside_it, 0, 6);
