@@ -277,35 +277,6 @@ static bool without_border(const ag__conv2d_shape *s, const void *bias, int64_t 
     return true;
 }
 
-/* ---- a batch that does not fill its registers ---- */
-
-static ag__conv2d_in in_from(const ag__conv2d_shape *s, ag__conv2d_in t, int64_t image)
-{
-    t.data = at(t.data, image * t.stride[0], s->dtype == AG_FLOAT32 ? sizeof(float) : sizeof(double));
-    return t;
-}
-static ag__conv2d_out out_from(const ag__conv2d_shape *s, ag__conv2d_out t, int64_t image)
-{
-    t.data = (char *)t.data + image * t.stride[0] * (int64_t)(s->dtype == AG_FLOAT32 ? sizeof(float) : sizeof(double));
-    return t;
-}
-
-/* The images that fill registers, where the others are better off by themselves: because they would leave too many
- * lanes empty, and can be cut into bands, or because without them a batch-last tensor need not be repacked. 0: the
- * batch stays together. */
-static int64_t whole_images(const ag__conv2d_shape *s, const int64_t *in_stride, const int64_t *out_stride)
-{
-    const int64_t lanes = kernels_for(s->dtype)->lanes, whole = s->batch / lanes * lanes;
-    const bool last = in_stride[0] == 1 && out_stride[0] == 1, many_empty = s->batch * 10 < (whole + lanes) * 9;
-    return whole < s->batch && (last || many_empty) ? whole : 0;
-}
-static ag__conv2d_shape with_batch(const ag__conv2d_shape *s, int64_t batch)
-{
-    ag__conv2d_shape some = *s;
-    some.batch = batch;
-    return some;
-}
-
 bool ag__conv2d_forward(const ag__conv2d_shape *s, ag__conv2d_in input, ag__conv2d_in weight, const void *bias,
                         int64_t bias_stride, bool relu, ag__conv2d_out output)
 {
@@ -326,12 +297,12 @@ bool ag__conv2d_forward(const ag__conv2d_shape *s, ag__conv2d_in input, ag__conv
         ag__conv2d_depthwise_forward(s, input, weight, bias, bias_stride, relu, output);
         return true;
     }
-    const int64_t whole = whole_images(s, input.stride, output.stride);
-    const ag__conv2d_shape part = with_batch(s, whole), rest = with_batch(s, s->batch - whole);
-    if (whole > 0 && !ag__conv2d_flat_suits_forward(&part, input.stride, output.stride))
+    ag__conv2d_shape part, rest;
+    if (ag__conv_is_parted(s, kernels_for(s->dtype)->lanes, input.stride, output.stride, &part, &rest) &&
+        !ag__conv2d_flat_suits_forward(&part, input.stride, output.stride))
         return ag__conv2d_forward(&part, input, weight, bias, bias_stride, relu, output) &&
-               ag__conv2d_forward(&rest, in_from(s, input, whole), weight, bias, bias_stride, relu,
-                                  out_from(s, output, whole));
+               ag__conv2d_forward(&rest, ag__conv_in_from(&part, input), weight, bias, bias_stride, relu,
+                                  ag__conv_out_from(&part, output));
     if (ag__conv2d_flat_suits_forward(s, input.stride, output.stride))
         return ag__conv2d_flat_forward(s, input, weight, bias, bias_stride, relu, output);
     convolution c = {
@@ -371,12 +342,13 @@ bool ag__conv2d_input_gradient(const ag__conv2d_shape *s, ag__conv2d_in output_g
         ag__conv2d_depthwise_input_gradient(s, output_gradient, weight, input_gradient);
         return true;
     }
-    const int64_t whole = whole_images(s, output_gradient.stride, input_gradient.stride);
-    const ag__conv2d_shape part = with_batch(s, whole), rest = with_batch(s, s->batch - whole);
-    if (whole > 0 && !ag__conv2d_flat_suits_input_gradient(&part, output_gradient.stride, input_gradient.stride))
+    ag__conv2d_shape part, rest;
+    if (ag__conv_is_parted(s, kernels_for(s->dtype)->lanes, output_gradient.stride, input_gradient.stride, &part,
+                           &rest) &&
+        !ag__conv2d_flat_suits_input_gradient(&part, output_gradient.stride, input_gradient.stride))
         return ag__conv2d_input_gradient(&part, output_gradient, weight, input_gradient) &&
-               ag__conv2d_input_gradient(&rest, in_from(s, output_gradient, whole), weight,
-                                         out_from(s, input_gradient, whole));
+               ag__conv2d_input_gradient(&rest, ag__conv_in_from(&part, output_gradient), weight,
+                                         ag__conv_out_from(&part, input_gradient));
     if (ag__conv2d_flat_suits_input_gradient(s, output_gradient.stride, input_gradient.stride))
         return ag__conv2d_flat_input_gradient(s, output_gradient, weight, input_gradient);
     convolution c = {

@@ -67,6 +67,32 @@ void ag__conv_lanes_init(ag__conv_lanes *l, const ag__conv_axis *rows, const ag_
     cut_into_bands(l, best_high, best_wide);
 }
 
+bool ag__conv_is_parted(const ag__conv2d_shape *s, int lanes, const int64_t *in_stride, const int64_t *out_stride,
+                        ag__conv2d_shape *part, ag__conv2d_shape *rest)
+{
+    const int64_t whole = s->batch / lanes * lanes;
+    const bool last = in_stride[0] == 1 && out_stride[0] == 1, many_empty = s->batch * 10 < (whole + lanes) * 9;
+    *part = *rest = *s;
+    part->batch = whole;
+    rest->batch = s->batch - whole;
+    return part->batch > 0 && rest->batch > 0 && (last || many_empty);
+}
+
+static int64_t behind(const ag__conv2d_shape *part, int64_t stride)
+{
+    return part->batch * stride * (int64_t)(part->dtype == AG_FLOAT32 ? sizeof(float) : sizeof(double));
+}
+ag__conv2d_in ag__conv_in_from(const ag__conv2d_shape *part, ag__conv2d_in tensor)
+{
+    tensor.data = (const char *)tensor.data + behind(part, tensor.stride[0]);
+    return tensor;
+}
+ag__conv2d_out ag__conv_out_from(const ag__conv2d_shape *part, ag__conv2d_out tensor)
+{
+    tensor.data = (char *)tensor.data + behind(part, tensor.stride[0]);
+    return tensor;
+}
+
 void ag__conv_in_range(const ag__conv_lanes *l, int which, int64_t begin, int64_t end, int64_t range[2])
 {
     const ag__conv_axis *a = &l->axis[which];

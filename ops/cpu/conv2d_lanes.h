@@ -44,6 +44,15 @@ typedef struct {
 void ag__conv_lanes_init(ag__conv_lanes *l, const ag__conv_axis *rows, const ag__conv_axis *columns, int64_t batch,
                          int lanes, double work, int64_t channels);
 
+/* Whether the images that fill registers, `part`, and those behind them, `rest`, are better off by themselves: because
+ * the rest would leave too many lanes empty and can be cut into bands, or because without it a batch-last tensor need
+ * not be repacked. */
+bool ag__conv_is_parted(const ag__conv2d_shape *s, int lanes, const int64_t *in_stride, const int64_t *out_stride,
+                        ag__conv2d_shape *part, ag__conv2d_shape *rest);
+/* The images behind those of `part`. */
+ag__conv2d_in ag__conv_in_from(const ag__conv2d_shape *part, ag__conv2d_in tensor);
+ag__conv2d_out ag__conv_out_from(const ag__conv2d_shape *part, ag__conv2d_out tensor);
+
 /* The input pixels [range[0], range[1]) that output pixels [begin, end) of a band are about. With one band an axis,
  * rows outside the image are left out (columns are not: they are read as zeros). */
 void ag__conv_in_range(const ag__conv_lanes *l, int which, int64_t begin, int64_t end, int64_t range[2]);

@@ -249,6 +249,39 @@ static double block_bytes(weight_plan *w, int64_t rows, bool direct_in, bool dir
            (double)w->size;
 }
 
+/* to[...] += from[...] where that is dense */
+static void add_weights(const ag__conv2d_shape *s, const char *from, ag__conv2d_out to)
+{
+    const int64_t size[4] = { s->out_channels, s->channels / s->groups, s->kernel[0], s->kernel[1] };
+    const int64_t *stride = to.stride, n = size[0] * size[1] * size[2] * size[3];
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t place = i / (size[1] * size[2] * size[3]) * stride[0] +
+                              i / (size[2] * size[3]) % size[1] * stride[1] + i / size[3] % size[2] * stride[2] +
+                              i % size[3] * stride[3];
+        if (s->dtype == AG_FLOAT32)
+            ((float *)to.data)[place] += ((const float *)(const void *)from)[i];
+        else
+            ((double *)to.data)[place] += ((const double *)(const void *)from)[i];
+    }
+}
+
+static bool in_two_parts(const ag__conv2d_shape *part, const ag__conv2d_shape *rest, ag__conv2d_in input,
+                         ag__conv2d_in output_gradient, ag__conv2d_out weight_gradient)
+{
+    const int64_t a_row = part->kernel[1], a_plane = part->kernel[0] * a_row,
+                  a_channel = part->channels / part->groups * a_plane;
+    char *more = ag__scratch((size_t)(part->out_channels * a_channel) *
+                             (part->dtype == AG_FLOAT32 ? sizeof(float) : sizeof(double)));
+    if (!more) return false;
+    const ag__conv2d_out dense = { more, { a_channel, a_plane, a_row, 1 } };
+    const bool ok = ag__conv2d_weight_gradient(part, input, output_gradient, weight_gradient) &&
+                    ag__conv2d_weight_gradient(rest, ag__conv_in_from(part, input),
+                                               ag__conv_in_from(part, output_gradient), dense);
+    if (ok) add_weights(part, more, weight_gradient);
+    ag__scratch_free(more);
+    return ok;
+}
+
 bool ag__conv2d_weight_gradient(const ag__conv2d_shape *s, ag__conv2d_in input, ag__conv2d_in output_gradient,
                                 ag__conv2d_out weight_gradient)
 {
@@ -270,6 +303,11 @@ bool ag__conv2d_weight_gradient(const ag__conv2d_shape *s, ag__conv2d_in input, 
     if (s->batch * s->out_size[0] * s->out_size[1] > 0 &&
         ag__conv2d_depthwise_suits(s, input.stride, output_gradient.stride))
         return ag__conv2d_depthwise_weight_gradient(s, input, output_gradient, weight_gradient);
+    ag__conv2d_shape part, rest;
+    if (input.stride[0] == 1 && output_gradient.stride[0] == 1 &&
+        ag__conv_is_parted(s, w.kernels->lanes, input.stride, output_gradient.stride, &part, &rest) &&
+        !ag__conv2d_windows_suit(&part, input, output_gradient))
+        return in_two_parts(&part, &rest, input, output_gradient, weight_gradient);
     if (ag__conv2d_windows_suit(s, input, output_gradient))
         return ag__conv2d_weight_gradient_by_windows(s, input, output_gradient, weight_gradient);
     choose_units(&w);
