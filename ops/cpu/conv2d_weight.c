@@ -249,20 +249,22 @@ static double block_bytes(weight_plan *w, int64_t rows, bool direct_in, bool dir
            (double)w->size;
 }
 
-/* to[...] += from[...] where that is dense */
-static void add_weights(const ag__conv2d_shape *s, const char *from, ag__conv2d_out to)
+/* to[o][c][a][b] += from[o][c][a][b], which lies densely */
+static void add_weights(const ag__conv2d_shape *s, const void *from, ag__conv2d_out to)
 {
-    const int64_t size[4] = { s->out_channels, s->channels / s->groups, s->kernel[0], s->kernel[1] };
-    const int64_t *stride = to.stride, n = size[0] * size[1] * size[2] * size[3];
-    for (int64_t i = 0; i < n; i++) {
-        const int64_t place = i / (size[1] * size[2] * size[3]) * stride[0] +
-                              i / (size[2] * size[3]) % size[1] * stride[1] + i / size[3] % size[2] * stride[2] +
-                              i % size[3] * stride[3];
-        if (s->dtype == AG_FLOAT32)
-            ((float *)to.data)[place] += ((const float *)(const void *)from)[i];
-        else
-            ((double *)to.data)[place] += ((const double *)(const void *)from)[i];
-    }
+    const int64_t channels = s->channels / s->groups, *stride = to.stride;
+    int64_t i = 0;
+    for (int64_t o = 0; o < s->out_channels; o++)
+        for (int64_t c = 0; c < channels; c++)
+            for (int64_t a = 0; a < s->kernel[0]; a++) {
+                const int64_t row = o * stride[0] + c * stride[1] + a * stride[2];
+                for (int64_t b = 0; b < s->kernel[1]; b++, i++) {
+                    if (s->dtype == AG_FLOAT32)
+                        ((float *)to.data)[row + b * stride[3]] += ((const float *)from)[i];
+                    else
+                        ((double *)to.data)[row + b * stride[3]] += ((const double *)from)[i];
+                }
+            }
 }
 
 static bool in_two_parts(const ag__conv2d_shape *part, const ag__conv2d_shape *rest, ag__conv2d_in input,
@@ -270,7 +272,7 @@ static bool in_two_parts(const ag__conv2d_shape *part, const ag__conv2d_shape *r
 {
     const int64_t a_row = part->kernel[1], a_plane = part->kernel[0] * a_row,
                   a_channel = part->channels / part->groups * a_plane;
-    char *more = ag__scratch((size_t)(part->out_channels * a_channel) *
+    void *more = ag__scratch((size_t)(part->out_channels * a_channel) *
                              (part->dtype == AG_FLOAT32 ? sizeof(float) : sizeof(double)));
     if (!more) return false;
     const ag__conv2d_out dense = { more, { a_channel, a_plane, a_row, 1 } };
