@@ -9,7 +9,8 @@ static shape random_shape(rng *r)
     shape s;
     do {
         s = (shape){ .groups = rng_between(r, 0, 3) ? 1 : rng_between(r, 2, 4) };
-        s.batch = rng_between(r, 0, 1) ? rng_between(r, 1, 7) : (int64_t[]){ 16, 32, 17, 8, 24 }[rng_between(r, 0, 4)];
+        s.batch = rng_between(r, 0, 1) ? rng_between(r, 1, 7)
+                                       : (int64_t[]){ 16, 32, 17, 8, 24, 21, 37 }[rng_between(r, 0, 6)];
         s.channels = s.groups * rng_between(r, 1, 5);
         s.out_channels = s.groups * rng_between(r, 1, 8);
         for (int i = 0; i < 2; i++) {
