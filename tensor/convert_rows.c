@@ -160,15 +160,11 @@ static inline __attribute__((always_inline)) void transpose(char *to, int64_t to
                                                             int64_t small, small_square *turn)
 {
     int64_t whole_p = p / small * small, whole_q = q / small * small;
-    const int64_t squares_p = (whole_p + SQUARE - 1) / SQUARE, squares_q = (whole_q + SQUARE - 1) / SQUARE;
-    const bool along_p = from_step > to_step;
-    for (int64_t square = 0; square < squares_p * squares_q; square++) {
-        const int64_t i0 = SQUARE * (along_p ? square % squares_p : square / squares_q);
-        const int64_t j0 = SQUARE * (along_p ? square / squares_p : square % squares_q);
-        for (int64_t j = j0; j < whole_q && j < j0 + SQUARE; j += small)
-            for (int64_t i = i0; i < whole_p && i < i0 + SQUARE; i += small)
+    const int64_t along = from_step > to_step ? whole_p : SQUARE;
+    for (int64_t i0 = 0; i0 < whole_p; i0 += along)
+        for (int64_t j = 0; j < whole_q; j += small)
+            for (int64_t i = i0; i < whole_p && i < i0 + along; i += small)
                 turn(to + i * to_step + j * item, to_step, from + j * from_step + i * item, from_step);
-    }
     one_by_one(to + whole_q * item, to_step, from + whole_q * from_step, from_step, p, q - whole_q, item);
     one_by_one(to + whole_p * to_step, to_step, from + whole_p * item, from_step, p - whole_p, whole_q, item);
 }
