@@ -79,10 +79,10 @@ ag__row_converter *const ag__convert_rows[AG_N_DTYPES][AG_N_DTYPES] = {
 
 /* ---- a block transposed ---- */
 
-/* The block goes in squares of 8 by 8: even where rows are a power of two apart, so that the cache has one and the same
- * small set of places for all of them, the 8 lines on either side stay until they are full; on that side first whose
- * rows are further apart. Inside, registers turn small squares over, `small` elements a side; what is left over at the
- * edges goes one by one. */
+/* Where rows of `to` are the further apart, the block goes in squares of 8 by 8: even where those are a power of two
+ * apart, so that the cache has one and the same small set of places for all of them, the 8 lines stay until they are
+ * full. Else rows of `from` are read along. Inside, registers turn small squares over, `small` elements a side; what is
+ * left over at the edges goes one by one. */
 enum { SQUARE = 8 };
 typedef void small_square(char *to, int64_t to_step, const char *from, int64_t from_step);
 
