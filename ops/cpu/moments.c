@@ -11,14 +11,16 @@ AG_ISA_TABLES(ag__moment_kernels, ag__moments)
 enum {
     PIECE = 1 << 15, /* elements at least */
     MAX_PIECES = 64,
-    IN_CACHE = 1 << 12 /* elements gone over twice */
+    FIRST = 1 << 9, /* elements gone over twice */
+    BLOCK = 1 << 12 /* and once, after those */
 };
 
 typedef struct job {
     ag__moment_row *row, *squares;
+    ag__moment_spread *spread;
     const char *x;
     int64_t item, n, piece;
-    double from, sum[MAX_PIECES], spread[MAX_PIECES];
+    double from, sum[MAX_PIECES], square[MAX_PIECES];
 } job;
 static int64_t elements_of(const job *j, int64_t i)
 {
@@ -72,17 +74,30 @@ static spread together(spread a, spread b)
     return (spread){ n, a.mean + apart * (b.n / n), a.squares + b.squares + apart * apart * (a.n * (b.n / n)) };
 }
 
+/* Of more, those after the first few from the mean of all before them: what cancels out is then no more than what their
+ * distance from it adds. */
+static spread spread_of_many(const job *j, const char *x, int64_t n)
+{
+    spread all = spread_of_few(j, x, n < FIRST ? n : FIRST);
+    for (int64_t at = FIRST, some; at < n; at += some) {
+        some = n - at < BLOCK ? n - at : BLOCK;
+        double sum, squares;
+        j->spread(x + at * j->item, some, all.mean, &sum, &squares);
+        const double apart = sum / (double)some, left = squares - sum * apart;
+        all = together(all, (spread){ (double)some, all.mean + apart, left < 0 ? 0 : left }); /* NaN stays */
+    }
+    return all;
+}
+
 static void spread_pieces(void *user, int64_t begin, int64_t end)
 {
     job *j = user;
     for (int64_t i = begin; i < end; i++) {
         const char *x = j->x + i * j->piece * j->item;
         const int64_t n = elements_of(j, i);
-        spread all = spread_of_few(j, x, n < IN_CACHE ? n : IN_CACHE);
-        for (int64_t at = IN_CACHE; at < n; at += IN_CACHE)
-            all = together(all, spread_of_few(j, x + at * j->item, n - at < IN_CACHE ? n - at : IN_CACHE));
+        const spread all = spread_of_many(j, x, n);
         j->sum[i] = all.mean;
-        j->spread[i] = all.squares;
+        j->square[i] = all.squares;
     }
 }
 
@@ -90,12 +105,13 @@ double ag__squares_from_mean(ag_dtype dtype, const void *x, int64_t n)
 {
     job j = job_of(AG_ISA_PICK(ag__moments)->row[AG_SUM][dtype], dtype, x, n, PIECE);
     j.squares = AG_ISA_PICK(ag__moments)->row[AG_SQUARES][dtype];
-    if (n <= IN_CACHE) return spread_of_few(&j, x, n).squares;
+    j.spread = AG_ISA_PICK(ag__moments)->spread[dtype];
+    if (n <= PIECE) return spread_of_many(&j, x, n).squares;
     const int64_t pieces = (n - 1) / j.piece + 1;
     ag__parallel_for(pieces, 1, spread_pieces, &j);
-    spread all = { (double)elements_of(&j, 0), j.sum[0], j.spread[0] };
+    spread all = { (double)elements_of(&j, 0), j.sum[0], j.square[0] };
     for (int64_t i = 1; i < pieces; i++)
-        all = together(all, (spread){ (double)elements_of(&j, i), j.sum[i], j.spread[i] });
+        all = together(all, (spread){ (double)elements_of(&j, i), j.sum[i], j.square[i] });
     return all.squares;
 }
 

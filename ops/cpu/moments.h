@@ -24,12 +24,15 @@ bool ag__squares_of_columns(ag_dtype dtype, const void *x, int64_t outer, int64_
 /* ---- the kernels, by moment and type, compiled for each instruction set ---- */
 
 typedef double ag__moment_row(const void *x, int64_t n, double from);
+/* The sum of x - from, and that of its square. */
+typedef void ag__moment_spread(const void *x, int64_t n, double from, double *sum, double *squares);
 /* The mean of each of m columns of so many rows, `stride` elements apart, and the squares from it: added up in mean and
  * squares, which are 0 at first and have room for a multiple of AG_MOMENT_LANES columns. */
 typedef void ag__moment_columns(const void *x, int64_t stride, int64_t rows, int64_t m, double *mean, double *squares);
 enum { AG_MOMENT_LANES = 8 };
 typedef struct ag__moment_kernels {
     ag__moment_row *row[AG_N_MOMENTS][2];
+    ag__moment_spread *spread[2];
     ag__moment_columns *columns[2];
 } ag__moment_kernels;
 

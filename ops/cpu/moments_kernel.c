@@ -30,6 +30,7 @@ AG_INLINE vec_f64 square(vec_f64 x, double from) { return (x - from) * (x - from
 #include "ops/cpu/moments_template.h"
 #define TERM square
 #include "ops/cpu/moments_columns.h"
+#include "ops/cpu/moments_spread.h"
 #include "ops/cpu/moments_template.h"
 #undef real
 #undef SUFFIX
@@ -42,9 +43,11 @@ AG_INLINE vec_f64 square(vec_f64 x, double from) { return (x - from) * (x - from
 #include "ops/cpu/moments_template.h"
 #define TERM square
 #include "ops/cpu/moments_columns.h"
+#include "ops/cpu/moments_spread.h"
 #include "ops/cpu/moments_template.h"
 
 AG_ISA_TABLE(ag__moment_kernels, ag__moments) = { .row = { [AG_SUM] = { itself_f32, itself_f64 },
                                                            [AG_SIZES] = { size_f32, size_f64 },
                                                            [AG_SQUARES] = { square_f32, square_f64 } },
+                                                  .spread = { spread_f32, spread_f64 },
                                                   .columns = { columns_f32, columns_f64 } };

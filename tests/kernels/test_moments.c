@@ -65,6 +65,35 @@ START_TEST(moments_are_those_of_plain_loops_with_any_number_of_threads)
 }
 END_TEST
 
+/* Rows whose beginning says nothing of what comes: all the same number, a jump after some, a slope. */
+START_TEST(squares_from_the_mean_stand_any_beginning)
+{
+    enum { N = 100003 };
+    rng r = { 11 };
+    double *x = malloc(N * sizeof(double));
+    ck_assert_ptr_nonnull(x);
+    EACH_ISA(isa)
+    {
+        for (int kind = 0; kind < 4; kind++) {
+            long double mean = 0, squares = 0;
+            for (int64_t i = 0; i < N; i++) {
+                const double noise = rng_unit(&r);
+                x[i] = kind == 0   ? 0.1
+                       : kind == 1 ? noise + (i < 700 ? 0 : 1e8)
+                       : kind == 2 ? noise + (i ? 0 : 1e9)
+                                   : 3 * (double)i;
+                mean += (long double)x[i] / N;
+            }
+            for (int64_t i = 0; i < N; i++) squares += ((long double)x[i] - mean) * ((long double)x[i] - mean);
+            const double got = ag__squares_from_mean(AG_FLOAT64, x, N);
+            ck_assert_msg(got >= 0 && fabsl((long double)got - squares) <= 1e-12L * squares + 1e-20L,
+                          "%s, kind %d: %.17g, not %.17Lg", ag_cpu_capability(), kind, got, squares);
+        }
+    }
+    free(x);
+}
+END_TEST
+
 static void check_columns(rng *r, ag_dtype dtype, int64_t outer, int64_t n, int64_t inner)
 {
     const size_t item = ag_dtype_size(dtype);
@@ -116,6 +145,7 @@ TCase *moments_tests(void)
 {
     TCase *tests = tcase_create("moments");
     tcase_add_test(tests, moments_are_those_of_plain_loops_with_any_number_of_threads);
+    tcase_add_test(tests, squares_from_the_mean_stand_any_beginning);
     tcase_add_test(tests, squares_of_columns_are_those_of_plain_loops_with_any_number_of_threads);
     return tests;
 }
