@@ -39,7 +39,7 @@ typedef struct {
     int64_t channels, images, inner; /* images one by one, side by side */
     int64_t in_size[2], out_size[2], kernel[2], dilation[2], padding[2], reach[2];
     int64_t tile[2], tiles[2];      /* output pixels of one, rows and columns; how many */
-    int64_t pitch;                  /* elements from a row of a strip to the next */
+    int64_t lead, pitch;            /* elements before a strip, from a row of it to the next */
     int64_t parts, channels_a_task; /* of the weight's gradient: a channel is cut into */
     char *totals;                   /* [channel][part][kernel position] */
 } depthwise_plan;
@@ -53,13 +53,21 @@ static const char *at(const void *p, int64_t elements, size_t size)
     return (const char *)p + elements * (int64_t)size;
 }
 
+/* Of images one by one, what lies in columns of the middle begins with a line of memory in every row of a strip: copies
+ * then cross none, and a third of a 3x3 kernel's loads neither. */
+static int64_t pitch_of(const depthwise_plan *p, int64_t columns)
+{
+    const int64_t n = (columns + p->reach[1]) * p->inner, lanes = p->planes->lanes;
+    return p->inner == 1 ? ag__ceil_div(n, lanes) * lanes : n;
+}
+
 /* A strip has the rows that a kernel reaches besides those of the tile; one row is to spare. */
 static bool choose_tile(depthwise_plan *p)
 {
     const int64_t room = AG_DEPTHWISE_ROOM / (int64_t)p->size, beyond = p->reach[0] + 1;
     int64_t columns = p->out_size[1], rows = 0;
     for (;; columns = ag__ceil_div(columns, 2)) {
-        rows = room / ((columns + p->reach[1]) * p->inner) - beyond;
+        rows = room / pitch_of(p, columns) - beyond;
         if (rows >= ag__min(p->out_size[0], 4 * beyond) || columns <= 4) break;
     }
     if (rows < 1) return false;
@@ -69,7 +77,9 @@ static bool choose_tile(depthwise_plan *p)
         p->tile[i] = ag__ceil_div(p->out_size[i], p->tiles[i]);
         p->tiles[i] = ag__ceil_div(p->out_size[i], p->tile[i]);
     }
-    p->pitch = (p->tile[1] + p->reach[1]) * p->inner;
+    p->pitch = pitch_of(p, p->tile[1]);
+    const int64_t lanes = p->planes->lanes;
+    p->lead = p->inner == 1 ? (lanes - p->padding[1] % lanes) % lanes : 0;
     return (p->tile[0] + p->reach[0]) * (p->tile[1] + p->reach[1]) <= 4 * p->tile[0] * p->tile[1];
 }
 
@@ -146,8 +156,9 @@ static void make_tiles(void *user, int64_t begin, int64_t end)
     const depthwise_plan *p = user;
     const ag__conv2d_in out = { p->out.data,
                                 { p->out.stride[0], p->out.stride[1], p->out.stride[2], p->out.stride[3] } };
-    _Alignas(REGISTER_BYTES) char strip[AG_DEPTHWISE_ROOM + SLACK];
+    _Alignas(REGISTER_BYTES) char space[AG_DEPTHWISE_ROOM + SLACK + REGISTER_BYTES];
     _Alignas(8) char weights[AG_DEPTHWISE_TAPS * sizeof(double)];
+    char *strip = space + p->lead * (int64_t)p->size;
     tile t = numbered(p, begin);
     for (int64_t i = begin; i < end; i++) {
         const tile next = i + 1 < end ? numbered(p, i + 1) : t;
@@ -218,8 +229,9 @@ static tile part_tile(const depthwise_plan *p, int64_t i, int64_t channel)
 static void add_parts(void *user, int64_t begin, int64_t end)
 {
     const depthwise_plan *p = user;
-    _Alignas(REGISTER_BYTES) char strip[AG_DEPTHWISE_ROOM + SLACK],
+    _Alignas(REGISTER_BYTES) char space[AG_DEPTHWISE_ROOM + SLACK + REGISTER_BYTES],
         sums[MOST_CHANNELS * AG_DEPTHWISE_TAPS * REGISTER_BYTES];
+    char *strip = space + p->lead * (int64_t)p->size;
     const int64_t positions = p->kernel[0] * p->kernel[1], tiles = p->images * p->tiles[0] * p->tiles[1],
                   a_sum = positions * p->planes->lanes * (int64_t)p->size;
     for (int64_t i = begin; i < end; i++) {
