@@ -15,6 +15,7 @@
 #include "ops/cpu/conv2d_depthwise.h"
 #include "ops/cpu/conv2d_flat.h"
 #include "ops/cpu/conv2d_pixels.h"
+#include "ops/cpu/conv2d_points.h"
 #include "ops/cpu/conv2d_product.h"
 #include "ops/cpu/isa.h"
 #include "tensor/allocator.h"
@@ -284,6 +285,8 @@ bool ag__conv2d_forward(const ag__conv2d_shape *s, ag__conv2d_in input, ag__conv
     ag__conv2d_shape inner;
     if (without_border(s, bias, bias_stride, relu, &output, &inner))
         return ag__conv2d_forward(&inner, input, weight, bias, bias_stride, relu, output);
+    if (ag__conv2d_are_points(s, output.stride))
+        return ag__conv2d_points_forward(s, input, weight, bias, bias_stride, output);
     if (s->kernel[0] == 1 && s->stride[0] > 1 && s->padding[0] == 0) { /* the rows between are met by nothing */
         inner = *s;
         inner.size[0] = s->out_size[0];
@@ -338,6 +341,8 @@ bool ag__conv2d_input_gradient(const ag__conv2d_shape *s, ag__conv2d_in output_g
     if (s->batch * s->channels * s->size[0] * s->size[1] == 0) return true;
     if (ag__conv2d_is_product(s, input_gradient.stride, output_gradient.stride))
         return ag__conv2d_product_input_gradient(s, output_gradient, weight, input_gradient);
+    if (ag__conv2d_are_points(s, output_gradient.stride))
+        return ag__conv2d_points_input_gradient(s, output_gradient, weight, input_gradient);
     if (ag__conv2d_depthwise_suits(s, output_gradient.stride, input_gradient.stride)) {
         ag__conv2d_depthwise_input_gradient(s, output_gradient, weight, input_gradient);
         return true;

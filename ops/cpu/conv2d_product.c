@@ -122,7 +122,7 @@ bool ag__conv2d_product_input_gradient(const ag__conv2d_shape *s, ag__conv2d_in 
 }
 
 bool ag__conv2d_product_weight_gradient(const ag__conv2d_shape *s, ag__conv2d_in input, ag__conv2d_in output_gradient,
-                                        ag__conv2d_out weight_gradient)
+                                        bool more, ag__conv2d_out weight_gradient)
 {
     const int64_t ins = s->channels / s->groups, outs = s->out_channels / s->groups;
     columns x, y;
@@ -148,7 +148,7 @@ bool ag__conv2d_product_weight_gradient(const ag__conv2d_shape *s, ag__conv2d_in
                 .c_row = weight_gradient.stride[0],
                 .c_col = weight_gradient.stride[1],
                 .alpha = 1,
-                .beta = image > 0,
+                .beta = more || image > 0,
             };
             if (!ag__gemm(&g)) return false;
         }

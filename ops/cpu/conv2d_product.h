@@ -15,6 +15,6 @@ bool ag__conv2d_product_forward(const ag__conv2d_shape *shape, ag__conv2d_in inp
 bool ag__conv2d_product_input_gradient(const ag__conv2d_shape *shape, ag__conv2d_in output_gradient,
                                        ag__conv2d_in weight, ag__conv2d_out input_gradient);
 bool ag__conv2d_product_weight_gradient(const ag__conv2d_shape *shape, ag__conv2d_in input,
-                                        ag__conv2d_in output_gradient, ag__conv2d_out weight_gradient);
+                                        ag__conv2d_in output_gradient, bool more, ag__conv2d_out weight_gradient);
 
 #endif

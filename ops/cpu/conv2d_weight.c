@@ -13,6 +13,7 @@
  */
 #include "ops/cpu/conv2d_depthwise.h"
 #include "ops/cpu/conv2d_lanes.h"
+#include "ops/cpu/conv2d_points.h"
 #include "ops/cpu/conv2d_product.h"
 #include "ops/cpu/conv2d_window.h"
 #include "ops/cpu/isa.h"
@@ -301,7 +302,9 @@ bool ag__conv2d_weight_gradient(const ag__conv2d_shape *s, ag__conv2d_in input, 
         .first = true,
     };
     if (s->batch > 0 && ag__conv2d_is_long_product(s, input.stride, output_gradient.stride))
-        return ag__conv2d_product_weight_gradient(s, input, output_gradient, weight_gradient);
+        return ag__conv2d_product_weight_gradient(s, input, output_gradient, false, weight_gradient);
+    if (s->batch > 0 && ag__conv2d_are_points(s, output_gradient.stride))
+        return ag__conv2d_points_weight_gradient(s, input, output_gradient, weight_gradient);
     if (s->batch * s->out_size[0] * s->out_size[1] > 0 &&
         ag__conv2d_depthwise_suits(s, input.stride, output_gradient.stride))
         return ag__conv2d_depthwise_weight_gradient(s, input, output_gradient, weight_gradient);

@@ -3,6 +3,7 @@
 
 #include "ops/cpu/conv2d_depthwise.h"
 #include "ops/cpu/conv2d_flat.h"
+#include "ops/cpu/conv2d_points.h"
 
 static shape random_shape(rng *r)
 {
@@ -68,12 +69,12 @@ static void compare(const shape *s, const char *what, const array *got, expectat
     free(e->sum), free(e->size);
 }
 
-enum layout { BY_CHANCE, CONTIGUOUS, BATCH_LAST };
+enum layout { BY_CHANCE, CONTIGUOUS, BATCH_LAST, CHANNELS_LAST };
 
 static array laid_out(rng *r, enum layout layout, ag_dtype dtype, const int64_t *size)
 {
     if (layout == BY_CHANCE) return array_random(r, dtype, 4, size);
-    const int orders[][4] = { { 0, 1, 2, 3 }, { 1, 2, 3, 0 } };
+    const int orders[][4] = { { 0, 1, 2, 3 }, { 1, 2, 3, 0 }, { 0, 2, 3, 1 } };
     /* now and then with room between planes and rows */
     const int gap[][4] = { { 1, 1, 1, 1 }, { 1, 2, 3, 1 } };
     array a = array_new(dtype, 4, size, orders[layout - CONTIGUOUS],
@@ -330,6 +331,40 @@ START_TEST(products_and_windows_agree_with_plain_loops)
 }
 END_TEST
 
+/* One kernel position with a stride: pixels are gathered, in one block or in many (conv2d_points.c). */
+START_TEST(convolutions_of_points_that_step_agree_with_plain_loops)
+{
+    rng r = { 12 };
+    const int64_t usual = ag__conv_strip_bytes;
+    int suited = 0;
+    EACH_ISA(isa)
+    {
+        for (int i = 0; i < rounds(24); i++) {
+            shape s = { .groups = rng_between(&r, 0, 2) ? 1 : 2, .kernel = { 1, 1 }, .dilation = { 1, 1 } };
+            s.dtype = i % 2 ? AG_FLOAT32 : AG_FLOAT64;
+            s.batch = (int64_t[]){ 1, 2, 5, 16, 21 }[rng_between(&r, 0, 4)];
+            s.channels = s.groups * rng_between(&r, 4, 9);
+            s.out_channels = s.groups * rng_between(&r, 4, 9);
+            for (int j = 0; j < 2; j++) {
+                s.stride[j] = rng_between(&r, 1, 3);
+                s.size[j] = s.stride[j] * rng_between(&r, s.batch > 5 ? 4 : 16, s.batch > 5 ? 6 : 19) -
+                            rng_between(&r, 0, 2);
+            }
+            ck_assert(complete(&s));
+            ag__conv_strip_bytes = i % 3 ? usual : 4096;
+            const int64_t contiguous[] = { s.out_channels * s.out_size[0] * s.out_size[1],
+                                           s.out_size[0] * s.out_size[1], s.out_size[1], 1 };
+            suited += ag__conv2d_are_points(&s, contiguous);
+            for (int layout = CONTIGUOUS; layout <= CHANNELS_LAST; layout++)
+                check_laid_out(&r, &s, (enum layout)layout);
+            check_laid_out(&r, &s, BY_CHANCE);
+        }
+    }
+    ag__conv_strip_bytes = usual;
+    ck_assert_int_ge(suited, 5);
+}
+END_TEST
+
 /* Whole registers of images that lie last: the weight's gradient goes along rows of the tensors as they are. */
 START_TEST(gradients_of_batch_last_rows_agree_with_plain_loops)
 {
@@ -418,6 +453,7 @@ TCase *conv2d_tests(void)
     tcase_add_test(tests, padded_rows_of_whole_registers_of_images_agree_with_plain_loops);
     tcase_add_test(tests, depthwise_convolutions_agree_with_plain_loops);
     tcase_add_test(tests, products_and_windows_agree_with_plain_loops);
+    tcase_add_test(tests, convolutions_of_points_that_step_agree_with_plain_loops);
     tcase_add_test(tests, gradients_of_batch_last_rows_agree_with_plain_loops);
     tcase_add_loop_test(tests, a_convolution_has_the_same_bits_on_any_number_of_threads, 0, 7);
     return tests;
