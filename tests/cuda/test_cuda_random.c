@@ -334,7 +334,7 @@ static void check_dropout(int64_t n, ag_dtype dtype)
 START_TEST(the_mask_is_drawn_again_for_the_gradient)
 {
     static const int64_t n[] = {
-        996, 1000, 1002, 1001, 2 * MOST_THREADS + 2, 5 * MOST_THREADS, 4 * MOST_THREADS + 3, 1
+        996, 1000, 1002, 1001, 4 * MOST_THREADS + 2, 5 * MOST_THREADS, 4 * MOST_THREADS + 3, 1
     };
     for (int k = 0; k < (cuda_emulation("cuda_host_kernels") ? 8 : 4); k++) {
         AG_SCOPE;
