@@ -22,7 +22,8 @@ START_TEST(softmax_over_any_dimension)
                                ag_select(x, 0, 1),
                                ag_select(ag_select(ag_select(x, 0, 1), 0, 1), 0, 1),
                                ag_slice(x, .dim = 0, .start = 1, .end = 1),
-                               support_draw(AG_SHAPE(2, 1), AG_FLOAT64, 1) };
+                               support_draw(AG_SHAPE(2, 1), AG_FLOAT64, 1),
+                               support_draw(AG_SHAPE(3, 4, 2), AG_FLOAT64, 4) };
     for (int i = 0; i < (int)(sizeof each / sizeof *each); i++)
         for (along = -1; along < (ag_dim(each[i]) ? ag_dim(each[i]) - 1 : 1); along++) {
             same(softmax, each[i]);
@@ -116,6 +117,8 @@ START_TEST(targets_may_be_classes)
     all_reductions(support_draw(AG_SHAPE(6, 4), AG_FLOAT64, 3), 4);
     with.target = classes(AG_SHAPE(2, 3, 5), 3);
     all_reductions(support_draw(AG_SHAPE(2, 3, 3, 5), AG_FLOAT64, 3), 3);
+    with.target = classes(AG_SHAPE(4, 2), 3);
+    all_reductions(support_draw(AG_SHAPE(4, 3, 2), AG_FLOAT64, 3), 3);
     with.target = ag_scalar_int64(2);
     all_reductions(support_draw(AG_SHAPE(5), AG_FLOAT64, 3), 5);
     with.target = ag_zeros(AG_SHAPE(0), .dtype = AG_INT64);

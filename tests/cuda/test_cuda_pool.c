@@ -16,7 +16,10 @@ static const pool extremes[] = {
     { 2, 3, { 7, 9 }, { 2, 2 }, { 2, 2 }, { 0, 0 }, { 1, 1 }, true },    /* windows that end outside */
     { 2, 3, { 6, 8 }, { 2, 2 }, { 1, 1 }, { 0, 0 }, { 1, 1 }, false },   /* windows that overlap */
     { 2, 3, { 6, 8 }, { 2, 2 }, { 2, 2 }, { 1, 1 }, { 1, 1 }, false },   /* windows that begin outside */
+    { 2, 3, { 5, 8 }, { 2, 2 }, { 3, 3 }, { 1, 1 }, { 1, 1 }, false },   /* and end inside */
     { 2, 3, { 9, 8 }, { 3, 3 }, { 1, 2 }, { 1, 1 }, { 1, 1 }, false },   /* */
+    { 2, 3, { 9, 8 }, { 3, 3 }, { 2, 2 }, { 0, 0 }, { 1, 1 }, false },   /* larger ones inside */
+    { 2, 3, { 9, 8 }, { 2, 2 }, { 2, 2 }, { 0, 0 }, { 2, 2 }, false },   /* */
     { 2, 2, { 9, 9 }, { 2, 3 }, { 5, 4 }, { 1, 1 }, { 1, 1 }, true },    /* steps wider than the window */
     { 2, 2, { 9, 9 }, { 3, 2 }, { 1, 2 }, { 1, 0 }, { 2, 3 }, false },   /* gaps */
     { 1, 2, { 5, 5 }, { 5, 5 }, { 99, 99 }, { 0, 0 }, { 1, 1 }, false }, /* one window */
@@ -130,7 +133,7 @@ END_TEST
 
 START_TEST(nan_and_infinity)
 {
-    for (int i = 0; i < 12; i++) {
+    for (int i = 0; i < (int)(sizeof extremes / sizeof *extremes); i++) {
         Variable *x = input_of(&extremes[i], i % 2 ? AG_FLOAT32 : AG_FLOAT64, PLAIN);
         x = ag_where(ag_eq(x, ag_scalar(3)), ag_full_like(x, NAN), x);
         x = ag_where(ag_lt(x, ag_scalar(-1)), ag_full_like(x, -INFINITY), x);

@@ -34,6 +34,13 @@ static uint64_t offset_now(void)
     memcpy(&offset, state + 8, 8);
     return offset;
 }
+static void set_offset(uint64_t offset)
+{
+    unsigned char state[AG_CUDA_RNG_STATE_BYTES];
+    OK(ag_generator_get_state(generator(), state));
+    memcpy(state + 8, &offset, 8);
+    OK(ag_generator_set_state(generator(), state, sizeof state));
+}
 
 /* The emulation has 4 multiprocessors of 2048 threads: as many blocks as can run at once. */
 enum { MOST_THREADS = 4 * 2048 };
@@ -91,6 +98,9 @@ START_TEST(uniform_numbers_lie_where_pytorch_puts_them)
         check_uniform(n[k], AG_FLOAT32);
         check_uniform(n[k], AG_FLOAT64);
     }
+    set_offset(4 * (UINT64_C(5) << 32 | 0xffffffff)); /* a call's number has 64 bits */
+    check_uniform(1000, AG_FLOAT32);
+    check_uniform(1000, AG_FLOAT64);
 }
 END_TEST
 
@@ -123,6 +133,19 @@ START_TEST(normal_numbers_lie_where_pytorch_puts_them)
         check_normal(n[k], AG_FLOAT32);
         check_normal(n[k], AG_FLOAT64);
     }
+}
+END_TEST
+
+/* The word of this seed that becomes an angle is 0, so that half a step is all of it. A GPU's own sine errs by more. */
+START_TEST(the_angle_of_a_normal_number_is_moved_by_half_a_step)
+{
+    enum { SEED = 293046734 };
+    if (!cuda_emulation("cuda_host_kernels")) return;
+    ck_assert_uint_eq(philox(SEED, 0, 0, 1), 0);
+    ag_manual_seed(SEED);
+    const double x = ag_item(ag_randn(AG_SHAPE(1), .device = AG_CUDA));
+    const double wanted = sqrt(-2 * log(uniform(philox(SEED, 0, 0, 0)))) * sin(M_PI * 0x1p-32);
+    ck_assert_msg(fabs(x - wanted) < 1e-6 * wanted, "%g, not %g", x, wanted);
 }
 END_TEST
 
@@ -311,7 +334,7 @@ static void check_dropout(int64_t n, ag_dtype dtype)
 START_TEST(the_mask_is_drawn_again_for_the_gradient)
 {
     static const int64_t n[] = {
-        996, 1000, 1002, 1001, 2 * MOST_THREADS + 2, 5 * MOST_THREADS, 4 * MOST_THREADS + 3, 1
+        996, 1000, 1002, 1001, 4 * MOST_THREADS + 2, 5 * MOST_THREADS, 4 * MOST_THREADS + 3, 1
     };
     for (int k = 0; k < (cuda_emulation("cuda_host_kernels") ? 8 : 4); k++) {
         AG_SCOPE;
@@ -356,7 +379,7 @@ START_TEST(whole_channels_are_dropped)
 END_TEST
 
 SUPPORT_MAIN("cuda/random", numbers_are_pytorchs, uniform_numbers_lie_where_pytorch_puts_them,
-             normal_numbers_lie_where_pytorch_puts_them, they_go_along_the_memory, distributions_have_their_moments,
-             each_its_own_probability, permutations_have_each_number_once, states_are_saved_and_restored,
-             a_generator_of_ones_own, the_mask_is_drawn_again_for_the_gradient, however_x_and_its_gradient_lie,
-             whole_channels_are_dropped)
+             normal_numbers_lie_where_pytorch_puts_them, the_angle_of_a_normal_number_is_moved_by_half_a_step,
+             they_go_along_the_memory, distributions_have_their_moments, each_its_own_probability,
+             permutations_have_each_number_once, states_are_saved_and_restored, a_generator_of_ones_own,
+             the_mask_is_drawn_again_for_the_gradient, however_x_and_its_gradient_lie, whole_channels_are_dropped)

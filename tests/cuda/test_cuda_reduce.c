@@ -154,14 +154,17 @@ START_TEST(rows_and_columns_of_many_lengths)
 }
 END_TEST
 
-/* Rows that a warp has each, in several turns; and a sum of very many. */
+/* Rows that a warp has each, in several turns; a sum of very many; and more columns of many parts than a grid of the
+ * emulation has blocks. */
 START_TEST(many_rows_and_many_parts)
 {
-    Variable *x = draw(AG_SHAPE(2100, 600), AG_FLOAT32), *y = draw(AG_SHAPE(1500000), AG_FLOAT32);
+    Variable *x = draw(AG_SHAPE(2100, 600), AG_FLOAT32), *y = draw(AG_SHAPE(1500000), AG_FLOAT32),
+             *z = draw(AG_SHAPE(20000, 9), AG_FLOAT32);
     along = 1;
     same_values(x, ag_to(x, AG_CUDA), AG_DIMS(1), 1);
     along = 0;
     same_values(y, ag_to(y, AG_CUDA), AG_DIMS(0), 1);
+    same_values(z, ag_to(z, AG_CUDA), AG_DIMS(0), 1);
 }
 END_TEST
 
