@@ -216,6 +216,7 @@ static void REAL(copy_plane)(void *to_, int64_t pitch, int64_t n_rows, const voi
 {
     real *to = to_;
     const real *from = from_;
+    enum { AHEAD = 1536 }; /* bytes: of rows to come, and of the next plane */
     const int64_t first = columns[0], n = columns[1] - columns[0];
     for (int64_t r = 0; r < n_rows; r++, to += pitch) {
         if (r < rows[0] || r >= rows[1] || n <= 0) {
@@ -224,7 +225,10 @@ static void REAL(copy_plane)(void *to_, int64_t pitch, int64_t n_rows, const voi
         }
         REAL(zeros)(to, first);
         int64_t i = 0;
-        for (; i + LANES <= n; i += LANES) REAL(store)(to + first + i, REAL(load)(from + i));
+        for (; i + LANES <= n; i += LANES) {
+            __builtin_prefetch((const void *)((uintptr_t)(from + i) + AHEAD));
+            REAL(store)(to + first + i, REAL(load)(from + i));
+        }
         if (i < n && n >= LANES)
             REAL(store)(to + first + n - LANES, REAL(load)(from + n - LANES));
         else
