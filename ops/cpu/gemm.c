@@ -19,6 +19,7 @@
 #include "ops/cpu/isa.h"
 #include "tensor/allocator.h"
 #include "tensor/parallel.h"
+#include "tensor/past_caches.h"
 #include <argent/num_threads.h>
 
 #include <string.h>
@@ -160,8 +161,13 @@ static void pack_panel_of_a(const plan *p, int64_t i)
         return;
     }
     const int64_t apart = p->a_panel / p->kernels->rows * (int64_t)p->size;
-    for (int64_t r = 0; r < valid; r++)
-        memcpy(to + r * apart, from + r * g->a_row * (int64_t)p->size, (size_t)p->k * p->size);
+    const size_t bytes = (size_t)p->k * p->size;
+    const bool more = p->k < p->g->k;
+    for (int64_t r = 0; r < valid; r++) {
+        const char *line = from + r * g->a_row * (int64_t)p->size;
+        memcpy(to + r * apart, line, bytes);
+        if (more) ag__ask_for_later((uintptr_t)line + bytes, (int64_t)bytes); /* the next block's */
+    }
 }
 
 /* Items: the panels of A, and then those of B, some at a time. */
