@@ -167,6 +167,7 @@ static void REAL(window_run)(const ag__conv_window_run *u)
  * first. */
 static void REAL(turn)(const ag__conv_turn *u)
 {
+    enum { AHEAD = 1024 }; /* bytes: of the runs after these */
     const real *const *runs = (const real *const *)u->runs;
     /* places that lie one after the other all the way have no end of an inner loop */
     const int64_t n = u->n, n_inner = u->to_step == u->inner * u->to_inner ? n : u->inner;
@@ -176,8 +177,11 @@ static void REAL(turn)(const ag__conv_turn *u)
             if (i > n - LANES) i = n - LANES; /* the last block overlaps the one before */
             vec block[LANES];
             AG_UNROLL
-            for (int r = 0; r < LANES; r++)
-                block[r] = r0 + r < u->n_runs && runs[r0 + r] ? REAL(load)(runs[r0 + r] + u->first + i) : (vec){ 0 };
+            for (int r = 0; r < LANES; r++) {
+                const real *run = r0 + r < u->n_runs ? runs[r0 + r] : NULL;
+                __builtin_prefetch((const void *)((uintptr_t)run + (uintptr_t)(u->first + i) * sizeof(real) + AHEAD));
+                block[r] = run ? REAL(load)(run + u->first + i) : (vec){ 0 };
+            }
             REAL(transpose)(block);
             real *to = (real *)u->to + i / n_inner * u->to_step + r0;
             int64_t inner = i % n_inner;
