@@ -258,10 +258,55 @@ START_TEST(where_takes_each_gradient_from_where_its_value_came)
 }
 END_TEST
 
+/* x, whose gradient it looks at */
+static bool look_forward(ag_context *ctx, ag_list in, Variable **out)
+{
+    (void)ctx;
+    return (out[0] = ag_mul(in.at[0], ag_scalar(1))) != NULL;
+}
+static bool look_backward(ag_context *ctx, Variable *const *g, Variable **grad)
+{
+    const void **at = ag_context_user(ctx);
+    at[0] = ag_data(g[0]);
+    return (grad[0] = ag_mul(g[0], ag_scalar(2))) && (at[1] = ag_data(grad[0]));
+}
+static const ag_function look = { .name = "Look", .forward = look_forward, .backward = look_backward };
+
+START_TEST(a_gradient_that_nobody_else_has_is_written_over_by_the_next_one)
+{
+    for (int kept = 0; kept < 3; kept++) { /* by nobody, retain_grad, create_graph */
+        AG_SCOPE;
+        const void *before[2], *behind[2];
+        Variable *x = LEAF(AG_SHAPE(3), -1, 2, 3);
+        Variable *y = ag_relu(ag_function_apply(&look, AG_LIST(x), .user = before));
+        if (kept == 1) OK(ag_retain_grad(y));
+        OK(ag_backward(ag_sum(ag_function_apply(&look, AG_LIST(y), .user = behind)), .create_graph = kept == 2));
+        VALUES(ag_grad(x), 0, 4, 4);
+        ck_assert_msg((before[0] == behind[1]) == (kept == 0), "kept %d", kept);
+        if (kept == 1) VALUES(ag_grad(y), 2, 2, 2);
+    }
+}
+END_TEST
+
+START_TEST(a_gradient_of_two_is_written_over_by_the_last_of_them)
+{
+    const void *left[2], *right[2], *behind[2];
+    Variable *x = LEAF(AG_SHAPE(3), -1, 2, 3), *w = LEAF(AG_SHAPE(3), 4, -5, 6);
+    Variable *a = ag_relu(ag_function_apply(&look, AG_LIST(x), .user = left)),
+             *b = ag_relu(ag_function_apply(&look, AG_LIST(w), .user = right));
+    OK(ag_backward(ag_sum(ag_function_apply(&look, AG_LIST(ag_add(a, b)), .user = behind))));
+    VALUES(ag_grad(x), 0, 4, 4);
+    VALUES(ag_grad(w), 4, 0, 4);
+    ck_assert_int_eq((left[0] == behind[1]) + (right[0] == behind[1]), 1);
+}
+END_TEST
+
 SUPPORT_MAIN("autograd_values", gradients_at_kinks_poles_and_ends_are_pytorchs,
              a_gradient_that_is_expanded_goes_through_selection_slices_and_diagonals,
              what_is_expanded_or_overlaps_is_differentiated_right,
              nothing_at_all_may_be_joined_and_gets_a_gradient_of_nothing,
              an_index_that_comes_several_times_gathers_its_gradients,
              gradients_have_their_inputs_types_whatever_lies_between,
-             where_takes_each_gradient_from_where_its_value_came)
+             where_takes_each_gradient_from_where_its_value_came,
+             a_gradient_that_nobody_else_has_is_written_over_by_the_next_one,
+             a_gradient_of_two_is_written_over_by_the_last_of_them)
