@@ -31,7 +31,7 @@ enum {
     FEW_CHANNELS = 8,
     MANY_CHANNELS = 48,
     SMALL_PLANE = 1600,
-    MANY_SUMS = 5, /* output channels at once, with as many pixels */
+    MANY_SUMS = 5, /* output channels at once */
 };
 
 /* Pairs of an output pixel and a kernel position that are about an input pixel, along an axis. */

@@ -24,11 +24,17 @@ enum { CHANNELS = 10, MOST_PIXELS = 8, WEIGHT_CHANNELS = 5, WEIGHT_TAPS = 5, WIN
 #define WINDOW_TILES    { { 5, 5 } }
 enum { CHANNELS = 5, MOST_PIXELS = 6, WEIGHT_CHANNELS = 5, WEIGHT_TAPS = 5, WINDOW_CHANNELS = 5 };
 #elif AG_VECTOR_BYTES == 32
+#if ALL_TILES
+#define PIXEL_SIZES(F)  F(1, 6) F(2, 6) F(3, 4) F(4, 3) F(5, 2)
+enum { CHANNELS = 5, MOST_PIXELS = 6 };
+#else
 #define PIXEL_SIZES(F)  F(1, 6) F(2, 6) F(3, 4)
+enum { CHANNELS = 3, MOST_PIXELS = 6 };
+#endif
 #define WEIGHT_SIZES(F) F(1, 4) F(2, 4) F(3, 4)
 #define WINDOW_SIZES(F) WEIGHT_SIZES(F)
 #define WINDOW_TILES    { { 3, 4 } }
-enum { CHANNELS = 3, MOST_PIXELS = 6, WEIGHT_CHANNELS = 3, WEIGHT_TAPS = 4, WINDOW_CHANNELS = 3 };
+enum { WEIGHT_CHANNELS = 3, WEIGHT_TAPS = 4, WINDOW_CHANNELS = 3 };
 #else
 #define PIXEL_SIZES(F)  F(1, 5) F(2, 5) F(3, 3)
 #define WEIGHT_SIZES(F) F(1, 3) F(2, 3) F(3, 3)
