@@ -39,6 +39,8 @@ static const conv extremes[] = {
     { 5, 4, 33, 1, { 11, 9 }, { 3, 3 }, { 2, 2 }, { 1, 1 }, { 1, 1 }, false },   /* */
     { 40, 2, 5, 1, { 6, 5 }, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, false },    /* many images */
     { 2, 4, 20, 1, { 9, 10 }, { 5, 5 }, { 1, 1 }, { 0, 0 }, { 1, 1 }, false },   /* columns shared by two threads */
+    { 2, 3, 4, 1, { 9, 8 }, { 6, 4 }, { 1, 1 }, { 2, 1 }, { 1, 1 }, false },     /* kernels with an even side */
+    { 2, 3, 4, 1, { 8, 9 }, { 4, 6 }, { 1, 1 }, { 0, 3 }, { 1, 1 }, false },     /* */
     { 5, 8, 280, 2, { 9, 8 }, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, false },   /* tiles both ways, of each group */
     { 16, 280, 8, 2, { 9, 8 }, { 3, 3 }, { 2, 2 }, { 1, 1 }, { 1, 1 }, false },  /* and backward of each remainder */
 };
