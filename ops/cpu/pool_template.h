@@ -38,6 +38,8 @@ typedef __typeof__(((mask){ 0 })[0]) REAL(place); /* an integer as wide as real 
 #define place_t REAL(place)
 #define windows REAL(windows)
 #define largest REAL(largest)
+enum { REAL(UNROLLED) = sizeof(real) == sizeof(float) }; /* windows of 2 by 2 and 3 by 3; double is worth less code */
+#define UNROLLED REAL(UNROLLED)
 
 /* One of a window's elements for each lane: `step` elements from lane to lane, or side by side and only `count` of
  * them. */
@@ -156,9 +158,9 @@ static int64_t REAL(inside)(const ag__pool2d_job *job, const real *plane, const 
                             int64_t end, int64_t room, real *value, int64_t *indices)
 {
     const int64_t columns = job->s.kernel[1], step = job->s.stride[1];
-    if (down.n == 2 && columns == 2 && step == 2)
+    if (UNROLLED && down.n == 2 && columns == 2 && step == 2)
         return REAL(inside_of)(2, 2, 2, 2, job, plane, last, down, begin, end, room, value, indices);
-    if (down.n == 3 && columns == 3 && step == 2)
+    if (UNROLLED && down.n == 3 && columns == 3 && step == 2)
         return REAL(inside_of)(3, 3, 3, 2, job, plane, last, down, begin, end, room, value, indices);
     return REAL(inside_of)(0, down.n, columns, step, job, plane, last, down, begin, end, room, value, indices);
 }
@@ -248,9 +250,9 @@ AG_INLINE void REAL(forward_lanes)(const ag__pool2d_job *job, int lanes, bool fe
                 if (n > count - LANES && !few) n = count - LANES; /* the last register overlaps the one before it */
                 const windows w = { down.n, across.n, at + n, row, column, 1, row_places, s->dilation[1] };
                 if (job->far) REAL(ask_for_rows)(job, at + n + down.n * w.row);
-                const largest most = w.rows == 3 && w.columns == 3   ? REAL(largest_of)(3, &w, few, count)
-                                     : w.rows == 2 && w.columns == 2 ? REAL(largest_of)(2, &w, few, count)
-                                                                     : REAL(largest_of)(0, &w, few, count);
+                const largest most = UNROLLED && w.rows == 3 && w.columns == 3   ? REAL(largest_of)(3, &w, few, count)
+                                     : UNROLLED && w.rows == 2 && w.columns == 2 ? REAL(largest_of)(2, &w, few, count)
+                                                                                 : REAL(largest_of)(0, &w, few, count);
                 REAL(write)
                 (most.value, most.place + (place_t)place, lanes_used, room, value + n, indices ? indices + n : NULL);
             }
@@ -357,7 +359,7 @@ AG_INLINE void REAL(pass_registers_back)(const ag__pool2d_job *job, int64_t oh, 
     const int64_t place = down.at * s->size[1] + across.at;
     real *to = plane + down.at * job->out.stride[2] + across.at * job->out.stride[3];
     for (int64_t n = 0; n < full; n += LANES) {
-        const mask apart = down.n == 2 && across.n == 2
+        const mask apart = UNROLLED && down.n == 2 && across.n == 2
                                ? REAL(pass_back)(2, false, 2, 2, job, to + n, place, index + n, g + n)
                                : REAL(pass_back)(0, false, down.n, across.n, job, to + n, place, index + n, g + n);
         if (!REAL(any)(apart)) continue;
@@ -435,6 +437,7 @@ static void REAL(backward_channels_last)(const ag__pool2d_job *job, int64_t begi
 #undef place_t
 #undef windows
 #undef largest
+#undef UNROLLED
 #endif
 
 AG_ISA_TABLE(ag__pool2d_kernels, REAL(ag__pool2d)) = {
