@@ -11,6 +11,7 @@
 #include "ops/cpu/fused.h"
 #include "ops/cpu/isa.h"
 #include "ops/cpu/vector_math.h"
+#include "ops/pointwise_rows.h"
 #include "tensor/past_caches.h"
 
 #include <math.h>
@@ -49,6 +50,19 @@ AG_INLINE vec_f64 library_cos_f64(vec_f64 x)
 #include "ops/cpu/tanh_f32.h"
 #endif
 #endif
+
+/* Rows that know integers are arithmetic: a few instructions a register, beside which it would show to ask whether it
+ * is a whole one. Their loop over whole registers stands apart, unless the kernels are to be small. */
+#if defined(__OPTIMIZE_SIZE__)
+#define AG_SMALL true
+#else
+#define AG_SMALL false
+#endif
+enum {
+#define VALUE(op, integers, LIST, expression) \
+    op##_whole_apart = !AG_SMALL && AG_INTEGERS_##integers >= AG_INTEGERS_ring,
+#include "ops/pointwise.def"
+};
 
 /* libm lane by lane */
 #define LANES_OF(name)                                        \

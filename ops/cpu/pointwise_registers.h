@@ -12,27 +12,44 @@
 typedef vec REAL(formula)(vec a, vec b, vec c, mask m, vec y, vec g, const double *options);
 typedef mask REAL(question)(vec a, vec b);
 
-AG_INLINE void REAL(map)(int64_t n, real *out, const void *const *in, const double *options, REAL(formula) * f)
+/* whole_apart: whole registers have a loop of their own. */
+AG_INLINE void REAL(map)(int64_t n, real *out, const void *const *in, const double *options, REAL(formula) * f,
+                         const bool whole_apart)
 {
     const real *a = in[IN_A], *b = in[IN_B], *c = in[IN_C], *y = in[IN_Y], *g = in[IN_G];
     const int8_t *m = in[IN_M];
     const double own[AG_ROW_MAX_OPTIONS] = { options[0], options[1], options[2] }; /* out cannot be one of these */
     int64_t i = 0;
     /* what f does not use is not loaded */
-#define WHOLE(p) REAL(load)(p + i)
-    for (; i + LANES <= n; i += LANES) {
-        mask chosen = __builtin_convertvector(*(const REAL(bytes) *)(m + i) != 0, mask);
-        REAL(store)(out + i, f(WHOLE(a), WHOLE(b), WHOLE(c), chosen, WHOLE(y), WHOLE(g), own));
+#define WHOLE(p)  REAL(load)(p + i)
+#define PART(p)   REAL(load_first)(p + i, (int)rest, (real)0.5)
+#define CHOSEN(m) __builtin_convertvector((m) != 0, mask)
+    if (whole_apart)
+        for (; i + LANES <= n; i += LANES) {
+            const REAL(bytes) some = *(const REAL(bytes) *)(m + i);
+            REAL(store)(out + i, f(WHOLE(a), WHOLE(b), WHOLE(c), CHOSEN(some), WHOLE(y), WHOLE(g), own));
+        }
+    for (; i < n; i += LANES) {
+        const int64_t rest = n - i;
+        const bool whole = !whole_apart && rest >= LANES;
+        vec a_, b_, c_, y_, g_;
+        REAL(bytes) some = { 0 };
+        if (whole) {
+            a_ = WHOLE(a), b_ = WHOLE(b), c_ = WHOLE(c), y_ = WHOLE(y), g_ = WHOLE(g);
+            some = *(const REAL(bytes) *)(m + i);
+        } else {
+            a_ = PART(a), b_ = PART(b), c_ = PART(c), y_ = PART(y), g_ = PART(g);
+            for (int k = 0; k < rest; k++) some[k] = m[i + k];
+        }
+        const vec result = f(a_, b_, c_, CHOSEN(some), y_, g_, own);
+        if (whole)
+            REAL(store)(out + i, result);
+        else
+            REAL(store_first)(out + i, result, (int)rest);
     }
-    int rest = (int)(n - i);
-    if (!rest) return;
-#define PART(p) REAL(load_first)(p + i, rest, (real)0.5)
-    REAL(bytes) last = { 0 };
-    for (int k = 0; k < rest; k++) last[k] = m[i + k];
-    mask chosen = __builtin_convertvector(last != 0, mask);
-    REAL(store_first)(out + i, f(PART(a), PART(b), PART(c), chosen, PART(y), PART(g), own), rest);
 #undef WHOLE
 #undef PART
+#undef CHOSEN
 }
 AG_INLINE void REAL(ask)(int64_t n, bool *out, const void *const *in, REAL(question) * f)
 {
@@ -50,7 +67,7 @@ AG_INLINE void REAL(ask)(int64_t n, bool *out, const void *const *in, REAL(quest
                                        UNUSED vec g, UNUSED const double *options)                                   \
     { LIST(AG_ONLY_OPTIONS, AG_ONLY_OPTIONS_MAY) return NUM(expression); }                                           \
     static void REAL(op##_##part)(int64_t n, void *out, const void *const *in, const double *options)                \
-    { REAL(map)(n, out, in, options, REAL(op##_##part##_)); }
+    { REAL(map)(n, out, in, options, REAL(op##_##part##_), op##_whole_apart); }
 #define VALUE(op, integers, LIST, expression) DERIVATIVE(op, value, LIST, expression)
 #define VALUE_IS(op, integers, LIST, expression)                                                                     \
     AG_INLINE mask REAL(op##_value_)(UNUSED vec a, UNUSED vec b) { return expression; }                              \

@@ -168,26 +168,28 @@ AG_INLINE vec_f64 load_first_f64(const double *p, int n, double rest)
 AG_INLINE void store_first_f32(float *p, vec_f32 v, int n) { _mm256_maskstore_ps(p, ag__first_bytes(4 * n), v); }
 AG_INLINE void store_first_f64(double *p, vec_f64 v, int n) { _mm256_maskstore_pd(p, ag__first_bytes(8 * n), v); }
 #else
-AG_INLINE vec_f32 load_first_f32(const float *p, int n, float rest)
+#define AG_APART static __attribute__((noinline, unused)) /* these are long, and every loop's end has some */
+AG_APART vec_f32 load_first_f32(const float *p, int n, float rest)
 {
     vec_f32 v = splat_f32(rest);
     for (int i = 0; i < n; i++) v[i] = p[i];
     return v;
 }
-AG_INLINE vec_f64 load_first_f64(const double *p, int n, double rest)
+AG_APART vec_f64 load_first_f64(const double *p, int n, double rest)
 {
     vec_f64 v = splat_f64(rest);
     for (int i = 0; i < n; i++) v[i] = p[i];
     return v;
 }
-AG_INLINE void store_first_f32(float *p, vec_f32 v, int n)
+AG_APART void store_first_f32(float *p, vec_f32 v, int n)
 {
     for (int i = 0; i < n; i++) p[i] = v[i];
 }
-AG_INLINE void store_first_f64(double *p, vec_f64 v, int n)
+AG_APART void store_first_f64(double *p, vec_f64 v, int n)
 {
     for (int i = 0; i < n; i++) p[i] = v[i];
 }
+#undef AG_APART
 #endif
 
 /* Lanes change places with those so many further on. */
