@@ -12,8 +12,9 @@
 AG_INLINE vec REAL(choose)(mask holds, vec x, vec m) { return (vec)(((mask)x & holds) | ((mask)m & ~holds)); }
 
 /* column[j] = element at + j of each of LANES rows of n, as far as there is one. What lies between rows is loaded, too.
- */
-AG_INLINE void REAL(load_columns)(const real *x, int64_t stride, int64_t at, int64_t n, vec *column)
+ * Not inlined: it is long, and the columns are looked at by their numbers, in memory. */
+static __attribute__((noinline)) void REAL(load_columns)(const real *x, int64_t stride, int64_t at, int64_t n,
+                                                         vec *column)
 {
     for (int64_t k = 0; k < LANES; k++) {
         const real *row = x + k * stride + at;

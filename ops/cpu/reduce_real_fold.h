@@ -33,7 +33,7 @@ static bool FOLD(row_of_numbers)(real *total, const real *x, int64_t n)
 #endif
 
 /* The fold of up to ROW_BLOCK elements, in the lanes. */
-AG_INLINE vec FOLD(lanes)(const real *x, int64_t n)
+static vec FOLD(lanes)(const real *x, int64_t n)
 {
     vec m[4];
     int64_t i = 0;

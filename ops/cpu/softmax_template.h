@@ -30,6 +30,9 @@ AG_INLINE vec REAL(larger)(vec a, vec b)
     return (vec)(((mask)a & which) | ((mask)b & ~which));
 }
 
+/* Not inlined: it is long, and once a row. */
+static __attribute__((noinline)) vec REAL(log_of)(vec sum) { return REAL(log)(sum); }
+
 /* Of softmax's gradient, y (g - sum(g y)), the difference may be small where its terms are not: it is taken in double.
  */
 typedef double REAL(wide) __attribute__((vector_size(8 * LANES)));
@@ -42,7 +45,7 @@ typedef double REAL(wide) __attribute__((vector_size(8 * LANES)));
 #define SHORT (4 * LANES) /* elements of the longest */
 
 /* column[j] = element j of each of the LANES rows of n that lie at x. */
-AG_INLINE void REAL(load_columns)(const real *x, int64_t n, vec *column)
+static __attribute__((noinline)) void REAL(load_columns)(const real *x, int64_t n, vec *column)
 {
     for (int64_t at = 0; at < n; at += LANES) {
         for (int64_t k = 0; k < LANES; k++) {
@@ -53,7 +56,7 @@ AG_INLINE void REAL(load_columns)(const real *x, int64_t n, vec *column)
     }
 }
 /* And back; the columns are used up. */
-AG_INLINE void REAL(store_columns)(real *y, int64_t n, vec *column)
+static __attribute__((noinline)) void REAL(store_columns)(real *y, int64_t n, vec *column)
 {
     for (int64_t at = 0; at < n; at += LANES) REAL(transpose)(column + at);
     for (int64_t k = 0; k < LANES; k++)
@@ -81,7 +84,7 @@ static void REAL(short_rows)(bool is_log, int64_t n, const real *x, real *y)
     for (int64_t i = 0; i < n; i++) top = REAL(larger)(v[i], top);
     for (int64_t i = 0; i < n; i++) e[i] = REAL(exp)(v[i] - top);
     const vec sum = REAL(total_of_columns)(e, n);
-    const vec log_sum = is_log ? REAL(log)(sum) : sum;
+    const vec log_sum = is_log ? REAL(log_of)(sum) : sum;
     for (int64_t i = 0; i < n; i++) v[i] = is_log ? v[i] - top - log_sum : e[i] / sum;
     REAL(store_columns)(y, n, v);
 }
@@ -141,7 +144,7 @@ static void REAL(row)(bool is_log, int64_t n, const real *x, real *e, real *y)
         sums += (vec)((mask)v & REAL(first_lanes)(n - whole));
         if (!is_log) REAL(store_some)(e + whole, v, n - whole);
     }
-    const real sum = REAL(total)(sums), log_sum = is_log ? REAL(log)(REAL(splat)(sum))[0] : 0;
+    const real sum = REAL(total)(sums), log_sum = is_log ? REAL(log_of)(REAL(splat)(sum))[0] : 0;
     if (e != y)
         for (int64_t i = 0; i < whole; i += LANES)
             REAL(stream)(y + i, is_log ? REAL(load)(x + i) - top - log_sum : REAL(load)(e + i) / sum);
@@ -227,7 +230,7 @@ AG_INLINE void REAL(column_registers)(bool is_log, int64_t n, int64_t inner, int
         }
     }
     AG_UNROLL
-    for (int k = 0; k < registers; k++) log_sum[k] = is_log ? REAL(log)(sum[k]) : sum[k];
+    for (int k = 0; k < registers; k++) log_sum[k] = is_log ? REAL(log_of)(sum[k]) : sum[k];
     for (int64_t i = 0; i < n; i++) {
         AG_UNROLL
         for (int k = 0; k < registers; k++) {
