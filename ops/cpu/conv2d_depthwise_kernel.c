@@ -9,13 +9,6 @@ enum {
     VECTORS = 4,    /* at once of one row */
     ROWS = 4,       /* at once of a kernel whose size is known */
     MOST_FIXED = 9, /* positions of such a kernel */
-#if AG_VECTOR_BYTES == 64
-    MOST_HIGH = 5, /* kernel rows and columns whose sums are registers, */
-    MOST_WIDE = 5, /* with a register for each row's gradient and one for the input */
-#else
-    MOST_HIGH = 3,
-    MOST_WIDE = 3,
-#endif
 };
 
 static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -23,10 +16,13 @@ static inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
 #define real       float
 #define REAL(name) AG_PASTE(name, _f32)
+#define ALL_TILES  1
 #include "ops/cpu/conv2d_depthwise_template.h"
 #undef real
 #undef REAL
+#undef ALL_TILES
 
 #define real       double
 #define REAL(name) AG_PASTE(name, _f64)
+#define ALL_TILES  0
 #include "ops/cpu/conv2d_depthwise_template.h"

@@ -120,6 +120,12 @@ AG_INLINE vec REAL(depthwise_get)(const real *p, bool whole, int some)
     return whole ? REAL(load)(p) : REAL(load_first)(p, some, 0);
 }
 
+/* Kernel rows and columns whose sums are registers, with a register for each row's gradient and one for the input.
+ * ALL_TILES: as in conv2d_tiles.h. */
+#define MOST_HIGH REAL(MOST_HIGH)
+#define MOST_WIDE REAL(MOST_WIDE)
+enum { MOST_HIGH = AG_VECTOR_BYTES == 64 && ALL_TILES ? 5 : 3, MOST_WIDE = MOST_HIGH };
+
 /* A part of a kernel, `high` rows of `wide` columns, meets a register of a row of the input; `gradient` is what its
  * first row meets. */
 AG_INLINE void REAL(depthwise_meet)(int high, int wide, const ag__conv_depthwise_weight_run *u, const real *in,
@@ -184,7 +190,7 @@ typedef void REAL(depthwise_sums_function)(const ag__conv_depthwise_weight_run *
         REAL(depthwise_sums)(high, wide, u, rows, in, gradient, sums);                                          \
     }
 // clang-format off
-#if AG_VECTOR_BYTES == 64
+#if AG_VECTOR_BYTES == 64 && ALL_TILES
 #define AG_WIDE_SUMS(F, high) F(high, 1) F(high, 2) F(high, 3) F(high, 4) F(high, 5)
 #define AG_ALL_SUMS(F) F(1) F(2) F(3) F(4) F(5)
 #else
@@ -244,5 +250,7 @@ AG_ISA_TABLE(ag__conv2d_depthwise_kernels, REAL(ag__conv2d_depthwise)) = {
     .run = REAL(depthwise_run),
     .weight_run = REAL(depthwise_weight_run),
 };
+#undef MOST_HIGH
+#undef MOST_WIDE
 #undef vec
 #undef LANES

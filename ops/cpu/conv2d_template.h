@@ -2,6 +2,7 @@
  * between planes and registers. */
 #define vec   REAL(vec)
 #define LANES REAL(LANES)
+#include "ops/cpu/conv2d_tiles.h"
 
 /* ---- pixels of the output ---- */
 
@@ -81,28 +82,16 @@ typedef void REAL(pixels_function)(const ag__conv_run *u, const real *in, const 
     }
 #define AG_NAME(channels, n) REAL(pixels_##channels##_##n)
 // clang-format off
-#define AG_UP_TO_2(F, o) F(o, 1) F(o, 2)
-#define AG_UP_TO_3(F, o) AG_UP_TO_2(F, o) F(o, 3)
-#define AG_UP_TO_4(F, o) AG_UP_TO_3(F, o) F(o, 4)
-#define AG_UP_TO_5(F, o) AG_UP_TO_4(F, o) F(o, 5)
-#define AG_UP_TO_6(F, o) AG_UP_TO_5(F, o) F(o, 6)
-#define AG_UP_TO_8(F, o) AG_UP_TO_6(F, o) F(o, 7) F(o, 8)
-#define AG_DEFINE(o, most) AG_UP_TO_##most(AG_PIXELS, o)
+#define AG_DEFINE(o, most) UP_TO_##most(AG_PIXELS, o)
 #define AG_ENTRY(o, n)     [n] = AG_NAME(o, n),
-#define AG_LIST(o, most)   [o] = { AG_UP_TO_##most(AG_ENTRY, o) },
+#define AG_LIST(o, most)   [o] = { UP_TO_##most(AG_ENTRY, o) },
 #define AG_MOST(o, most)   [o] = most,
 // clang-format on
-AG_PIXEL_SIZES(AG_DEFINE)
-static REAL(pixels_function) *const REAL(pixels_functions)[CHANNELS + 1][MOST_PIXELS + 1] = { AG_PIXEL_SIZES(AG_LIST) };
-static const int REAL(most_pixels)[CHANNELS + 1] = { AG_PIXEL_SIZES(AG_MOST) };
+PIXEL_SIZES(AG_DEFINE)
+static REAL(pixels_function) *const REAL(pixels_functions)[CHANNELS + 1][MOST_PIXELS + 1] = { PIXEL_SIZES(AG_LIST) };
+static const int REAL(most_pixels)[CHANNELS + 1] = { PIXEL_SIZES(AG_MOST) };
 #undef AG_PIXELS
 #undef AG_NAME
-#undef AG_UP_TO_2
-#undef AG_UP_TO_3
-#undef AG_UP_TO_4
-#undef AG_UP_TO_5
-#undef AG_UP_TO_6
-#undef AG_UP_TO_8
 #undef AG_DEFINE
 #undef AG_ENTRY
 #undef AG_LIST

@@ -127,40 +127,21 @@ typedef void REAL(windows_function)(const ag__conv_window_run *u);
         REAL(windows)(channels, vectors, u);                                                                 \
     }
 // clang-format off
-#define AG_UP_TO_3(F, o) F(o, 1) F(o, 2) F(o, 3)
-#define AG_UP_TO_4(F, o) AG_UP_TO_3(F, o) F(o, 4)
-#define AG_UP_TO_5(F, o) AG_UP_TO_4(F, o) F(o, 5)
-/* channels, the most taps or vectors */
-#if AG_VECTOR_BYTES == 64
-#define AG_WEIGHT_SIZES(ROW) ROW(1, 5) ROW(2, 5) ROW(3, 5) ROW(4, 5) ROW(5, 5)
-#define AG_WINDOW_SIZES(ROW) AG_WEIGHT_SIZES(ROW) ROW(6, 4) ROW(7, 3) ROW(8, 3)
-#elif AG_VECTOR_BYTES == 32
-#define AG_WEIGHT_SIZES(ROW) ROW(1, 4) ROW(2, 4) ROW(3, 4)
-#define AG_WINDOW_SIZES(ROW) AG_WEIGHT_SIZES(ROW)
-#else
-#define AG_WEIGHT_SIZES(ROW) ROW(1, 3) ROW(2, 3) ROW(3, 3)
-#define AG_WINDOW_SIZES(ROW) AG_WEIGHT_SIZES(ROW)
-#endif
-#define AG_DEFINE_WEIGHTS(o, most)  AG_UP_TO_##most(AG_WEIGHTS, o)
-#define AG_DEFINE_WINDOWS(o, most)  AG_UP_TO_##most(AG_WINDOWS, o)
+#define AG_DEFINE_WEIGHTS(o, most)  UP_TO_##most(AG_WEIGHTS, o)
+#define AG_DEFINE_WINDOWS(o, most)  UP_TO_##most(AG_WINDOWS, o)
 #define AG_WEIGHTS_ENTRY(o, q)      [q] = REAL(weights_##o##_##q),
-#define AG_WEIGHTS_LIST(o, most)    [o] = { AG_UP_TO_##most(AG_WEIGHTS_ENTRY, o) },
+#define AG_WEIGHTS_LIST(o, most)    [o] = { UP_TO_##most(AG_WEIGHTS_ENTRY, o) },
 #define AG_WINDOWS_ENTRY(o, v)      [v] = REAL(windows_##o##_##v),
-#define AG_WINDOWS_LIST(o, most)    [o] = { AG_UP_TO_##most(AG_WINDOWS_ENTRY, o) },
-AG_WEIGHT_SIZES(AG_DEFINE_WEIGHTS)
-AG_WINDOW_SIZES(AG_DEFINE_WINDOWS)
+#define AG_WINDOWS_LIST(o, most)    [o] = { UP_TO_##most(AG_WINDOWS_ENTRY, o) },
+WEIGHT_SIZES(AG_DEFINE_WEIGHTS)
+WINDOW_SIZES(AG_DEFINE_WINDOWS)
 // clang-format on
 static REAL(weights_function) *const
-    REAL(weights_functions)[WEIGHT_CHANNELS + 1][WEIGHT_TAPS + 1] = { AG_WEIGHT_SIZES(AG_WEIGHTS_LIST) };
+    REAL(weights_functions)[WEIGHT_CHANNELS + 1][WEIGHT_TAPS + 1] = { WEIGHT_SIZES(AG_WEIGHTS_LIST) };
 static REAL(windows_function) *const
-    REAL(windows_functions)[WINDOW_CHANNELS + 1][WEIGHT_TAPS + 1] = { AG_WINDOW_SIZES(AG_WINDOWS_LIST) };
+    REAL(windows_functions)[WINDOW_CHANNELS + 1][WEIGHT_TAPS + 1] = { WINDOW_SIZES(AG_WINDOWS_LIST) };
 #undef AG_WEIGHTS
 #undef AG_WINDOWS
-#undef AG_UP_TO_3
-#undef AG_UP_TO_4
-#undef AG_UP_TO_5
-#undef AG_WEIGHT_SIZES
-#undef AG_WINDOW_SIZES
 #undef AG_DEFINE_WEIGHTS
 #undef AG_DEFINE_WINDOWS
 #undef AG_WEIGHTS_ENTRY
@@ -289,5 +270,6 @@ AG_ISA_TABLE(ag__conv2d_kernels, REAL(ag__conv2d)) = {
     .channel_sums = REAL(channel_sums),
 };
 
+#include "ops/cpu/conv2d_tiles_off.h"
 #undef vec
 #undef LANES
