@@ -22,16 +22,17 @@ AG_INLINE void REAL(map)(int64_t n, real *out, const void *const *in, const doub
     int64_t i = 0;
     /* what f does not use is not loaded */
 #define WHOLE(p)  REAL(load)(p + i)
-#define PART(p)   REAL(load_first)(p + i, (int)rest, (real)0.5)
+#define PART(p)   REAL(load_first)(p + i, (int)left, (real)0.5)
 #define CHOSEN(m) __builtin_convertvector((m) != 0, mask)
     if (whole_apart)
         for (; i + LANES <= n; i += LANES) {
             const REAL(bytes) some = *(const REAL(bytes) *)(m + i);
             REAL(store)(out + i, f(WHOLE(a), WHOLE(b), WHOLE(c), CHOSEN(some), WHOLE(y), WHOLE(g), own));
         }
-    for (; i < n; i += LANES) {
-        const int64_t rest = n - i;
-        const bool whole = !whole_apart && rest >= LANES;
+    int64_t left = n - i;
+    if (left <= 0) return;
+    do {
+        const bool whole = !whole_apart && left >= LANES;
         vec a_, b_, c_, y_, g_;
         REAL(bytes) some = { 0 };
         if (whole) {
@@ -39,14 +40,16 @@ AG_INLINE void REAL(map)(int64_t n, real *out, const void *const *in, const doub
             some = *(const REAL(bytes) *)(m + i);
         } else {
             a_ = PART(a), b_ = PART(b), c_ = PART(c), y_ = PART(y), g_ = PART(g);
-            for (int k = 0; k < rest; k++) some[k] = m[i + k];
+            for (int k = 0; k < left; k++) some[k] = m[i + k];
         }
         const vec result = f(a_, b_, c_, CHOSEN(some), y_, g_, own);
         if (whole)
             REAL(store)(out + i, result);
         else
-            REAL(store_first)(out + i, result, (int)rest);
-    }
+            REAL(store_first)(out + i, result, (int)left);
+        i += LANES;
+        left -= LANES;
+    } while (!whole_apart && left > 0);
 #undef WHOLE
 #undef PART
 #undef CHOSEN
