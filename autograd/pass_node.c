@@ -117,7 +117,7 @@ static bool call_backward(ag_pass *w, ag_node *n, room *r)
                        .out_size = n->out_size,
                        .out_ndim = n->out_ndim,
                        .create_graph = w->create_graph,
-                       .last_look = !r->special && !w->create_graph,
+                       .last_look = !r->special && !w->create_graph && !w->streams, /* another's may yet read it */
                        .node = n };
     ag_taken saved = { .in = r->in, .out = r->out, .held = r->held };
     bool ok = ag__saved_take(w, n, &saved);
