@@ -4,7 +4,8 @@
  *
  *     strip[image][channel][row remainder][column remainder][row][column]         zeros where the padding is
  *
- * (image: some images side by side, [column][image] innermost, if the batch is last). Then tasks, a chunk of positions
+ * (image: some images side by side, [column][image] innermost, if the batch is last); of many images each thread makes
+ * blocks of its own. Then tasks, a chunk of positions
  * for some output channels each, go through the block; a task makes the chunk in a small buffer, [channel][position],
  * and copies its rows to the output.
  *
@@ -13,13 +14,16 @@
 #include "ops/cpu/conv2d_flat_plan.h"
 #include "tensor/allocator.h"
 #include "tensor/parallel.h"
+#include <argent/num_threads.h>
 
 #include <string.h>
 
 enum {
     STAYS = 512 << 10, /* bytes of a block */
     ENOUGH_TASKS = 16,
-    UNIT = 64, /* bytes of images side by side */
+    ENOUGH_BLOCKS = 4, /* of images, for each thread */
+    MOST_SLOTS = 256,  /* as there are threads */
+    UNIT = 64,         /* bytes of images side by side */
 };
 
 static const char *at(const void *p, int64_t elements, size_t size)
@@ -284,6 +288,45 @@ static void choose_offsets(ag__flat_plan *p)
     }
 }
 
+/* ---- blocks ---- */
+
+/* Blocks of so many images and rows; of an image the rows come one after the other. */
+typedef struct {
+    const ag__flat_plan *plan;
+    int64_t images, rows, row_blocks;
+    int64_t strips; /* bytes of a block's */
+    int n_slots;
+    bool taken[MOST_SLOTS]; /* strips that a thread is at work on */
+} flat_blocks;
+
+static void make_block(const flat_blocks *b, ag__flat_plan *p, int64_t block)
+{
+    const int64_t channels = p->groups * p->in_channels, piece_work = taps(p) * p->in_channels * p->kernels->channels;
+    p->first_image = block / b->row_blocks * b->images;
+    p->images = ag__min(b->images, ag__ceil_div(p->batch, p->inner) - p->first_image);
+    p->first_row = block % b->row_blocks * b->rows;
+    p->n_rows = ag__min(b->rows, p->rows.out - p->first_row);
+    ag__parallel_for(p->images * channels, 1 + 16384 / p->plane, pack, p);
+    p->chunks = ag__ceil_div(p->n_rows * p->pitch, p->chunk);
+    const int64_t tasks = p->images * p->groups * p->chunks;
+    p->pieces_a_task = b->n_slots > 1 ? p->pieces : ag__max(1, ag__min(p->pieces, tasks * p->pieces / ENOUGH_TASKS));
+    p->piece_tasks = ag__ceil_div(p->pieces, p->pieces_a_task);
+    ag__parallel_for(tasks * p->piece_tasks, 1 + AG_CONV_TASK / 2 / (p->chunk * piece_work * p->pieces_a_task),
+                     make_chunks, p);
+}
+
+/* Each thread makes blocks of its own, and what it has packed stays in its caches. */
+static void make_blocks(void *user, int64_t begin, int64_t end)
+{
+    flat_blocks *b = user;
+    ag__flat_plan p = *b->plan;
+    int slot = 0;
+    while (__atomic_exchange_n(&b->taken[slot], true, __ATOMIC_ACQUIRE)) slot = (slot + 1) % b->n_slots;
+    p.strips += slot * b->strips;
+    for (int64_t block = begin; block < end; block++) make_block(b, &p, block);
+    __atomic_store_n(&b->taken[slot], false, __ATOMIC_RELEASE);
+}
+
 bool ag__flat_convolve(ag__flat_plan *p)
 {
     p->inner = 1;
@@ -291,32 +334,27 @@ bool ag__flat_convolve(ag__flat_plan *p)
         p->inner = ag__ceil_div(p->batch, ag__ceil_div(p->batch, UNIT / (int64_t)p->size));
     p->pitch = ag__flat_columns(&p->columns) * p->inner;
     p->pieces = ag__ceil_div(p->out_channels, p->kernels->channels);
-    int64_t images, rows;
-    choose_block(p, &images, &rows);
-    const int64_t channels = p->groups * p->in_channels, all = ag__ceil_div(p->batch, p->inner);
+    p->few = p->in_channels <= AG_FLAT_FEW;
+    p->chunk = AG_FLAT_CHUNK / p->inner * p->inner;
+    flat_blocks b = { .plan = p, .n_slots = 1 };
+    choose_block(p, &b.images, &b.rows);
+    choose_offsets(p);
+    b.row_blocks = ag__ceil_div(p->rows.out, b.rows);
+    b.strips = b.images * p->groups * p->in_channels * p->plane * (int64_t)p->size;
+    const int64_t blocks = ag__ceil_div(ag__ceil_div(p->batch, p->inner), b.images) * b.row_blocks;
+    const int threads = ag_get_num_threads();
+    if (blocks >= (int64_t)ENOUGH_BLOCKS * threads * b.row_blocks) b.n_slots = threads;
+
     const int64_t weights = ag__ceil_div(p->groups * p->out_channels * (taps(p) * p->in_channels + 1), 16) * 16;
-    p->packed = ag__scratch((size_t)(weights + images * channels * p->plane) * p->size);
+    p->packed = ag__scratch((size_t)weights * p->size + (size_t)(b.n_slots * b.strips));
     if (!p->packed) return false;
     p->strips = p->packed + weights * (int64_t)p->size;
-    p->few = p->in_channels <= AG_FLAT_FEW;
-    choose_offsets(p);
-    p->chunk = AG_FLAT_CHUNK / p->inner * p->inner;
-
     const int64_t piece_work = taps(p) * p->in_channels * p->kernels->channels;
     ag__parallel_for(p->groups * p->pieces, 1 + 16384 / piece_work, pack_weights, p);
-    for (p->first_image = 0; p->first_image < all; p->first_image += images) {
-        p->images = ag__min(images, all - p->first_image);
-        for (p->first_row = 0; p->first_row < p->rows.out; p->first_row += rows) {
-            p->n_rows = ag__min(rows, p->rows.out - p->first_row);
-            ag__parallel_for(p->images * channels, 1 + 16384 / p->plane, pack, p);
-            p->chunks = ag__ceil_div(p->n_rows * p->pitch, p->chunk);
-            const int64_t tasks = p->images * p->groups * p->chunks;
-            p->pieces_a_task = ag__max(1, ag__min(p->pieces, tasks * p->pieces / ENOUGH_TASKS));
-            p->piece_tasks = ag__ceil_div(p->pieces, p->pieces_a_task);
-            ag__parallel_for(tasks * p->piece_tasks, 1 + AG_CONV_TASK / 2 / (p->chunk * piece_work * p->pieces_a_task),
-                             make_chunks, p);
-        }
-    }
+    if (b.n_slots > 1)
+        ag__parallel_for(blocks, b.row_blocks, make_blocks, &b);
+    else
+        for (int64_t block = 0; block < blocks; block++) make_block(&b, p, block);
     ag__scratch_free(p->packed);
     return true;
 }

@@ -399,7 +399,8 @@ START_TEST(a_convolution_has_the_same_bits_on_any_number_of_threads)
 {
     rng r = { 4 };
     /* the second convolution of the MNIST network, many channels, batch-last, each channel for itself, a product, the
-     * first of these with the batch last, images too large for a block of several */
+     * first of these with the batch last, images too large for a block of several, so many images that threads have
+     * blocks of their own */
     shape s = { AG_FLOAT32, 64, 10, { 24, 24 }, 20, { 0 }, { 5, 5 }, { 1, 1 }, { 0, 0 }, { 1, 1 }, 1 };
     if (_i == 1) s = (shape){ AG_FLOAT32, 3, 40, { 28, 28 }, 36, { 0 }, { 5, 5 }, { 1, 1 }, { 2, 2 }, { 1, 1 }, 1 };
     if (_i == 2) s = (shape){ AG_FLOAT32, 19, 40, { 14, 14 }, 36, { 0 }, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, 1 };
@@ -407,13 +408,14 @@ START_TEST(a_convolution_has_the_same_bits_on_any_number_of_threads)
     if (_i == 4) s = (shape){ AG_FLOAT32, 4, 64, { 28, 28 }, 36, { 0 }, { 1, 1 }, { 1, 1 }, { 0, 0 }, { 1, 1 }, 1 };
     if (_i == 5) s = (shape){ AG_FLOAT32, 64, 10, { 24, 24 }, 20, { 0 }, { 5, 5 }, { 1, 1 }, { 0, 0 }, { 1, 1 }, 1 };
     if (_i == 6) s = (shape){ AG_FLOAT32, 19, 24, { 30, 31 }, 26, { 0 }, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, 1 };
+    if (_i == 7) s = (shape){ AG_FLOAT32, 70, 16, { 14, 13 }, 9, { 0 }, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, 1 };
     ck_assert(complete(&s));
     const int64_t x_size[] = { s.batch, s.channels, s.size[0], s.size[1] },
                   w_size[] = { s.out_channels, s.channels / s.groups, s.kernel[0], s.kernel[1] };
     const int64_t y_size[] = { s.batch, s.out_channels, s.out_size[0], s.out_size[1] };
     EACH_ISA(isa)
     {
-        const enum layout layout = _i == 0 ? BY_CHANCE : _i == 2 || _i >= 5 ? BATCH_LAST : CONTIGUOUS;
+        const enum layout layout = _i == 0 ? BY_CHANCE : _i == 2 || _i == 5 || _i == 6 ? BATCH_LAST : CONTIGUOUS;
         array x = laid_out(&r, layout, s.dtype, x_size), w = array_random(&r, s.dtype, 4, w_size),
               g = laid_out(&r, layout, s.dtype, y_size);
         array y = laid_out(&r, layout, s.dtype, y_size), dx = laid_out(&r, layout, s.dtype, x_size);
@@ -455,6 +457,6 @@ TCase *conv2d_tests(void)
     tcase_add_test(tests, products_and_windows_agree_with_plain_loops);
     tcase_add_test(tests, convolutions_of_points_that_step_agree_with_plain_loops);
     tcase_add_test(tests, gradients_of_batch_last_rows_agree_with_plain_loops);
-    tcase_add_loop_test(tests, a_convolution_has_the_same_bits_on_any_number_of_threads, 0, 7);
+    tcase_add_loop_test(tests, a_convolution_has_the_same_bits_on_any_number_of_threads, 0, 8);
     return tests;
 }
