@@ -132,7 +132,7 @@ static void scatter(void *user, int64_t begin, int64_t end)
     for (int64_t item = begin; item < end; item++) {
         int64_t i = item / b->n[order[1]], j = item % b->n[order[1]];
         char *plane = b->all + (i * stride[order[0]] + j * stride[order[1]]) * b->size;
-        const bool plane_met = is_met(b, order[0], &i) & is_met(b, order[1], &j);
+        const bool first = is_met(b, order[0], &i), second = is_met(b, order[1], &j), plane_met = first && second;
         for (int64_t k = 0; k < b->n[order[2]]; k++) {
             char *to = plane + k * stride[order[2]] * b->size;
             int64_t at = k;
