@@ -5,7 +5,7 @@
  * many images as a register has lanes are repacked on the way in and turned back on the way out. With fewer images than
  * lanes, an image is cut into bands and those are the lanes (conv2d_lanes.h). Other ways are chosen by shape and
  * strides: conv2d_flat.h (neighbouring pixels are the lanes), conv2d_window.h (elements of the weight, for its
- * gradient), conv2d_depthwise.h, conv2d_product.h.
+ * gradient), conv2d_depthwise.h, conv2d_product.h, conv2d_points.h.
  */
 #ifndef AG_CONV2D_H
 #define AG_CONV2D_H

@@ -5,9 +5,8 @@
  *     strip[image][channel][row remainder][column remainder][row][column]         zeros where the padding is
  *
  * (image: some images side by side, [column][image] innermost, if the batch is last); of many images each thread makes
- * blocks of its own. Then tasks, a chunk of positions
- * for some output channels each, go through the block; a task makes the chunk in a small buffer, [channel][position],
- * and copies its rows to the output.
+ * blocks of its own. Then tasks, a chunk of positions for some output channels each, go through the block; a task makes
+ * the chunk in a small buffer, [channel][position], and copies its rows to the output.
  *
  * The order of a sum is that of conv2d.c, which is PyTorch's.
  */
