@@ -202,12 +202,10 @@ static void one_tile(const plan *p, const ag__gemm_args *g, int64_t i, int64_t j
         t->a_row = p->lines ? p->a_panel / p->kernels->rows : 1;
         t->a_col = p->lines ? 1 : p->kernels->rows;
         t->a = at(p->a_panels, i * p->a_panel + k0 * t->a_col, p->size);
-        t->next_a = p->lines ? 0 : p->a_panel;
     } else {
         t->a_row = g->a_row;
         t->a_col = g->a_col;
         t->a = at(g->a, row * g->a_row + k0 * g->a_col, p->size);
-        t->next_a = 0;
     }
     t->b_row = j >= p->packed_b ? p->kernels->columns : g->b_row;
     t->b = row_of_b(p, j, k0);

@@ -33,6 +33,9 @@ bool ag__gemm(const ag__gemm_args *args);
 enum { AG_GEMM_SLICE = 192 };
 /* Rows of B to come that are asked for at once: many would hold up other loads, fewer make more and shorter loops. */
 enum { AG_GEMM_FETCH = 4 };
+/* So many columns of A before it is met one is asked for: far enough for the second-level cache, and little enough that
+ * B's panel stays in the first. (The next panel's of doubles pushed that out.) */
+enum { AG_GEMM_AHEAD = 16 };
 
 /* The operands of a tile of C. Strides count elements. */
 typedef struct {
@@ -42,9 +45,9 @@ typedef struct {
     const void *b; /* (depth, n), the elements of a row side by side; whole registers of it can be read */
     int64_t b_row;
 
-    /* What is fetched meanwhile: the same elements of the next panel of A, so far away; every `pace` terms the next
-     * AG_GEMM_FETCH rows of `next`, which are b_row apart, too. */
-    int64_t next_a, pace;
+    /* What is fetched meanwhile: every `pace` terms the next AG_GEMM_FETCH rows of `next`, which are b_row apart, too.
+     */
+    int64_t pace;
     const void *next;
 
     double alpha; /* from here on for the kernel's own use */

@@ -87,7 +87,7 @@ AG_INLINE void REAL(product)(int rows, int vectors, const ag__gemm_tile *t)
         AG_UNROLL
         for (int j = 0; j < vectors; j++) __builtin_prefetch(out + i * t->out_row + j * LANES, 1);
     }
-    const int64_t next_a = t->next_a * (int64_t)sizeof(real), pace = t->pace;
+    const int64_t ahead = AG_GEMM_AHEAD * a_col, pace = t->pace;
     const real *next = t->next;
     for (int64_t left = t->depth; left > 0; left -= pace) {
         AG_UNROLL
@@ -100,8 +100,10 @@ AG_INLINE void REAL(product)(int rows, int vectors, const ag__gemm_tile *t)
             AG_UNROLL
             for (int j = 0; j < vectors; j++) row[j] = REAL(load)(b + j * LANES);
             b += b_row;
-            if (sizeof(vec) == 64)
-                __builtin_prefetch(a[0] + next_a); /* steps of shorter registers have no time for it */
+            /* Steps of shorter registers have no time for it. */
+            AG_UNROLL
+            for (int line = 0; sizeof(vec) == 64 && line < rows * (int)sizeof(real); line += 64)
+                __builtin_prefetch(a[0] + ahead + line);
             AG_UNROLL
             for (int i = 0; i < rows; i++) {
                 vec x = REAL(splat)(*(const real *)(const void *)(a[i / 3] + i % 3 * a_row));
