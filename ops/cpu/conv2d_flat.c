@@ -342,7 +342,7 @@ bool ag__flat_convolve(ag__flat_plan *p)
     b.strips = b.images * p->groups * p->in_channels * p->plane * (int64_t)p->size;
     const int64_t blocks = ag__ceil_div(ag__ceil_div(p->batch, p->inner), b.images) * b.row_blocks;
     const int threads = ag_get_num_threads();
-    if (blocks >= (int64_t)ENOUGH_BLOCKS * threads * b.row_blocks) b.n_slots = threads;
+    if (blocks >= (int64_t)ENOUGH_BLOCKS * threads) b.n_slots = threads;
 
     const int64_t weights = ag__ceil_div(p->groups * p->out_channels * (taps(p) * p->in_channels + 1), 16) * 16;
     p->packed = ag__scratch((size_t)weights * p->size + (size_t)(b.n_slots * b.strips));
@@ -351,7 +351,7 @@ bool ag__flat_convolve(ag__flat_plan *p)
     const int64_t piece_work = taps(p) * p->in_channels * p->kernels->channels;
     ag__parallel_for(p->groups * p->pieces, 1 + 16384 / piece_work, pack_weights, p);
     if (b.n_slots > 1)
-        ag__parallel_for(blocks, b.row_blocks, make_blocks, &b);
+        ag__parallel_for(blocks, 1, make_blocks, &b);
     else
         for (int64_t block = 0; block < blocks; block++) make_block(&b, p, block);
     ag__scratch_free(p->packed);
