@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_THREADS = 256, SPIN_NS = 20000 };
+enum { MAX_THREADS = AG_MOST_THREADS, SPIN_NS = 20000 };
 enum { OPEN = 1 << 15, OWNER_SLEEPS = 1 << 14, INSIDE = OWNER_SLEEPS - 1, NUMBER_SHIFT = 16 };
 
 static struct {

@@ -29,6 +29,7 @@ AG_ISA_TABLES(ag__conv2d_kernels, ag__conv2d_f64)
 enum {
     ENOUGH_TASKS = 48,
     STAYS = 192 << 10,
+    TOGETHER = 4,
     STRIPS_NEAR = 1 << 20, /* bytes of strips of several groups of lanes: the second-level cache */
 };
 
@@ -105,12 +106,14 @@ static void choose_block(convolution *c, int64_t *groups, int64_t *rows)
     *groups = c->lanes.n_groups;
     c->plane = 0;
     if (c->direct_in) return;
+    const int64_t least = c->in.stride[0] == 1 ? ag__min(*groups, TOGETHER) : 1;
     for (;;) {
         const int64_t in_rows = ((*rows - 1) * a->step + (a->kernel - 1) * a->dilation) / a->up + 2;
         c->plane = ag__conv_plane(in_rows, c->in_columns[1] - c->in_columns[0], c->lanes.lanes, c->size);
         const double bytes = (double)c->plane * (double)(c->groups * c->in_channels) * (double)c->size;
-        if (bytes <= (double)ag__conv_strip_bytes || *rows <= a->up) {
-            const double together = (double)ag__min(ag__conv_strip_bytes, STRIPS_NEAR);
+        const bool thin = *rows * a->step <= 2 * (a->kernel - 1) * a->dilation;
+        if (bytes * (double)(thin ? 1 : least) <= (double)ag__conv_strip_bytes || *rows <= a->up) {
+            const double together = (double)ag__min(ag__conv_strip_bytes, least > 1 ? 2 * STRIPS_NEAR : STRIPS_NEAR);
             *groups = ag__min(*groups, bytes < together ? (int64_t)(together / bytes) : 1);
             return;
         }

@@ -21,7 +21,6 @@ enum {
     STAYS = 512 << 10, /* bytes of a block */
     ENOUGH_TASKS = 16,
     ENOUGH_BLOCKS = 4, /* of images, for each thread */
-    MOST_SLOTS = 256,  /* as there are threads */
     UNIT = 64,         /* bytes of images side by side */
 };
 
@@ -294,8 +293,7 @@ typedef struct {
     const ag__flat_plan *plan;
     int64_t images, rows, row_blocks;
     int64_t strips; /* bytes of a block's */
-    int n_slots;
-    bool taken[MOST_SLOTS]; /* strips that a thread is at work on */
+    ag__slots slots;
 } flat_blocks;
 
 static void make_block(const flat_blocks *b, ag__flat_plan *p, int64_t block)
@@ -308,7 +306,7 @@ static void make_block(const flat_blocks *b, ag__flat_plan *p, int64_t block)
     ag__parallel_for(p->images * channels, 1 + 16384 / p->plane, pack, p);
     p->chunks = ag__ceil_div(p->n_rows * p->pitch, p->chunk);
     const int64_t tasks = p->images * p->groups * p->chunks;
-    p->pieces_a_task = b->n_slots > 1 ? p->pieces : ag__max(1, ag__min(p->pieces, tasks * p->pieces / ENOUGH_TASKS));
+    p->pieces_a_task = b->slots.n > 1 ? p->pieces : ag__max(1, ag__min(p->pieces, tasks * p->pieces / ENOUGH_TASKS));
     p->piece_tasks = ag__ceil_div(p->pieces, p->pieces_a_task);
     ag__parallel_for(tasks * p->piece_tasks, 1 + AG_CONV_TASK / 2 / (p->chunk * piece_work * p->pieces_a_task),
                      make_chunks, p);
@@ -319,11 +317,10 @@ static void make_blocks(void *user, int64_t begin, int64_t end)
 {
     flat_blocks *b = user;
     ag__flat_plan p = *b->plan;
-    int slot = 0;
-    while (__atomic_exchange_n(&b->taken[slot], true, __ATOMIC_ACQUIRE)) slot = (slot + 1) % b->n_slots;
+    const int slot = ag__take_slot(&b->slots);
     p.strips += slot * b->strips;
     for (int64_t block = begin; block < end; block++) make_block(b, &p, block);
-    __atomic_store_n(&b->taken[slot], false, __ATOMIC_RELEASE);
+    ag__give_slot(&b->slots, slot);
 }
 
 bool ag__flat_convolve(ag__flat_plan *p)
@@ -335,22 +332,22 @@ bool ag__flat_convolve(ag__flat_plan *p)
     p->pieces = ag__ceil_div(p->out_channels, p->kernels->channels);
     p->few = p->in_channels <= AG_FLAT_FEW;
     p->chunk = AG_FLAT_CHUNK / p->inner * p->inner;
-    flat_blocks b = { .plan = p, .n_slots = 1 };
+    flat_blocks b = { .plan = p, .slots.n = 1 };
     choose_block(p, &b.images, &b.rows);
     choose_offsets(p);
     b.row_blocks = ag__ceil_div(p->rows.out, b.rows);
     b.strips = b.images * p->groups * p->in_channels * p->plane * (int64_t)p->size;
     const int64_t blocks = ag__ceil_div(ag__ceil_div(p->batch, p->inner), b.images) * b.row_blocks;
     const int threads = ag_get_num_threads();
-    if (blocks >= (int64_t)ENOUGH_BLOCKS * threads) b.n_slots = threads;
+    if (blocks >= (int64_t)ENOUGH_BLOCKS * threads) b.slots.n = threads;
 
     const int64_t weights = ag__ceil_div(p->groups * p->out_channels * (taps(p) * p->in_channels + 1), 16) * 16;
-    p->packed = ag__scratch((size_t)weights * p->size + (size_t)(b.n_slots * b.strips));
+    p->packed = ag__scratch((size_t)weights * p->size + (size_t)(b.slots.n * b.strips));
     if (!p->packed) return false;
     p->strips = p->packed + weights * (int64_t)p->size;
     const int64_t piece_work = taps(p) * p->in_channels * p->kernels->channels;
     ag__parallel_for(p->groups * p->pieces, 1 + 16384 / piece_work, pack_weights, p);
-    if (b.n_slots > 1)
+    if (b.slots.n > 1)
         ag__parallel_for(blocks, 1, make_blocks, &b);
     else
         for (int64_t block = 0; block < blocks; block++) make_block(&b, p, block);

@@ -12,14 +12,13 @@
  * An element is summed in slices (AG_GEMM_SLICE), so k is cut where slices end, and the result does not depend on
  * where. C = A B is also C' = B' A': which of the two is computed is a matter of what must be turned and of how well
  * the tiles fit. Where sums are cut depends on the shape alone; how many tiles a task takes, on the threads, too.
- * Three shapes go other ways: with a vector nothing is packed; many small products are shared out whole; and a small C
- * with a long k is cut along k, the partial results added in order.
+ * Three shapes go other ways: with a vector nothing is packed; many small products are shared out whole; and where C is
+ * small and k long, k is cut and the partial results are added in order.
  */
 #include "ops/cpu/gemm.h"
 #include "ops/cpu/isa.h"
 #include "tensor/allocator.h"
 #include "tensor/parallel.h"
-#include "tensor/past_caches.h"
 #include <argent/num_threads.h>
 
 #include <string.h>
@@ -35,8 +34,10 @@ enum {
     TASK = 1 << 20, /* multiply-adds worth a task */
     TASK_A = 20,    /* most panels of a task: of floats; of doubles, half of them */
     TASK_B = 16,
-    WIDE = 8,   /* most panels of B packed together */
-    SLOTS = 32, /* work spaces for products that run side by side */
+    WIDE = 8,               /* most panels of B packed together */
+    PIECES = 32,            /* most products that run side by side */
+    LONG = 64,              /* a piece of k is so many times as long as C is high and wide, */
+    MOST_PARTIAL = 1 << 18, /* and its C at most so many bytes */
 };
 
 static inline int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -52,7 +53,6 @@ typedef struct {
 
     int64_t block_m, block_n, block_k; /* longest */
     bool pack_a, pack_b;               /* or used where it lies */
-    bool lines;                        /* panels of A hold its rows, [ROWS][a_row], else its columns, [depth][ROWS] */
     int64_t a_panel, b_panel;          /* elements of a packed panel */
     char *a_panels, *b_panels;
 
@@ -125,15 +125,11 @@ static void cut(plan *p, const ag__gemm_args *g, const ag__gemm_kernels *kernels
     p->block_n = ceil_div(p->block_n, kernels->columns) * kernels->columns;
 
     const int64_t n_a = ceil_div(g->m, kernels->rows), n_b = ceil_div(g->n, kernels->columns);
-    p->lines = g->a_col == 1 && g->a_row != 1 && n_b < 16;
-    p->pack_a = n_b > 1 &&
-                (n_b > 16 || (g->a_row != 1 && g->a_col != 1) ||
-                 (g->m * g->k * (int64_t)p->size > 32768 && is_bad_stride(p->lines ? g->a_row : g->a_col, p->size)));
+    p->pack_a = n_b > 1 && (n_b > 16 || (g->a_row != 1 && g->a_col != 1) ||
+                            (g->m * g->k * (int64_t)p->size > 32768 && is_bad_stride(g->a_col, p->size)));
     p->pack_b = g->b_col != 1 ||
                 (n_a > 1 && (n_a > 10 || (g->n * g->k * (int64_t)p->size > 32768 && is_bad_stride(g->b_row, p->size))));
-    /* Rows of a panel of A: an odd number of cache lines apart, then they do not displace one another. */
-    const int64_t line = 64 / (int64_t)p->size;
-    p->a_panel = (p->lines ? (ceil_div(p->block_k, line) | 1) * line : p->block_k) * kernels->rows;
+    p->a_panel = p->block_k * kernels->rows;
     p->b_panel = p->block_k * kernels->columns;
 }
 
@@ -156,18 +152,7 @@ static void pack_panel_of_a(const plan *p, int64_t i)
     const int64_t row = i * p->kernels->rows, valid = min(p->m - row, p->kernels->rows);
     const char *from = at(g->a, row * g->a_row, p->size);
     char *to = p->a_panels + i * p->a_panel * (int64_t)p->size;
-    if (!p->lines) {
-        p->kernels->pack_a(to, from, g->a_row, g->a_col, (int)valid, p->k);
-        return;
-    }
-    const int64_t apart = p->a_panel / p->kernels->rows * (int64_t)p->size;
-    const size_t bytes = (size_t)p->k * p->size;
-    const bool more = p->k < p->g->k;
-    for (int64_t r = 0; r < valid; r++) {
-        const char *line = from + r * g->a_row * (int64_t)p->size;
-        memcpy(to + r * apart, line, bytes);
-        if (more) ag__ask_for_later((uintptr_t)line + bytes, (int64_t)bytes); /* the next block's */
-    }
+    p->kernels->pack_a(to, from, g->a_row, g->a_col, (int)valid, p->k);
 }
 
 /* Items: the panels of A, and then those of B, some at a time. */
@@ -199,8 +184,8 @@ static void one_tile(const plan *p, const ag__gemm_args *g, int64_t i, int64_t j
 {
     const int64_t row = i * p->kernels->rows, column = j * p->kernels->columns;
     if (p->pack_a) {
-        t->a_row = p->lines ? p->a_panel / p->kernels->rows : 1;
-        t->a_col = p->lines ? 1 : p->kernels->rows;
+        t->a_row = 1;
+        t->a_col = p->kernels->rows;
         t->a = at(p->a_panels, i * p->a_panel + k0 * t->a_col, p->size);
     } else {
         t->a_row = g->a_row;
@@ -359,23 +344,42 @@ typedef struct {
     ag__gemm_args g;
     const ag__gemm_kernels *kernels;
     plan cuts;
-    char *space;
-    size_t slot; /* bytes of work space for a chunk */
-    int64_t grain, piece;
     size_t size;
-    char *partial; /* [pieces][m][n] */
+    int64_t piece;
+    char *space;
+    size_t partials; /* bytes in it of the pieces' products, [pieces][m][n]; behind them the slots, */
+    size_t each;     /* of so many bytes */
+    ag__slots slots;
 } several;
+
+/* Work space for products that run side by side. */
+static bool get_space(several *s, int64_t products, size_t before)
+{
+    const size_t each = space_for(&s->cuts);
+    s->slots = (ag__slots){ .n = (int)min(products, ag_get_num_threads()) };
+    s->each = each;
+    if (before + each == 0) return true;
+    s->space = ag__scratch(before + (size_t)s->slots.n * each);
+    return s->space;
+}
+
+static void multiply_in_slot(several *s, const ag__gemm_args *g, char *space)
+{
+    const int slot = ag__take_slot(&s->slots);
+    multiply(g, &s->cuts, space + (size_t)slot * s->each);
+    ag__give_slot(&s->slots, slot);
+}
 
 static void batch_items(void *user, int64_t begin, int64_t end)
 {
-    const several *s = user;
+    several *s = user;
     ag__gemm_args g = s->g;
     for (int64_t i = begin; i < end; i++) {
         g.a = at(s->g.a, i * s->g.a_batch, s->size);
         g.b = at(s->g.b, i * s->g.b_batch, s->size);
         g.c = (void *)(uintptr_t)at(s->g.c, i * s->g.c_batch, s->size);
         if (g.beta != 0) g.d = at(s->g.d, i * s->g.d_batch, s->size);
-        multiply(&g, &s->cuts, s->space + (size_t)(begin / s->grain) * s->slot);
+        multiply_in_slot(s, &g, s->space);
     }
 }
 
@@ -383,81 +387,87 @@ static bool multiply_batch(several *s)
 {
     const ag__gemm_args *g = &s->g;
     const double work = (double)g->m * (double)g->n * (double)g->k;
-    if (work * 4 > TASK * 4.0 * SLOTS)
-        s->grain = g->batch; /* each is worth all threads */
-    else
-        s->grain = max(ceil_div(g->batch, SLOTS), min(g->batch, (int64_t)(TASK / 4 / (work + 1)) + 1));
+    int64_t grain = g->batch;          /* each is worth all threads, */
+    if (work <= (double)TASK * PIECES) /* or is not */
+        grain = max(ceil_div(g->batch, PIECES), min(g->batch, (int64_t)(TASK / 4 / (work + 1)) + 1));
     cut(&s->cuts, g, s->kernels);
-    s->slot = space_for(&s->cuts);
-    if (s->slot > 0 && !(s->space = ag__scratch((size_t)ceil_div(g->batch, s->grain) * s->slot))) return false;
-    ag__parallel_for(g->batch, s->grain, batch_items, s);
+    if (!get_space(s, ceil_div(g->batch, grain), 0)) return false;
+    ag__parallel_for(g->batch, grain, batch_items, s);
     if (s->space) ag__scratch_free(s->space);
     return true;
 }
 
 static void k_pieces(void *user, int64_t begin, int64_t end)
 {
-    const several *s = user;
+    several *s = user;
     for (int64_t i = begin; i < end; i++) {
         ag__gemm_args g = s->g;
         g.k = min(s->piece, s->g.k - i * s->piece);
         g.a = at(s->g.a, i * s->piece * g.a_col, s->size);
         g.b = at(s->g.b, i * s->piece * g.b_row, s->size);
-        g.c = s->partial + i * g.m * g.n * (int64_t)s->size;
+        g.c = s->space + i * g.m * g.n * (int64_t)s->size;
         g.c_row = g.n;
         g.c_col = 1;
         g.alpha = 1;
         g.beta = 0;
-        multiply(&g, &s->cuts, s->space + (size_t)i * s->slot);
+        multiply_in_slot(s, &g, s->space + s->partials);
     }
 }
 
-static void add_pieces(const several *s, int64_t pieces)
+/* sum[i] += all other pieces, [pieces][n], of which it is the first */
+static void add_pieces(void *sum, int64_t pieces, int64_t n, size_t size)
 {
-    const ag__gemm_args *g = &s->g;
+    for (int64_t i = n; i < pieces * n; i += n) {
+        if (size == sizeof(float))
+            for (int64_t j = 0; j < n; j++) ((float *)sum)[j] += ((float *)sum)[i + j];
+        else
+            for (int64_t j = 0; j < n; j++) ((double *)sum)[j] += ((double *)sum)[i + j];
+    }
+}
+
+/* C = alpha sum + beta D */
+static void write_sum(const ag__gemm_args *g, const void *sum)
+{
     for (int64_t i = 0; i < g->m; i++) {
         for (int64_t j = 0; j < g->n; j++) {
+            const int64_t c = i * g->c_row + j * g->c_col, d = i * g->d_row + j * g->d_col;
             if (g->dtype == AG_FLOAT32) {
-                const float *partial = (const float *)(const void *)s->partial + i * g->n + j;
-                float sum = 0;
-                for (int64_t q = 0; q < pieces; q++) sum += partial[q * g->m * g->n];
-                sum *= (float)g->alpha;
-                if (g->beta != 0) sum += (float)g->beta * ((const float *)g->d)[i * g->d_row + j * g->d_col];
-                ((float *)g->c)[i * g->c_row + j * g->c_col] = sum;
+                float value = ((const float *)sum)[i * g->n + j] * (float)g->alpha;
+                if (g->beta != 0) value += (float)g->beta * ((const float *)g->d)[d];
+                ((float *)g->c)[c] = value;
             } else {
-                const double *partial = (const double *)(const void *)s->partial + i * g->n + j;
-                double sum = 0;
-                for (int64_t q = 0; q < pieces; q++) sum += partial[q * g->m * g->n];
-                sum *= g->alpha;
-                if (g->beta != 0) sum += g->beta * ((const double *)g->d)[i * g->d_row + j * g->d_col];
-                ((double *)g->c)[i * g->c_row + j * g->c_col] = sum;
+                double value = ((const double *)sum)[i * g->n + j] * g->alpha;
+                if (g->beta != 0) value += g->beta * ((const double *)g->d)[d];
+                ((double *)g->c)[c] = value;
             }
         }
     }
 }
 
-/* Tiles of C too few to go round, k long enough to be cut instead. */
+/* k is better cut, too: tiles of C are too few to go round, or a thread that has its own piece of k need not read what
+ * another has packed. */
 static bool is_long(const ag__gemm_args *g, const ag__gemm_kernels *kernels)
 {
-    return g->k >= 4096 && ceil_div(g->m, kernels->rows) * ceil_div(g->n, kernels->columns) < 16;
+    const bool few = ceil_div(g->m, kernels->rows) * ceil_div(g->n, kernels->columns) < 16,
+               small = (double)g->m * (double)g->n * (g->dtype == AG_FLOAT32 ? 4 : 8) <= MOST_PARTIAL;
+    return g->k >= 4096 && (few || (small && g->k >= LONG * (g->m + g->n)));
 }
 
 static bool multiply_long(several *s)
 {
-    s->piece = even_cut(s->g.k, max(1024, ceil_div(s->g.k, SLOTS)));
+    const int64_t elements = s->g.m * s->g.n;
+    s->piece = even_cut(s->g.k, max(1024, ceil_div(s->g.k, PIECES)));
     int64_t pieces = ceil_div(s->g.k, s->piece);
     ag__gemm_args first = s->g;
     first.k = s->piece;
     first.c_row = s->g.n, first.c_col = 1;
     cut(&s->cuts, &first, s->kernels);
-    s->slot = space_for(&s->cuts);
-    size_t partials = ((size_t)(pieces * s->g.m * s->g.n) * s->size + 63) / 64 * 64;
-    s->partial = ag__scratch(partials + (size_t)pieces * s->slot);
-    if (!s->partial) return false;
-    s->space = s->partial + partials;
+    s->partials = ((size_t)(pieces * elements) * s->size + 63) / 64 * 64;
+    if (!get_space(s, pieces, s->partials)) return false;
     ag__parallel_for(pieces, 1, k_pieces, s);
-    add_pieces(s, pieces);
-    ag__scratch_free(s->partial);
+    add_pieces(s->space, pieces, elements, s->size);
+    write_sum(&s->g, s->space);
+    ag__scratch_free(s->space);
     return true;
 }
 
