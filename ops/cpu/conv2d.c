@@ -20,6 +20,7 @@
 #include "ops/cpu/isa.h"
 #include "tensor/allocator.h"
 #include "tensor/parallel.h"
+#include <argent/num_threads.h>
 
 #include <string.h>
 
@@ -28,6 +29,7 @@ AG_ISA_TABLES(ag__conv2d_kernels, ag__conv2d_f64)
 
 enum {
     ENOUGH_TASKS = 48,
+    ENOUGH_BLOCKS = 4, /* for each thread */
     STAYS = 192 << 10,
     TOGETHER = 4,
     STRIPS_NEAR = 1 << 20, /* bytes of strips of several groups of lanes: the second-level cache */
@@ -82,21 +84,24 @@ static int64_t weight_items(const convolution *c)
     return c->groups * (c->weight_in < c->weight_out ? c->pieces : ag__ceil_div(c->in_channels, WEIGHTS_AT_ONCE));
 }
 
-/* Items: the planes of the block's strips, then the weights. */
-static void pack(void *user, int64_t begin, int64_t end)
+static void pack_weight_items(void *user, int64_t begin, int64_t end)
 {
     const convolution *c = user;
+    const int64_t items = weight_items(c) / c->groups; /* of a group */
     for (int64_t i = begin; i < end; i++) {
-        const int64_t weights = i - c->packing_items, items = weight_items(c) / c->groups;
-        if (weights < 0) {
-            ag__conv_pack_item(&c->packing, i);
-        } else if (c->weight_in < c->weight_out) {
-            pack_weights(c, weights / items, weights % items, weights % items + 1, 0, c->in_channels);
+        if (c->weight_in < c->weight_out) {
+            pack_weights(c, i / items, i % items, i % items + 1, 0, c->in_channels);
         } else {
-            const int64_t first = weights % items * WEIGHTS_AT_ONCE;
-            pack_weights(c, weights / items, 0, c->pieces, first, ag__min(first + WEIGHTS_AT_ONCE, c->in_channels));
+            const int64_t first = i % items * WEIGHTS_AT_ONCE;
+            pack_weights(c, i / items, 0, c->pieces, first, ag__min(first + WEIGHTS_AT_ONCE, c->in_channels));
         }
     }
+}
+
+static void pack(void *user, int64_t begin, int64_t end)
+{
+    const ag__conv_packing *p = user;
+    for (int64_t i = begin; i < end; i++) ag__conv_pack_item(p, i);
 }
 
 static void choose_block(convolution *c, int64_t *groups, int64_t *rows)
@@ -142,6 +147,54 @@ static void choose_tasks(convolution *c)
     c->segment = ag__max(8, ag__min(AG_CONV_SEGMENT, STAYS / ag__max(1, a_column)));
 }
 
+/* Blocks of so many groups of lanes and rows; of a group the rows come one after the other. */
+typedef struct {
+    const convolution *whole;
+    int64_t groups, rows, row_blocks;
+    int64_t strips; /* bytes of a block's */
+    ag__slots slots;
+} conv_blocks;
+
+static void make_block(const conv_blocks *b, convolution *c, int64_t block)
+{
+    const ag__conv_lanes *l = &c->lanes;
+    c->first_group = block / b->row_blocks * b->groups;
+    c->n_groups = ag__min(b->groups, l->n_groups - c->first_group);
+    c->rows[0] = block % b->row_blocks * b->rows;
+    c->rows[1] = ag__min(c->rows[0] + b->rows, l->band[0]);
+    ag__conv_in_range(l, 0, c->rows[0], c->rows[1], c->in_rows);
+    if (!c->direct_in) {
+        ag__conv_packing packing = { l,
+                                     c->kernels,
+                                     c->size,
+                                     c->in,
+                                     false,
+                                     c->groups * c->in_channels,
+                                     c->first_group,
+                                     c->n_groups,
+                                     0,
+                                     c->plane,
+                                     { c->in_rows[0], c->in_rows[1] },
+                                     { c->in_columns[0], c->in_columns[1] },
+                                     c->strips };
+        ag__parallel_for(ag__conv_packing_items(&packing), 1 + 16384 / ag__max(1, c->plane), pack, &packing);
+    }
+    const int64_t tasks = ag__ceil_div(c->rows[1] - c->rows[0], c->rows_a_task) *
+                          ag__ceil_div(c->pieces, c->pieces_a_task);
+    ag__parallel_for(c->n_groups * c->groups * tasks, c->grain, ag__conv_make_rows, c);
+}
+
+/* Each thread makes blocks of its own, and what it has packed stays in its caches. */
+static void make_blocks(void *user, int64_t begin, int64_t end)
+{
+    conv_blocks *b = user;
+    convolution c = *b->whole;
+    const int slot = ag__take_slot(&b->slots);
+    c.strips += slot * b->strips;
+    for (int64_t block = begin; block < end; block++) make_block(b, &c, block);
+    ag__give_slot(&b->slots, slot);
+}
+
 static bool convolve(convolution *c)
 {
     const ag__conv_lanes *l = &c->lanes;
@@ -154,46 +207,24 @@ static bool convolve(convolution *c)
     }
     c->direct_in = ag__conv_is_direct(l, c->in.stride) && c->in_columns[0] >= 0 && c->in_columns[1] <= l->axis[1].in;
     c->direct_out = ag__conv_is_direct(l, c->out.stride);
-    int64_t groups_a_block, rows_a_block;
-    choose_block(c, &groups_a_block, &rows_a_block);
+    conv_blocks b = { .whole = c, .slots = { .n = 1 } };
+    choose_block(c, &b.groups, &b.rows);
+    choose_tasks(c);
+    b.row_blocks = ag__ceil_div(l->band[0], b.rows);
+    b.strips = b.groups * c->groups * c->in_channels * c->plane * (int64_t)c->size;
+    const int64_t blocks = ag__ceil_div(l->n_groups, b.groups) * b.row_blocks;
+    const int threads = ag_get_num_threads();
+    if (blocks >= (int64_t)ENOUGH_BLOCKS * threads) b.slots.n = threads;
 
-    const int64_t channels = c->groups * c->in_channels;
     const int64_t weights = ag__ceil_div(c->groups * c->out_channels * (taps(c) + 1), 64) * 64;
-    c->packed = ag__scratch((size_t)(weights + groups_a_block * channels * c->plane) * c->size);
+    c->packed = ag__scratch((size_t)weights * c->size + (size_t)(b.slots.n * b.strips));
     if (!c->packed) return false;
     c->strips = c->packed + weights * (int64_t)c->size;
-
-    choose_tasks(c);
-    for (c->first_group = 0; c->first_group < l->n_groups; c->first_group += groups_a_block) {
-        c->n_groups = ag__min(groups_a_block, l->n_groups - c->first_group);
-        for (c->rows[0] = 0; c->rows[0] < l->band[0]; c->rows[0] += rows_a_block) {
-            c->rows[1] = ag__min(c->rows[0] + rows_a_block, l->band[0]);
-            ag__conv_in_range(l, 0, c->rows[0], c->rows[1], c->in_rows);
-            c->packing_items = 0;
-            if (!c->direct_in) {
-                c->packing = (ag__conv_packing){ l,
-                                                 c->kernels,
-                                                 c->size,
-                                                 c->in,
-                                                 false,
-                                                 channels,
-                                                 c->first_group,
-                                                 c->n_groups,
-                                                 0,
-                                                 c->plane,
-                                                 { c->in_rows[0], c->in_rows[1] },
-                                                 { c->in_columns[0], c->in_columns[1] },
-                                                 c->strips };
-                c->packing_items = ag__conv_packing_items(&c->packing);
-            }
-            const bool first = c->first_group == 0 && c->rows[0] == 0;
-            ag__parallel_for(c->packing_items + (first ? weight_items(c) : 0), 1 + 16384 / ag__max(1, c->plane), pack,
-                             c);
-            const int64_t tasks = ag__ceil_div(c->rows[1] - c->rows[0], c->rows_a_task) *
-                                  ag__ceil_div(c->pieces, c->pieces_a_task);
-            ag__parallel_for(c->n_groups * c->groups * tasks, c->grain, ag__conv_make_rows, c);
-        }
-    }
+    ag__parallel_for(weight_items(c), 1 + 16384 / ag__max(1, taps(c) * c->kernels->channels), pack_weight_items, c);
+    if (b.slots.n > 1)
+        ag__parallel_for(blocks, 1, make_blocks, &b);
+    else
+        for (int64_t block = 0; block < blocks; block++) make_block(&b, c, block);
     ag__scratch_free(c->packed);
     return true;
 }

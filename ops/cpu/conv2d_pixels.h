@@ -28,8 +28,6 @@ typedef struct {
     /* the block at hand */
     int64_t first_group, n_groups, rows[2]; /* groups of lanes; rows of the output */
     int64_t in_rows[2], in_columns[2], plane;
-    ag__conv_packing packing;
-    int64_t packing_items;
     int64_t rows_a_task, pieces_a_task, segment, grain; /* a segment: pixels of a row made at once */
     /* Columns outside [edge[0], edge[1]) are made so many pixels at once downwards, whose kernel columns are the same:
      * side by side, some of them would meet padding where others do not. If `exact`, none is read: where rows differ,
