@@ -15,9 +15,9 @@
  * A task has a few registers of the window and some output channels. It goes through the block image by image, a few
  * rows at a time, whose part of the window stays in the first-level cache while tile after tile of sums, a few output
  * channels by those registers, goes over it: pixel by pixel, row by row, image by image. oneDNN sums in the same order,
- * so the gradient has PyTorch's bits. It goes faster than the way of conv2d_weight.c, whose lanes are images, as long
- * as a run fills its registers. Of few channels the rows of the window are *stacked*: they take their places among the
- * channels, strip[image][group][output row][column][channel][kernel row], and there is one run.
+ * so the gradient of one part has PyTorch's bits. It goes faster than the way of conv2d_weight.c, whose lanes are
+ * images, as long as a run fills its registers. Of few channels the rows of the window are *stacked*: they take their
+ * places among the channels, strip[image][group][output row][column][channel][kernel row], and there is one run.
  *
  * Where the batch is last and images are too large for a block of whole ones, a block has some columns of some images,
  * as a rule all: fewer than that would use a part of each line of memory. It goes down the rows, and the strip is a
@@ -30,6 +30,7 @@
 #include "ops/cpu/isa.h"
 #include "tensor/allocator.h"
 #include "tensor/parallel.h"
+#include <argent/num_threads.h>
 
 #include <string.h>
 
@@ -45,6 +46,9 @@ enum {
     ENOUGH_IMAGES = 16, /* to go along them rather than along columns */
     FEW_PAIRS = 512,    /* of an input and an output channel */
     LARGE = 256,        /* output channels by kernel columns */
+    FEWEST_PARTS = 8,
+    MOST_PARTS = 16,
+    PARTS_STAY = 4 << 20, /* bytes of the sums of all parts */
 };
 
 /* Elements of a strip's row that some columns of the output meet; a register may reach beyond its run. */
@@ -304,19 +308,91 @@ static void add_block(ag__window_plan *w)
                      1 + (int64_t)(AG_CONV_TASK / 4 / a_task), add_up, w);
 }
 
-/* Sums, strips and gradients of so many elements. */
-static bool get_space(ag__window_plan *w, int64_t strips, int64_t gradients)
+/* ---- jobs ---- */
+
+/* What is summed, cut into jobs. Where there are enough of them and the sums are small, *parts* of the jobs have sums
+ * of their own, which are added up at the end: then a thread packs for itself, and what it has packed stays in its
+ * caches. How many parts there are depends on the shape alone. */
+typedef struct jobs {
+    const ag__window_plan *plan;
+    void (*job)(ag__window_plan *w, const struct jobs *j, int64_t i);
+    int64_t n, parts;
+    int64_t images, rows, columns;    /* of a block */
+    int64_t blocks, row_blocks, cuts; /* of images, of rows, of columns */
+    int64_t sums, strips, gradients;  /* bytes: a part's; a thread's */
+    ag__slots slots;
+} window_jobs;
+
+static void sum_parts(void *user, int64_t begin, int64_t end)
 {
-    const int64_t sums = w->shape->out_channels * w->registers * w->kernels->lanes;
-    w->sums = ag__scratch((size_t)(sums + strips + gradients) * w->size);
+    window_jobs *j = user;
+    ag__window_plan w = *j->plan;
+    const int slot = ag__take_slot(&j->slots);
+    w.strips = w.sums + j->parts * j->sums + slot * (j->strips + j->gradients);
+    w.gradients = w.strips + j->strips;
+    for (int64_t part = begin; part < end; part++) {
+        w.sums = j->plan->sums + part * j->sums;
+        memset(w.sums, 0, (size_t)j->sums);
+        for (int64_t i = ag__piece(j->n, j->parts, part); i < ag__piece(j->n, j->parts, part + 1); i++)
+            j->job(&w, j, i);
+    }
+    ag__give_slot(&j->slots, slot);
+}
+
+/* sums[0] += all others */
+static void add_parts(const ag__window_plan *w, const window_jobs *j)
+{
+    const int64_t n = j->sums / (int64_t)w->size;
+    for (int64_t i = n; i < j->parts * n; i += n) {
+        if (w->size == sizeof(float))
+            for (int64_t e = 0; e < n; e++) ((float *)(void *)w->sums)[e] += ((float *)(void *)w->sums)[i + e];
+        else
+            for (int64_t e = 0; e < n; e++) ((double *)(void *)w->sums)[e] += ((double *)(void *)w->sums)[i + e];
+    }
+}
+
+static int64_t whole_lines(int64_t bytes) { return ag__ceil_div(bytes, 64) * 64; }
+
+/* Does the jobs; strips and gradients of a block have so many elements. */
+static bool sum_jobs(ag__window_plan *w, window_jobs *j, int64_t strips, int64_t gradients)
+{
+    const int64_t size = (int64_t)w->size, threads = ag_get_num_threads();
+    j->plan = w;
+    j->sums = whole_lines(w->shape->out_channels * w->registers * w->kernels->lanes * size);
+    j->strips = whole_lines(strips * size);
+    j->gradients = whole_lines(gradients * size);
+    j->parts = ag__min(ag__min(MOST_PARTS, j->n), PARTS_STAY / j->sums);
+    if (j->parts < FEWEST_PARTS) j->parts = 1;
+    j->slots = (ag__slots){ .n = (int)ag__min(j->parts, threads) };
+    w->sums = ag__scratch((size_t)(j->parts * j->sums + j->slots.n * (j->strips + j->gradients)));
     if (!w->sums) return false;
-    memset(w->sums, 0, (size_t)sums * w->size);
-    w->strips = w->sums + sums * (int64_t)w->size;
-    w->gradients = w->strips + strips * (int64_t)w->size;
+    if (j->parts > 1)
+        ag__parallel_for(j->parts, 1, sum_parts, j);
+    else
+        sum_parts(j, 0, 1);
+    add_parts(w, j);
     return true;
 }
 
 /* ---- blocks of whole images, or of rows of one or some ---- */
+
+static void sum_block(ag__window_plan *w, const window_jobs *j, int64_t i)
+{
+    const ag__conv2d_shape *s = w->shape;
+    const int64_t block = i / j->row_blocks;
+    w->first_image = ag__piece(s->batch, j->blocks, block);
+    w->images = ag__piece(s->batch, j->blocks, block + 1) - w->first_image;
+    w->rows[0] = i % j->row_blocks * j->rows;
+    w->rows[1] = ag__min(w->rows[0] + j->rows, s->out_size[0]);
+    w->in_rows = rows_met(w, w->rows[1] - w->rows[0]);
+    w->apart = s->groups * w->in_rows * w->row;
+    ag__parallel_for((ag__window_together(w, w->in.stride) ? 1 : w->images) * s->groups * w->in_rows,
+                     1 + 16384 / w->row, ag__window_pack, w);
+    if (w->pack_gradient)
+        ag__parallel_for((ag__window_together(w, w->gradient.stride) ? 1 : w->images) * (w->rows[1] - w->rows[0]),
+                         1 + 16384 / w->gradient_row, ag__window_pack_gradient, w);
+    add_block(w);
+}
 
 static bool sum_images(ag__window_plan *w)
 {
@@ -329,27 +405,11 @@ static bool sum_images(ag__window_plan *w)
                   blocks = ag__max(1, least > 1 ? s->batch / ag__max(least, fit / least * least)
                                                 : ag__ceil_div(s->batch, ag__max(1, fit))),
                   images = ag__ceil_div(s->batch, blocks);
-    if (!get_space(w, images * s->groups * rows_met(w, rows) * w->row,
-                   w->pack_gradient ? images * rows * w->gradient_row : 0))
-        return false;
-
-    for (int64_t block = 0; block < blocks; block++) {
-        w->first_image = ag__piece(s->batch, blocks, block);
-        w->images = ag__piece(s->batch, blocks, block + 1) - w->first_image;
-        for (w->rows[0] = 0; w->rows[0] < s->out_size[0]; w->rows[0] += rows) {
-            w->rows[1] = ag__min(w->rows[0] + rows, s->out_size[0]);
-            w->in_rows = rows_met(w, w->rows[1] - w->rows[0]);
-            w->apart = s->groups * w->in_rows * w->row;
-            ag__parallel_for((ag__window_together(w, w->in.stride) ? 1 : w->images) * s->groups * w->in_rows,
-                             1 + 16384 / w->row, ag__window_pack, w);
-            if (w->pack_gradient)
-                ag__parallel_for((ag__window_together(w, w->gradient.stride) ? 1 : w->images) *
-                                     (w->rows[1] - w->rows[0]),
-                                 1 + 16384 / w->gradient_row, ag__window_pack_gradient, w);
-            add_block(w);
-        }
-    }
-    return true;
+    window_jobs j = { .job = sum_block, .images = images, .rows = rows, .blocks = blocks };
+    j.row_blocks = ag__ceil_div(s->out_size[0], rows);
+    j.n = blocks * j.row_blocks;
+    return sum_jobs(w, &j, images * s->groups * rows_met(w, rows) * w->row,
+                    w->pack_gradient ? images * rows * w->gradient_row : 0);
 }
 
 /* ---- blocks of columns of many images ---- */
@@ -362,6 +422,29 @@ static double across_bytes(const ag__window_plan *w, int64_t images, int64_t row
             (double)(rows * columns) * (double)w->shape->out_channels);
 }
 
+static void sum_columns(ag__window_plan *w, const window_jobs *j, int64_t i)
+{
+    const ag__conv2d_shape *s = w->shape;
+    const int64_t block = i / j->cuts, cut = i % j->cuts, high = s->out_size[0];
+    w->first_image = block * j->images;
+    w->images = block + 1 < j->blocks ? j->images : s->batch - w->first_image;
+    w->pixel = w->innermost ? w->images * w->channels : w->channels;
+    w->row = row_elements(w, j->columns);
+    w->apart = w->innermost ? w->channels : ag__conv_plane(s->groups * w->in_rows, w->row, 1, w->size);
+    w->columns[0] = ag__piece(s->out_size[1], j->cuts, cut);
+    w->columns[1] = ag__piece(s->out_size[1], j->cuts, cut + 1);
+    w->packed = 0;
+    for (w->rows[0] = 0; w->rows[0] < high; w->rows[0] += j->rows) {
+        w->rows[1] = ag__min(w->rows[0] + j->rows, high);
+        const int64_t first = w->stacked ? w->rows[0] : w->rows[0] * s->stride[0],
+                      last = first + rows_met(w, w->rows[1] - w->rows[0]);
+        w->packed = ag__max(w->packed, first);
+        ag__parallel_for((last - w->packed) * s->groups, 1 + 16384 / (w->row * w->images), ag__window_pack_more, w);
+        w->packed = last;
+        add_block(w);
+    }
+}
+
 static bool sum_across(ag__window_plan *w)
 {
     const ag__conv2d_shape *s = w->shape;
@@ -371,40 +454,23 @@ static bool sum_across(ag__window_plan *w)
     while (images > lanes && across_bytes(w, images, 1, ag__min(wide, FEWEST_COLUMNS)) > most)
         images = ag__ceil_div(images / 2, lanes) * lanes;
     while (cuts < wide && across_bytes(w, images, 1, ag__ceil_div(wide, cuts)) > most) cuts++;
+    const int64_t sums = s->out_channels * w->registers * lanes * (int64_t)w->size;
+    /* enough of them, if pieces of rows remain long enough */
+    const int64_t wanted = ag__ceil_div(FEWEST_PARTS, ag__max(1, s->batch / images));
+    if (PARTS_STAY / sums >= FEWEST_PARTS && images >= 2 * line && wanted * 4 <= wide) cuts = ag__max(cuts, wanted);
     const int64_t columns = ag__ceil_div(wide, cuts);
     while (rows < ag__min(high, MOST_ROWS) && across_bytes(w, images, rows + 1, columns) <= most) rows++;
     w->in_rows = rows_met(w, rows);
     const int64_t most_images = ag__min(s->batch, images + lanes - 1);
-    if (!get_space(w,
-                   s->groups * w->in_rows * (ag__window_columns(w, columns) * w->channels + lanes + 2 * line) *
-                           most_images +
-                       lanes,
-                   0))
-        return false;
-
-    for (w->first_image = 0; w->first_image < s->batch; w->first_image += w->images) {
-        const int64_t left = s->batch - w->first_image;
-        w->images = left < images + lanes ? left : images; /* the last block has at least a register full */
-        w->pixel = w->innermost ? w->images * w->channels : w->channels;
-        w->row = row_elements(w, columns);
-        w->apart = w->innermost ? w->channels : ag__conv_plane(s->groups * w->in_rows, w->row, 1, w->size);
-        for (int64_t cut = 0; cut < cuts; cut++) {
-            w->columns[0] = ag__piece(wide, cuts, cut);
-            w->columns[1] = ag__piece(wide, cuts, cut + 1);
-            w->packed = 0;
-            for (w->rows[0] = 0; w->rows[0] < high; w->rows[0] += rows) {
-                w->rows[1] = ag__min(w->rows[0] + rows, high);
-                const int64_t first = w->stacked ? w->rows[0] : w->rows[0] * s->stride[0],
-                              last = first + rows_met(w, w->rows[1] - w->rows[0]);
-                w->packed = ag__max(w->packed, first);
-                ag__parallel_for((last - w->packed) * s->groups, 1 + 16384 / (w->row * w->images), ag__window_pack_more,
-                                 w);
-                w->packed = last;
-                add_block(w);
-            }
-        }
-    }
-    return true;
+    window_jobs j = { .job = sum_columns, .images = images, .rows = rows, .columns = columns, .cuts = cuts };
+    /* the last block of images has at least a register full */
+    j.blocks = s->batch < images + lanes ? 1 : (s->batch - lanes) / images + 1;
+    j.n = j.blocks * cuts;
+    return sum_jobs(w, &j,
+                    s->groups * w->in_rows * (ag__window_columns(w, columns) * w->channels + lanes + 2 * line) *
+                            most_images +
+                        lanes,
+                    0);
 }
 
 bool ag__conv2d_weight_gradient_by_windows(const ag__conv2d_shape *s, ag__conv2d_in input,
