@@ -102,6 +102,9 @@ static inline int64_t ag__piece(int64_t n, int64_t pieces, int64_t i)
 /* Repacked at once, about 2 MiB, which stay in the second-level caches of two CPUs; a test may want several blocks of
  * small tensors. */
 extern int64_t ag__conv_strip_bytes;
+/* Multiply-adds of a weight's gradient from which on parts of the sum, for a thread each, are worth another order of it
+ * (conv2d_window.c); a test may want parts of small ones. */
+extern int64_t ag__conv_parts_worth;
 
 enum {
     AG_CONV_DIRECT = 4,     /* registers from one pixel to the next */

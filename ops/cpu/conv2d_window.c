@@ -362,7 +362,10 @@ static bool sum_jobs(ag__window_plan *w, window_jobs *j, int64_t strips, int64_t
     j->strips = whole_lines(strips * size);
     j->gradients = whole_lines(gradients * size);
     j->parts = ag__min(ag__min(MOST_PARTS, j->n), PARTS_STAY / j->sums);
-    if (j->parts < FEWEST_PARTS) j->parts = 1;
+    const ag__conv2d_shape *s = w->shape;
+    const double work = (double)s->batch * (double)(s->out_size[0] * s->out_size[1]) *
+                        (double)(s->out_channels * w->in_channels * s->kernel[0] * s->kernel[1]);
+    if (j->parts < FEWEST_PARTS || work < (double)ag__conv_parts_worth) j->parts = 1;
     j->slots = (ag__slots){ .n = (int)ag__min(j->parts, threads) };
     w->sums = ag__scratch((size_t)(j->parts * j->sums + j->slots.n * (j->strips + j->gradients)));
     if (!w->sums) return false;

@@ -298,7 +298,7 @@ END_TEST
 START_TEST(products_and_windows_agree_with_plain_loops)
 {
     rng r = { 8 };
-    const int64_t usual = ag__conv_strip_bytes;
+    const int64_t usual = ag__conv_strip_bytes, worth = ag__conv_parts_worth;
     EACH_ISA(isa)
     {
         for (int i = 0; i < rounds(40); i++) {
@@ -319,7 +319,8 @@ START_TEST(products_and_windows_agree_with_plain_loops)
                 if (point && s.batch <= 5 && rng_between(&r, 0, 1)) s.size[0] = s.size[1] = 18;
             } while (!complete(&s));
             s.dtype = i % 2 ? AG_FLOAT32 : AG_FLOAT64;
-            ag__conv_strip_bytes = i % 3 ? usual : 4096; /* now and then in many blocks */
+            ag__conv_strip_bytes = i % 3 ? usual : 4096;  /* now and then in many blocks, */
+            ag__conv_parts_worth = i % 5 < 3 ? 0 : worth; /* and in parts */
             check_laid_out(&r, &s, i % 4 == 0 ? CONTIGUOUS : i % 4 == 1 ? BY_CHANCE : BATCH_LAST);
         }
         ag__conv_strip_bytes = 4096; /* blocks of columns that are all padding, before and behind */
@@ -328,6 +329,7 @@ START_TEST(products_and_windows_agree_with_plain_loops)
         check_laid_out(&r, &padded, BATCH_LAST);
     }
     ag__conv_strip_bytes = usual;
+    ag__conv_parts_worth = worth;
 }
 END_TEST
 
@@ -400,7 +402,7 @@ START_TEST(a_convolution_has_the_same_bits_on_any_number_of_threads)
     rng r = { 4 };
     /* the second convolution of the MNIST network, many channels, batch-last, each channel for itself, a product, the
      * first of these with the batch last, images too large for a block of several, so many images that threads have
-     * blocks of their own */
+     * blocks of their own, images in lanes in small blocks, a weight's gradient in parts, with the batch last, too */
     shape s = { AG_FLOAT32, 64, 10, { 24, 24 }, 20, { 0 }, { 5, 5 }, { 1, 1 }, { 0, 0 }, { 1, 1 }, 1 };
     if (_i == 1) s = (shape){ AG_FLOAT32, 3, 40, { 28, 28 }, 36, { 0 }, { 5, 5 }, { 1, 1 }, { 2, 2 }, { 1, 1 }, 1 };
     if (_i == 2) s = (shape){ AG_FLOAT32, 19, 40, { 14, 14 }, 36, { 0 }, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, 1 };
@@ -409,13 +411,21 @@ START_TEST(a_convolution_has_the_same_bits_on_any_number_of_threads)
     if (_i == 5) s = (shape){ AG_FLOAT32, 64, 10, { 24, 24 }, 20, { 0 }, { 5, 5 }, { 1, 1 }, { 0, 0 }, { 1, 1 }, 1 };
     if (_i == 6) s = (shape){ AG_FLOAT32, 19, 24, { 30, 31 }, 26, { 0 }, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, 1 };
     if (_i == 7) s = (shape){ AG_FLOAT32, 70, 16, { 14, 13 }, 9, { 0 }, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, 1 };
+    if (_i == 8) s = (shape){ AG_FLOAT32, 64, 10, { 24, 24 }, 20, { 0 }, { 5, 5 }, { 1, 1 }, { 2, 2 }, { 1, 1 }, 1 };
+    if (_i == 9) s = (shape){ AG_FLOAT32, 17, 40, { 28, 28 }, 36, { 0 }, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, 1 };
+    if (_i == 10) s = (shape){ AG_FLOAT32, 37, 40, { 12, 64 }, 36, { 0 }, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, 1 };
+    const int64_t usual = ag__conv_strip_bytes, worth = ag__conv_parts_worth;
+    if (_i == 8) ag__conv_strip_bytes = 65536;
+    if (_i >= 9) ag__conv_parts_worth = 0;
     ck_assert(complete(&s));
     const int64_t x_size[] = { s.batch, s.channels, s.size[0], s.size[1] },
                   w_size[] = { s.out_channels, s.channels / s.groups, s.kernel[0], s.kernel[1] };
     const int64_t y_size[] = { s.batch, s.out_channels, s.out_size[0], s.out_size[1] };
     EACH_ISA(isa)
     {
-        const enum layout layout = _i == 0 ? BY_CHANCE : _i == 2 || _i == 5 || _i == 6 ? BATCH_LAST : CONTIGUOUS;
+        const enum layout layout = _i == 0                                                ? BY_CHANCE
+                                   : _i == 2 || _i == 5 || _i == 6 || _i == 8 || _i == 10 ? BATCH_LAST
+                                                                                          : CONTIGUOUS;
         array x = laid_out(&r, layout, s.dtype, x_size), w = array_random(&r, s.dtype, 4, w_size),
               g = laid_out(&r, layout, s.dtype, y_size);
         array y = laid_out(&r, layout, s.dtype, y_size), dx = laid_out(&r, layout, s.dtype, x_size);
@@ -444,6 +454,8 @@ START_TEST(a_convolution_has_the_same_bits_on_any_number_of_threads)
         }
         array_free(&x), array_free(&w), array_free(&g);
     }
+    ag__conv_strip_bytes = usual;
+    ag__conv_parts_worth = worth;
 }
 END_TEST
 
@@ -457,6 +469,6 @@ TCase *conv2d_tests(void)
     tcase_add_test(tests, products_and_windows_agree_with_plain_loops);
     tcase_add_test(tests, convolutions_of_points_that_step_agree_with_plain_loops);
     tcase_add_test(tests, gradients_of_batch_last_rows_agree_with_plain_loops);
-    tcase_add_loop_test(tests, a_convolution_has_the_same_bits_on_any_number_of_threads, 0, 8);
+    tcase_add_loop_test(tests, a_convolution_has_the_same_bits_on_any_number_of_threads, 0, 11);
     return tests;
 }
