@@ -35,6 +35,7 @@ enum {
     TASK_A = 20,    /* most panels of a task: of floats; of doubles, half of them */
     TASK_B = 16,
     WIDE = 8,               /* most panels of B packed together */
+    ENOUGH = 4,             /* products of a batch for each thread, */
     PIECES = 32,            /* most products that run side by side */
     LONG = 64,              /* a piece of k is so many times as long as C is high and wide, */
     MOST_PARTIAL = 1 << 18, /* and its C at most so many bytes */
@@ -387,8 +388,9 @@ static bool multiply_batch(several *s)
 {
     const ag__gemm_args *g = &s->g;
     const double work = (double)g->m * (double)g->n * (double)g->k;
-    int64_t grain = g->batch;          /* each is worth all threads, */
-    if (work <= (double)TASK * PIECES) /* or is not */
+    /* Each is worth all threads, unless there are enough for every thread to pack its own. No sum depends on that. */
+    int64_t grain = g->batch;
+    if (work <= (double)TASK * PIECES || g->batch >= ENOUGH * (int64_t)ag_get_num_threads())
         grain = max(ceil_div(g->batch, PIECES), min(g->batch, (int64_t)(TASK / 4 / (work + 1)) + 1));
     cut(&s->cuts, g, s->kernels);
     if (!get_space(s, ceil_div(g->batch, grain), 0)) return false;
