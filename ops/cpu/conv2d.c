@@ -147,7 +147,7 @@ static void choose_tasks(convolution *c)
     c->segment = ag__max(8, ag__min(AG_CONV_SEGMENT, STAYS / ag__max(1, a_column)));
 }
 
-/* Blocks of so many groups of lanes and rows; of a group the rows come one after the other. */
+/* Blocks of so many groups of lanes and rows; the rows of some groups, then those of the next. */
 typedef struct {
     const convolution *whole;
     int64_t groups, rows, row_blocks;

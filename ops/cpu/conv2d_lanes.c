@@ -2,7 +2,7 @@
 #include "ops/cpu/conv2d_lanes.h"
 
 int64_t ag__conv_strip_bytes = 2 << 20;
-int64_t ag__conv_parts_worth = 1 << 26;
+int64_t ag__conv_parts_worth = 1 << 28;
 
 static int64_t gcd(int64_t a, int64_t b) { return b ? gcd(b, a % b) : a; }
 
