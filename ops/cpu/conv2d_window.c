@@ -353,6 +353,14 @@ static void add_parts(const ag__window_plan *w, const window_jobs *j)
 
 static int64_t whole_lines(int64_t bytes) { return ag__ceil_div(bytes, 64) * 64; }
 
+static bool are_parts_worth(const ag__window_plan *w)
+{
+    const ag__conv2d_shape *s = w->shape;
+    return (double)s->batch * (double)(s->out_size[0] * s->out_size[1]) *
+               (double)(s->out_channels * w->in_channels * s->kernel[0] * s->kernel[1]) >=
+           (double)ag__conv_parts_worth;
+}
+
 /* Does the jobs; strips and gradients of a block have so many elements. */
 static bool sum_jobs(ag__window_plan *w, window_jobs *j, int64_t strips, int64_t gradients)
 {
@@ -362,10 +370,7 @@ static bool sum_jobs(ag__window_plan *w, window_jobs *j, int64_t strips, int64_t
     j->strips = whole_lines(strips * size);
     j->gradients = whole_lines(gradients * size);
     j->parts = ag__min(ag__min(MOST_PARTS, j->n), PARTS_STAY / j->sums);
-    const ag__conv2d_shape *s = w->shape;
-    const double work = (double)s->batch * (double)(s->out_size[0] * s->out_size[1]) *
-                        (double)(s->out_channels * w->in_channels * s->kernel[0] * s->kernel[1]);
-    if (j->parts < FEWEST_PARTS || work < (double)ag__conv_parts_worth) j->parts = 1;
+    if (j->parts < FEWEST_PARTS || !are_parts_worth(w)) j->parts = 1;
     j->slots = (ag__slots){ .n = (int)ag__min(j->parts, threads) };
     w->sums = ag__scratch((size_t)(j->parts * j->sums + j->slots.n * (j->strips + j->gradients)));
     if (!w->sums) return false;
@@ -460,7 +465,8 @@ static bool sum_across(ag__window_plan *w)
     const int64_t sums = s->out_channels * w->registers * lanes * (int64_t)w->size;
     /* enough of them, if pieces of rows remain long enough */
     const int64_t wanted = ag__ceil_div(FEWEST_PARTS, ag__max(1, s->batch / images));
-    if (PARTS_STAY / sums >= FEWEST_PARTS && images >= 2 * line && wanted * 4 <= wide) cuts = ag__max(cuts, wanted);
+    if (are_parts_worth(w) && PARTS_STAY / sums >= FEWEST_PARTS && images >= 2 * line && wanted * 4 <= wide)
+        cuts = ag__max(cuts, wanted);
     const int64_t columns = ag__ceil_div(wide, cuts);
     while (rows < ag__min(high, MOST_ROWS) && across_bytes(w, images, rows + 1, columns) <= most) rows++;
     w->in_rows = rows_met(w, rows);
