@@ -24,6 +24,12 @@
 #include <unistd.h>
 
 enum { MAX_THREADS = AG_MOST_THREADS, SPIN_NS = 20000 };
+/* Chunks that lie together, for one thread as long as it keeps up: what it reads and writes in one loop is what it is
+ * likely to meet in the next. The others take what is left. */
+typedef struct {
+    _Alignas(64) int64_t next, end;
+} part;
+
 enum { OPEN = 1 << 15, OWNER_SLEEPS = 1 << 14, INSIDE = OWNER_SLEEPS - 1, NUMBER_SHIFT = 16 };
 
 static struct {
@@ -34,9 +40,9 @@ static struct {
     /* the region; written by its owner before it opens */
     void (*body)(void *user, int64_t begin, int64_t end);
     void *user;
-    int64_t n, grain, n_chunks;
-    int max_inside;
-    _Alignas(64) int64_t next_chunk;
+    int64_t n, grain;
+    int max_inside; /* and the owner: so many parts */
+    part parts[MAX_THREADS];
     _Alignas(64) uint32_t state;
 
     /* sleep: the lock guards the conditions, n_workers and stopping */
@@ -125,14 +131,18 @@ static bool spin_until(bool (*done)(uint32_t with), uint32_t with)
     return false;
 }
 
-/* Take chunks until none is left. */
-static void run_chunks(void)
+/* Take chunks until none is left, those of part `own` first. */
+static void run_chunks(int own)
 {
-    for (;;) {
-        int64_t i = __atomic_fetch_add(&pool.next_chunk, 1, __ATOMIC_RELAXED);
-        if (i >= pool.n_chunks) return;
-        int64_t begin = i * pool.grain, end = pool.n - begin > pool.grain ? begin + pool.grain : pool.n;
-        pool.body(pool.user, begin, end);
+    const int n_parts = __atomic_load_n(&pool.max_inside, __ATOMIC_RELAXED) + 1;
+    for (int k = 0; k < n_parts; k++) {
+        part *p = &pool.parts[(own + k) % n_parts];
+        while (__atomic_load_n(&p->next, __ATOMIC_RELAXED) < p->end) {
+            const int64_t i = __atomic_fetch_add(&p->next, 1, __ATOMIC_RELAXED);
+            if (i >= p->end) break;
+            const int64_t begin = i * pool.grain, end = pool.n - begin > pool.grain ? begin + pool.grain : pool.n;
+            pool.body(pool.user, begin, end);
+        }
     }
 }
 
@@ -167,9 +177,9 @@ static void leave(void)
     }
 }
 
-static void *worker(void *unused)
+static void *worker(void *number)
 {
-    (void)unused;
+    const int own = (int)(intptr_t)number;
     inside = true;
     uint32_t seen = (__atomic_load_n(&pool.state, __ATOMIC_ACQUIRE) >> NUMBER_SHIFT) - 1;
     for (;;) {
@@ -183,7 +193,7 @@ static void *worker(void *unused)
         }
         if (__atomic_load_n(&pool.stopping, __ATOMIC_RELAXED)) return NULL;
         if (enter(&seen)) {
-            run_chunks();
+            run_chunks(own);
             leave();
         }
     }
@@ -199,7 +209,7 @@ static void want_workers(int n)
     pthread_mutex_lock(&pool.lock);
     pool.n_wanted = n;
     while (pool.n_workers < n && !pool.stopping &&
-           pthread_create(&pool.workers[pool.n_workers], NULL, worker, NULL) == 0)
+           pthread_create(&pool.workers[pool.n_workers], NULL, worker, (void *)(intptr_t)(pool.n_workers + 1)) == 0)
         pool.n_workers++;
     pthread_mutex_unlock(&pool.lock);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -235,10 +245,16 @@ static bool nobody_inside(uint32_t unused)
     return (__atomic_load_n(&pool.state, __ATOMIC_ACQUIRE) & INSIDE) == 0;
 }
 
-static void open_region(int max_inside)
+static void open_region(int64_t n_chunks, int max_inside)
 {
+    const int64_t n_parts = max_inside + 1;
     __atomic_store_n(&pool.max_inside, max_inside, __ATOMIC_RELAXED);
-    __atomic_store_n(&pool.next_chunk, 0, __ATOMIC_RELAXED);
+    int64_t begin = 0;
+    for (int64_t k = 0; k < n_parts; k++) {
+        __atomic_store_n(&pool.parts[k].next, begin, __ATOMIC_RELAXED);
+        begin += n_chunks / n_parts + (k < n_chunks % n_parts);
+        pool.parts[k].end = begin;
+    }
     uint32_t number = (__atomic_load_n(&pool.state, __ATOMIC_RELAXED) >> NUMBER_SHIFT) + 1;
     __atomic_store_n(&pool.state, number << NUMBER_SHIFT | OPEN, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&pool.n_sleeping, __ATOMIC_SEQ_CST) > 0) {
@@ -277,11 +293,10 @@ void ag__parallel_for(int64_t n, int64_t grain, void (*body)(void *user, int64_t
     pool.user = user;
     pool.n = n;
     pool.grain = grain;
-    pool.n_chunks = n_chunks;
     int helpers = n_chunks < n_threads ? (int)n_chunks - 1 : n_threads - 1;
     want_workers(n_threads - 1);
-    open_region(helpers);
-    run_chunks();
+    open_region(n_chunks, helpers);
+    run_chunks(0);
     close_region();
     __atomic_store_n(&pool.busy, false, __ATOMIC_RELEASE);
     inside = false;
