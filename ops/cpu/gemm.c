@@ -174,28 +174,29 @@ static void pack_panels(void *user, int64_t begin, int64_t end)
     }
 }
 
-static const void *row_of_b(const plan *p, int64_t j, int64_t k)
+/* The tile where panel i of A meets panel j of B, `depth` terms from k0 on. */
+static void one_tile(const plan *p, const ag__gemm_args *g, int64_t i, int64_t j, int64_t k0, int64_t depth)
 {
-    return j >= p->packed_b ? at(p->b_panels, ((j - p->packed_b) * p->k + k) * p->kernels->columns, p->size)
-                            : at(p->now.b, k * p->now.b_row + j * p->kernels->columns, p->size);
-}
-
-/* The tile where panel i of A meets panel j of B, t->depth terms from k0 on. */
-static void one_tile(const plan *p, const ag__gemm_args *g, int64_t i, int64_t j, int64_t k0, ag__gemm_tile *t)
-{
+    ag__gemm_tile t;
+    t.depth = depth;
     const int64_t row = i * p->kernels->rows, column = j * p->kernels->columns;
     if (p->pack_a) {
-        t->a_row = 1;
-        t->a_col = p->kernels->rows;
-        t->a = at(p->a_panels, i * p->a_panel + k0 * t->a_col, p->size);
+        t.a_row = 1;
+        t.a_col = p->kernels->rows;
+        t.a = at(p->a_panels, i * p->a_panel + k0 * t.a_col, p->size);
     } else {
-        t->a_row = g->a_row;
-        t->a_col = g->a_col;
-        t->a = at(g->a, row * g->a_row + k0 * g->a_col, p->size);
+        t.a_row = g->a_row;
+        t.a_col = g->a_col;
+        t.a = at(g->a, row * g->a_row + k0 * g->a_col, p->size);
     }
-    t->b_row = j >= p->packed_b ? p->kernels->columns : g->b_row;
-    t->b = row_of_b(p, j, k0);
-    p->kernels->tile(g, (int)min(p->m - row, p->kernels->rows), (int)min(p->n - column, p->kernels->columns), t,
+    if (j >= p->packed_b) {
+        t.b_row = p->kernels->columns;
+        t.b = at(p->b_panels, ((j - p->packed_b) * p->k + k0) * t.b_row, p->size);
+    } else {
+        t.b_row = g->b_row;
+        t.b = at(g->b, k0 * t.b_row + column, p->size);
+    }
+    p->kernels->tile(g, (int)min(p->m - row, p->kernels->rows), (int)min(p->n - column, p->kernels->columns), &t,
                      g->beta != 0 ? at(g->d, row * g->d_row + column * g->d_col, p->size) : NULL,
                      (void *)(uintptr_t)at(g->c, row * g->c_row + column * g->c_col, p->size));
 }
@@ -223,20 +224,9 @@ static void tiles(void *user, int64_t begin, int64_t end)
         ag__gemm_args g = p->now;
         int64_t k0 = 0;
         do {
-            const int64_t depth = min(step, p->k - k0), pace = AG_GEMM_FETCH * (a1 - a0);
-            for (int64_t j = b0; j < b1; j++) {
-                /* The panel of B after this one is fetched little by little. */
-                const bool turn = j + 1 == b1;
-                const char *next = row_of_b(p, turn ? b0 : j + 1, turn ? k0 + step : k0);
-                for (int64_t i = a0; i < a1; i++) {
-                    ag__gemm_tile tile;
-                    tile.depth = depth;
-                    tile.pace = pace;
-                    tile.next = next;
-                    one_tile(p, &g, i, j, k0, &tile);
-                    next += ceil_div(depth, pace) * AG_GEMM_FETCH * tile.b_row * (int64_t)p->size;
-                }
-            }
+            const int64_t depth = min(step, p->k - k0);
+            for (int64_t j = b0; j < b1; j++)
+                for (int64_t i = a0; i < a1; i++) one_tile(p, &g, i, j, k0, depth);
             if (k0 == 0) add_to_c(&g);
             k0 += step;
         } while (k0 < p->k);
