@@ -7,7 +7,7 @@
  *
  *     bits 31..16  number of the region    15  open    14  its owner sleeps until it is empty    13..0  workers inside
  *
- * Workers look out for the next region for some 20 us before they sleep: in a training step one region follows another,
+ * Workers look out for the next region for some 100 us before they sleep: in a training step one region follows another,
  * and waking a thread takes longer than most of them.
  *
  * A forked child has none of its parent's workers: it starts with an empty pool and makes its own.
@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_THREADS = AG_MOST_THREADS, SPIN_NS = 20000 };
+enum { MAX_THREADS = AG_MOST_THREADS, SPIN_NS = 100000 };
 /* Chunks that lie together, for one thread as long as it keeps up: what it reads and writes in one loop is what it is
  * likely to meet in the next. The others take what is left. */
 typedef struct {
