@@ -195,6 +195,12 @@ static void make_blocks(void *user, int64_t begin, int64_t end)
     ag__give_slot(&b->slots, slot);
 }
 
+static int64_t out_bytes(const convolution *c)
+{
+    const ag__conv_lanes *l = &c->lanes;
+    return l->batch * c->groups * c->out_channels * l->axis[0].out * l->axis[1].out * (int64_t)c->size;
+}
+
 static bool convolve(convolution *c)
 {
     const ag__conv_lanes *l = &c->lanes;
@@ -207,6 +213,7 @@ static bool convolve(convolution *c)
     }
     c->direct_in = ag__conv_is_direct(l, c->in.stride) && c->in_columns[0] >= 0 && c->in_columns[1] <= l->axis[1].in;
     c->direct_out = ag__conv_is_direct(l, c->out.stride);
+    c->past_caches = out_bytes(c) >= ag__conv_large;
     conv_blocks b = { .whole = c, .slots = { .n = 1 } };
     choose_block(c, &b.groups, &b.rows);
     choose_tasks(c);

@@ -129,9 +129,10 @@ typedef struct {
     void (*copy_plane)(void *to, int64_t pitch, int64_t n_rows, const void *from, int64_t row_stride,
                        const int64_t rows[2], const int64_t columns[2]);
     /* from[channel][pixel][lane], channels `from_channel` apart: each lane's run of pixels goes to lane.at[channel *
-     * channel_stride + pixel * pixel_stride], as many as lane.columns[1] says */
+     * channel_stride + pixel * pixel_stride], as many as lane.columns[1] says; past the caches where lines are written
+     * whole, and the caller waits for that */
     void (*unpack)(const void *from, int channels, int64_t from_channel, int64_t pixels, const ag__conv_lane *lanes,
-                   bool side_by_side, int64_t channel_stride, int64_t pixel_stride);
+                   bool side_by_side, int64_t channel_stride, int64_t pixel_stride, bool past_caches);
     void (*turn)(const ag__conv_turn *turn);
     /* the sum of the lanes of each of n registers: totals[i] = sums[i][0] + ... */
     void (*add_lanes)(const void *sums, int64_t n, void *totals);

@@ -3,6 +3,7 @@
 #include "ops/cpu/conv2d.h"
 #include "ops/cpu/isa.h"
 #include "ops/cpu/vector.h"
+#include "tensor/past_caches.h"
 
 #include <math.h>
 

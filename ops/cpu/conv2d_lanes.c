@@ -3,6 +3,7 @@
 
 int64_t ag__conv_strip_bytes = 2 << 20;
 int64_t ag__conv_parts_worth = 1 << 28;
+int64_t ag__conv_large = 8 << 20;
 
 static int64_t gcd(int64_t a, int64_t b) { return b ? gcd(b, a % b) : a; }
 

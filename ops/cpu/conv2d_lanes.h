@@ -105,6 +105,9 @@ extern int64_t ag__conv_strip_bytes;
 /* Multiply-adds of a weight's gradient from which on parts of the sum, for a thread each, are worth another order of it
  * (conv2d_window.c); a test may want parts of small ones. */
 extern int64_t ag__conv_parts_worth;
+/* Bytes of a result from which on it goes past the caches where lines are written whole (tensor/past_caches.h); a test
+ * may want small ones to. */
+extern int64_t ag__conv_large;
 
 enum {
     AG_CONV_DIRECT = 4,     /* registers from one pixel to the next */

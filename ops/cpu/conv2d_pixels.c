@@ -6,6 +6,7 @@
  * multiplied by padding. Each pixel's sum has the same terms in the same order either way.
  */
 #include "ops/cpu/conv2d_pixels.h"
+#include "tensor/past_caches.h"
 
 typedef ag__convolution convolution;
 
@@ -193,7 +194,7 @@ static void make_segment(const convolution *c, const task *t, int64_t y0, int64_
             if (out[i].columns[1] > 0) out[i].at = at(lane->at, place, c->size);
         }
         c->kernels->unpack(at(buffer, (y - y0) * row, c->size), t->channels, channel, together * wide, out,
-                           side_by_side, stride[1], stride[3]);
+                           side_by_side, stride[1], stride[3], c->past_caches);
     }
 }
 
@@ -248,6 +249,7 @@ void ag__conv_make_rows(void *user, int64_t begin, int64_t end)
             }
         }
     }
+    if (c->past_caches) ag__stores_past_are_done();
 }
 
 /* Turns of the loop over kernel columns for all pieces of [x0, x1) of a row (`run` cuts them like this). */

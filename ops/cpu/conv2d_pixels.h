@@ -11,7 +11,7 @@ typedef struct {
     size_t size; /* of an element */
     ag__conv2d_in in;
     ag__conv2d_out out;
-    bool direct_in, direct_out;
+    bool direct_in, direct_out, past_caches;
     int64_t groups, in_channels, out_channels; /* of the convolution; channels of one */
 
     /* weight of (group, out channel, in channel, kernel row, kernel column) */

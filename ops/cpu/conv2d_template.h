@@ -238,9 +238,10 @@ static void REAL(copy_plane)(void *to_, int64_t pitch, int64_t n_rows, const voi
     }
 }
 
-/* Registers of neighbouring pixels, to each lane's row; `whole`: every lane has them all. */
+/* Registers of neighbouring pixels, to each lane's row; `whole`: every lane has them all; `past`: they are lines of
+ * memory, and go there past the caches. */
 AG_INLINE void REAL(unpack_block)(const real *from, const ag__conv_lane *lanes, int64_t place, int64_t c,
-                                  const bool whole)
+                                  const bool whole, const bool past)
 {
     vec block[LANES];
     AG_UNROLL
@@ -250,7 +251,9 @@ AG_INLINE void REAL(unpack_block)(const real *from, const ag__conv_lane *lanes, 
     for (int l = 0; l < LANES; l++) {
         real *to = (real *)(uintptr_t)lanes[l].at + place + c;
         const int64_t valid = lanes[l].columns[1] - c;
-        if (whole || valid >= LANES)
+        if (past)
+            REAL(stream)(to, block[l]);
+        else if (whole || valid >= LANES)
             REAL(store)(to, block[l]);
         else if (valid > 0)
             REAL(store_first)(to, block[l], (int)valid);
@@ -258,23 +261,35 @@ AG_INLINE void REAL(unpack_block)(const real *from, const ag__conv_lane *lanes, 
 }
 
 static void REAL(unpack)(const void *from_, int channels, int64_t from_channel, int64_t pixels,
-                         const ag__conv_lane *lanes, bool side_by_side, int64_t channel_stride, int64_t pixel_stride)
+                         const ag__conv_lane *lanes, bool side_by_side, int64_t channel_stride, int64_t pixel_stride,
+                         bool past_caches)
 {
-    bool whole = true;
-    for (int l = 0; l < LANES; l++) whole &= lanes[l].columns[1] >= pixels;
+    const bool may_pass = past_caches && sizeof(vec) == AG_LINE;
+    bool whole = true, lines = may_pass && (channel_stride | pixels) % LANES == 0;
+    for (int l = 0; l < LANES; l++) {
+        whole &= lanes[l].columns[1] >= pixels;
+        lines &= (uintptr_t)lanes[l].at % AG_LINE == 0;
+    }
     for (int o = 0; o < channels; o++) {
         const real *from = (const real *)from_ + o * from_channel;
         if (side_by_side) {
             real *to = (real *)(uintptr_t)lanes[0].at + o * channel_stride;
-            for (int64_t c = 0; c < REAL(smaller)(pixels, lanes[0].columns[1]); c++)
-                REAL(store)(to + c * pixel_stride, REAL(load)(from + c * LANES));
+            const bool past = may_pass && ((uintptr_t)to | (uintptr_t)pixel_stride * sizeof(real)) % AG_LINE == 0;
+            for (int64_t c = 0; c < REAL(smaller)(pixels, lanes[0].columns[1]); c++, to += pixel_stride) {
+                if (past)
+                    REAL(stream)(to, REAL(load)(from + c * LANES));
+                else
+                    REAL(store)(to, REAL(load)(from + c * LANES));
+            }
         } else if (pixel_stride == 1 && pixels >= LANES) {
             for (int64_t c = 0; c < pixels; c += LANES) {
                 if (c > pixels - LANES) c = pixels - LANES; /* the last block overlaps the one before */
-                if (whole)
-                    REAL(unpack_block)(from, lanes, o * channel_stride, c, true);
+                if (whole && lines)
+                    REAL(unpack_block)(from, lanes, o * channel_stride, c, true, true);
+                else if (whole)
+                    REAL(unpack_block)(from, lanes, o * channel_stride, c, true, false);
                 else
-                    REAL(unpack_block)(from, lanes, o * channel_stride, c, false);
+                    REAL(unpack_block)(from, lanes, o * channel_stride, c, false, false);
             }
         } else {
             for (int l = 0; l < LANES; l++) {

@@ -37,6 +37,7 @@ enum {
     WIDE = 8,               /* most panels of B packed together */
     ENOUGH = 4,             /* products of a batch for each thread, */
     PIECES = 32,            /* most products that run side by side */
+    COLD = 16 << 20,        /* bytes of B, of all products of a batch, that no cache holds */
     LONG = 64,              /* a piece of k is so many times as long as C is high and wide, */
     MOST_PARTIAL = 1 << 18, /* and its C at most so many bytes */
 };
@@ -128,8 +129,10 @@ static void cut(plan *p, const ag__gemm_args *g, const ag__gemm_kernels *kernels
     const int64_t n_a = ceil_div(g->m, kernels->rows), n_b = ceil_div(g->n, kernels->columns);
     p->pack_a = n_b > 1 && (n_b > 16 || (g->a_row != 1 && g->a_col != 1) ||
                             (g->m * g->k * (int64_t)p->size > 32768 && is_bad_stride(g->a_col, p->size)));
-    p->pack_b = g->b_col != 1 ||
-                (n_a > 1 && (n_a > 10 || (g->n * g->k * (int64_t)p->size > 32768 && is_bad_stride(g->b_row, p->size))));
+    /* What comes from memory comes faster in whole rows. */
+    const bool cold = (double)g->n * (double)g->k * (double)p->size * (double)max(g->batch, 1) >= COLD;
+    p->pack_b = g->b_col != 1 || (n_a > 1 && (n_a > (cold ? 4 : 10) || (g->n * g->k * (int64_t)p->size > 32768 &&
+                                                                        is_bad_stride(g->b_row, p->size))));
     p->a_panel = p->block_k * kernels->rows;
     p->b_panel = p->block_k * kernels->columns;
 }

@@ -166,38 +166,38 @@ static void REAL(slices)(ag__gemm_tile *t, int m, int vectors)
     }
 }
 
-static void REAL(tile)(const ag__gemm_args *g, int m, int n, ag__gemm_tile *t, const void *d, void *c)
+/* sum[m][COLUMNS] = beta D, 0 beyond n */
+static void REAL(fill)(const ag__gemm_args *g, int m, int n, int vectors, const real *d, real *sum)
 {
     const real beta = (real)g->beta;
-    const int vectors = n > LANES ? 2 : 1;
-    t->alpha = g->alpha;
-    if (n == vectors * LANES && g->c_col == 1 && (beta == 0 || (beta == 1 && g->d_col == 1))) {
-        t->add = beta != 0 ? d : NULL;
-        t->add_row = g->d_row;
-        t->out = c;
-        t->out_row = g->c_row;
-        REAL(slices)(t, m, vectors);
-        return;
-    }
-    _Alignas(64) real sum[ROWS * COLUMNS]; /* [m][COLUMNS] */
-    if (beta != 0) {
-        for (int i = 0; i < m; i++) {
-            real *row = sum + i * COLUMNS;
-            const real *d_row = (const real *)d + i * g->d_row;
-            if (g->d_col == 1) {
-                memcpy(row, d_row, (size_t)n * sizeof(real));
-                if (beta != 1)
-                    for (int j = 0; j < n; j++) row[j] *= beta;
-            } else {
-                for (int j = 0; j < n; j++) row[j] = beta * d_row[j * g->d_col];
-            }
-            for (int j = n; j < vectors * LANES; j++) row[j] = 0;
+    for (int i = 0; i < m; i++, d += g->d_row, sum += COLUMNS) {
+        if (g->d_col == 0) { /* a bias */
+            for (int j = 0; j < vectors; j++) REAL(store)(sum + j * LANES, REAL(splat)(beta * *d));
+            continue;
         }
+        for (int j = 0; j < vectors * LANES; j++) sum[j] = j < n ? beta * d[j * g->d_col] : 0;
     }
-    t->add = beta != 0 ? sum : NULL;
-    t->add_row = t->out_row = COLUMNS;
-    t->out = sum;
+}
+
+static void REAL(tile)(const ag__gemm_args *g, int m, int n, ag__gemm_tile *t, const void *d, void *c)
+{
+    _Alignas(64) real sum[ROWS * COLUMNS]; /* [m][COLUMNS] */
+    const int vectors = n > LANES ? 2 : 1;
+    const bool whole = n == vectors * LANES, direct = whole && g->c_col == 1;
+    t->alpha = g->alpha;
+    t->add = NULL;
+    t->add_row = COLUMNS;
+    if (g->beta == 1 && g->d_col == 1 && whole) {
+        t->add = d;
+        t->add_row = g->d_row;
+    } else if (g->beta != 0) {
+        REAL(fill)(g, m, n, vectors, d, sum);
+        t->add = sum;
+    }
+    t->out = direct ? c : sum;
+    t->out_row = direct ? g->c_row : COLUMNS;
     REAL(slices)(t, m, vectors);
+    if (direct) return;
     if (g->c_col == 1) {
         for (int i = 0; i < m; i++) memcpy((real *)c + i * g->c_row, sum + i * COLUMNS, (size_t)n * sizeof(real));
     } else {

@@ -59,7 +59,9 @@ array array_new(ag_dtype dtype, int ndim, const int64_t *size, const int *order,
         places = a.stride[d] * (size[d] > 0 ? size[d] : 1);
     }
     a.n_places = places;
-    a.data = malloc((size_t)places * ag_dtype_size(dtype));
+    static int n_arrays; /* every second one begins a line of memory */
+    const size_t bytes = (size_t)places * ag_dtype_size(dtype);
+    a.data = n_arrays++ % 2 ? aligned_alloc(64, (bytes + 63) / 64 * 64) : malloc(bytes);
     ck_assert_ptr_nonnull(a.data);
     array_guard(&a);
     return a;

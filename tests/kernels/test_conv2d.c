@@ -256,6 +256,36 @@ START_TEST(padded_rows_of_whole_registers_of_images_agree_with_plain_loops)
 }
 END_TEST
 
+/* Whole lines of memory, images of pixels or pixels of images, and what is none. */
+START_TEST(results_that_go_past_the_caches_agree_with_plain_loops)
+{
+    rng r = { 21 };
+    const int64_t usual = ag__conv_large;
+    ag__conv_large = 0;
+    EACH_ISA(isa)
+    {
+        for (int i = 0; i < rounds(16); i++) {
+            const int64_t wide[] = { 4, 8, 16, 20, 24, 32, 33, 48 };
+            shape s = { .groups = 1,
+                        .batch = i % 4 < 2 ? 16 * rng_between(&r, 1, 2)
+                                           : 80 - rng_between(&r, 0, 1) * rng_between(&r, 0, 15),
+                        .channels = rng_between(&r, 1, 2),
+                        .out_channels = rng_between(&r, 1, 5),
+                        .kernel = { rng_between(&r, 2, 3), 3 },
+                        .stride = { 1, 1 },
+                        .dilation = { 1, 1 } };
+            s.size[0] = rng_between(&r, 3, 8);
+            s.size[1] = wide[rng_between(&r, 0, 7)] + 2;
+            s.padding[0] = rng_between(&r, 0, 1);
+            ck_assert(complete(&s));
+            s.dtype = i % 3 ? AG_FLOAT32 : AG_FLOAT64;
+            check_laid_out(&r, &s, i % 2 ? BATCH_LAST : CONTIGUOUS);
+        }
+    }
+    ag__conv_large = usual;
+}
+END_TEST
+
 /* Channels each for itself (conv2d_depthwise.c), in planes of one tile or several, and some shapes near them. */
 START_TEST(depthwise_convolutions_agree_with_plain_loops)
 {
@@ -465,6 +495,7 @@ TCase *conv2d_tests(void)
     tcase_add_test(tests, convolution_and_its_gradients_agree_with_plain_loops);
     tcase_add_test(tests, wide_convolutions_agree_with_plain_loops);
     tcase_add_test(tests, padded_rows_of_whole_registers_of_images_agree_with_plain_loops);
+    tcase_add_test(tests, results_that_go_past_the_caches_agree_with_plain_loops);
     tcase_add_test(tests, depthwise_convolutions_agree_with_plain_loops);
     tcase_add_test(tests, products_and_windows_agree_with_plain_loops);
     tcase_add_test(tests, convolutions_of_points_that_step_agree_with_plain_loops);
