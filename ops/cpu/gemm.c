@@ -37,7 +37,8 @@ enum {
     WIDE = 8,               /* most panels of B packed together */
     ENOUGH = 4,             /* products of a batch for each thread, */
     PIECES = 32,            /* most products that run side by side */
-    COLD = 16 << 20,        /* bytes of B, of all products of a batch, that no cache holds */
+    NEAR = 2 << 20,         /* bytes of all three matrices that a second-level cache holds, */
+    COLD = 16 << 20,        /* and of B, of all products of a batch, that no cache does */
     LONG = 64,              /* a piece of k is so many times as long as C is high and wide, */
     MOST_PARTIAL = 1 << 18, /* and its C at most so many bytes */
 };
@@ -55,6 +56,7 @@ typedef struct {
 
     int64_t block_m, block_n, block_k; /* longest */
     bool pack_a, pack_b;               /* or used where it lies */
+    bool fetch;                        /* the next panel of B, meanwhile */
     int64_t a_panel, b_panel;          /* elements of a packed panel */
     char *a_panels, *b_panels;
 
@@ -133,6 +135,11 @@ static void cut(plan *p, const ag__gemm_args *g, const ag__gemm_kernels *kernels
     const bool cold = (double)g->n * (double)g->k * (double)p->size * (double)max(g->batch, 1) >= COLD;
     p->pack_b = g->b_col != 1 || (n_a > 1 && (n_a > (cold ? 4 : 10) || (g->n * g->k * (int64_t)p->size > 32768 &&
                                                                         is_bad_stride(g->b_row, p->size))));
+    /* B of few rows of tiles is read little more than once, and not from the second-level cache: then it pays to ask
+     * for it, which takes the loop over terms some turns. */
+    p->fetch = !p->pack_b && ((double)g->m * (double)g->k + (double)g->k * (double)g->n + (double)g->m * (double)g->n) *
+                                     (double)p->size >
+                                 NEAR;
     p->a_panel = p->block_k * kernels->rows;
     p->b_panel = p->block_k * kernels->columns;
 }
@@ -177,29 +184,28 @@ static void pack_panels(void *user, int64_t begin, int64_t end)
     }
 }
 
-/* The tile where panel i of A meets panel j of B, `depth` terms from k0 on. */
-static void one_tile(const plan *p, const ag__gemm_args *g, int64_t i, int64_t j, int64_t k0, int64_t depth)
+static const void *row_of_b(const plan *p, int64_t j, int64_t k)
 {
-    ag__gemm_tile t;
-    t.depth = depth;
+    return j >= p->packed_b ? at(p->b_panels, ((j - p->packed_b) * p->k + k) * p->kernels->columns, p->size)
+                            : at(p->now.b, k * p->now.b_row + j * p->kernels->columns, p->size);
+}
+
+/* The tile where panel i of A meets panel j of B, t->depth terms from k0 on. */
+static void one_tile(const plan *p, const ag__gemm_args *g, int64_t i, int64_t j, int64_t k0, ag__gemm_tile *t)
+{
     const int64_t row = i * p->kernels->rows, column = j * p->kernels->columns;
     if (p->pack_a) {
-        t.a_row = 1;
-        t.a_col = p->kernels->rows;
-        t.a = at(p->a_panels, i * p->a_panel + k0 * t.a_col, p->size);
+        t->a_row = 1;
+        t->a_col = p->kernels->rows;
+        t->a = at(p->a_panels, i * p->a_panel + k0 * t->a_col, p->size);
     } else {
-        t.a_row = g->a_row;
-        t.a_col = g->a_col;
-        t.a = at(g->a, row * g->a_row + k0 * g->a_col, p->size);
+        t->a_row = g->a_row;
+        t->a_col = g->a_col;
+        t->a = at(g->a, row * g->a_row + k0 * g->a_col, p->size);
     }
-    if (j >= p->packed_b) {
-        t.b_row = p->kernels->columns;
-        t.b = at(p->b_panels, ((j - p->packed_b) * p->k + k0) * t.b_row, p->size);
-    } else {
-        t.b_row = g->b_row;
-        t.b = at(g->b, k0 * t.b_row + column, p->size);
-    }
-    p->kernels->tile(g, (int)min(p->m - row, p->kernels->rows), (int)min(p->n - column, p->kernels->columns), &t,
+    t->b_row = j >= p->packed_b ? p->kernels->columns : g->b_row;
+    t->b = row_of_b(p, j, k0);
+    p->kernels->tile(g, (int)min(p->m - row, p->kernels->rows), (int)min(p->n - column, p->kernels->columns), t,
                      g->beta != 0 ? at(g->d, row * g->d_row + column * g->d_col, p->size) : NULL,
                      (void *)(uintptr_t)at(g->c, row * g->c_row + column * g->c_col, p->size));
 }
@@ -227,9 +233,20 @@ static void tiles(void *user, int64_t begin, int64_t end)
         ag__gemm_args g = p->now;
         int64_t k0 = 0;
         do {
-            const int64_t depth = min(step, p->k - k0);
-            for (int64_t j = b0; j < b1; j++)
-                for (int64_t i = a0; i < a1; i++) one_tile(p, &g, i, j, k0, depth);
+            const int64_t depth = min(step, p->k - k0), pace = p->fetch ? AG_GEMM_FETCH * (a1 - a0) : max(depth, 1);
+            for (int64_t j = b0; j < b1; j++) {
+                /* The panel of B after this one is fetched little by little. */
+                const bool turn = j + 1 == b1;
+                const char *next = row_of_b(p, turn ? b0 : j + 1, turn ? k0 + step : k0);
+                for (int64_t i = a0; i < a1; i++) {
+                    ag__gemm_tile tile;
+                    tile.depth = depth;
+                    tile.pace = pace;
+                    tile.next = next;
+                    one_tile(p, &g, i, j, k0, &tile);
+                    next += ceil_div(depth, pace) * AG_GEMM_FETCH * tile.b_row * (int64_t)p->size;
+                }
+            }
             if (k0 == 0) add_to_c(&g);
             k0 += step;
         } while (k0 < p->k);

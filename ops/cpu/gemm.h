@@ -31,6 +31,8 @@ bool ag__gemm(const ag__gemm_args *args);
 /* The sum that is an element of C is made in slices of so many terms: each from 0 on in one register, then added to
  * what is there, beta * D at first. MKL does the same in float32: of most shapes the product has PyTorch's bits. */
 enum { AG_GEMM_SLICE = 192 };
+/* Rows of B to come that are asked for at once: many would hold up other loads, fewer make more and shorter loops. */
+enum { AG_GEMM_FETCH = 4 };
 /* So many columns of A before it is met one is asked for: far enough for the second-level cache, and little enough that
  * B's panel stays in the first. (The next panel's of doubles pushed that out.) */
 enum { AG_GEMM_AHEAD = 16 };
@@ -42,6 +44,11 @@ typedef struct {
     int64_t a_row, a_col;
     const void *b; /* (depth, n), the elements of a row side by side; whole registers of it can be read */
     int64_t b_row;
+
+    /* What is fetched meanwhile: every `pace` terms the next AG_GEMM_FETCH rows of `next`, which are b_row apart, too.
+     */
+    int64_t pace;
+    const void *next;
 
     double alpha; /* from here on for the kernel's own use */
     const void *add;

@@ -87,24 +87,32 @@ AG_INLINE void REAL(product)(int rows, int vectors, const ag__gemm_tile *t)
         AG_UNROLL
         for (int j = 0; j < vectors; j++) __builtin_prefetch(out + i * t->out_row + j * LANES, 1);
     }
-    const int64_t ahead = AG_GEMM_AHEAD * a_col;
-    for (int64_t p = t->depth; p > 0; p--) {
-        vec row[2];
+    const int64_t ahead = AG_GEMM_AHEAD * a_col, pace = t->pace;
+    const real *next = t->next;
+    for (int64_t left = t->depth; left > 0; left -= pace) {
         AG_UNROLL
-        for (int j = 0; j < vectors; j++) row[j] = REAL(load)(b + j * LANES);
-        b += b_row;
-        /* Steps of shorter registers have no time for it. */
-        AG_UNROLL
-        for (int line = 0; sizeof(vec) == 64 && line < rows * (int)sizeof(real); line += 64)
-            __builtin_prefetch(a[0] + ahead + line);
-        AG_UNROLL
-        for (int i = 0; i < rows; i++) {
-            vec x = REAL(splat)(*(const real *)(const void *)(a[i / 3] + i % 3 * a_row));
+        for (int i = 0; i < AG_GEMM_FETCH; i++, next += b_row) {
             AG_UNROLL
-            for (int j = 0; j < vectors; j++) sum[i][j] += x * row[j];
+            for (int j = 0; j < vectors; j++) __builtin_prefetch(next + j * LANES, 0, 2);
         }
-        AG_UNROLL
-        for (int i = 0; i < rows; i += 3) a[i / 3] += a_col;
+        for (int64_t p = left < pace ? left : pace; p > 0; p--) {
+            vec row[2];
+            AG_UNROLL
+            for (int j = 0; j < vectors; j++) row[j] = REAL(load)(b + j * LANES);
+            b += b_row;
+            /* Steps of shorter registers have no time for it. */
+            AG_UNROLL
+            for (int line = 0; sizeof(vec) == 64 && line < rows * (int)sizeof(real); line += 64)
+                __builtin_prefetch(a[0] + ahead + line);
+            AG_UNROLL
+            for (int i = 0; i < rows; i++) {
+                vec x = REAL(splat)(*(const real *)(const void *)(a[i / 3] + i % 3 * a_row));
+                AG_UNROLL
+                for (int j = 0; j < vectors; j++) sum[i][j] += x * row[j];
+            }
+            AG_UNROLL
+            for (int i = 0; i < rows; i += 3) a[i / 3] += a_col;
+        }
     }
     const real *add = t->add;
     const vec alpha = REAL(splat)((real)t->alpha);
