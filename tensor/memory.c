@@ -23,6 +23,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #if defined __SANITIZE_ADDRESS__
 #define CACHING_BY_DEFAULT false
@@ -194,10 +195,18 @@ static void own(ag_block_list *spare, int64_t by, int64_t n)
     pthread_mutex_unlock(&depot.lock);
 }
 
+/* Where the system gives pages of 2 MB to who asks, large blocks have such: a walk over many pages of 4 KB is a search
+ * for a page at every few lines. */
 static void *system_block(size_t bytes)
 {
-    void *block = aligned_alloc(64, bytes);
-    if (block) __atomic_add_fetch(&depot.reserved, (int64_t)bytes, __ATOMIC_RELAXED);
+    enum { HUGE_PAGE = 2 << 20 };
+    const bool huge = bytes >= 2 * HUGE_PAGE;
+    void *block = aligned_alloc(huge ? HUGE_PAGE : 64, bytes);
+    if (!block) return NULL;
+#ifdef MADV_HUGEPAGE
+    if (huge) madvise(block, bytes, MADV_HUGEPAGE);
+#endif
+    __atomic_add_fetch(&depot.reserved, (int64_t)bytes, __ATOMIC_RELAXED);
     return block;
 }
 static void system_free(void *block, size_t bytes)
