@@ -115,6 +115,37 @@ START_TEST(other_threads_take_part_also_after_a_rest)
 }
 END_TEST
 
+/* One chunk waits for all others, or some time. */
+typedef struct {
+    int64_t waiting, n;
+    int64_t done;
+} errand;
+
+static void wait_for_the_others(void *user, int64_t begin, int64_t end)
+{
+    errand *e = user;
+    const struct timespec a_while = { 0, 1000000 };
+    bool alone = begin == e->waiting;
+    for (int i = 0; i < 5000 && alone; i++) {
+        alone = __atomic_load_n(&e->done, __ATOMIC_SEQ_CST) < e->n - 1;
+        if (alone) nanosleep(&a_while, NULL);
+    }
+    __atomic_add_fetch(&e->done, alone ? -e->n : end - begin, __ATOMIC_SEQ_CST);
+}
+
+START_TEST(what_a_thread_does_not_get_to_is_done_by_others)
+{
+    for (int threads = 2; threads <= 3; threads++) {
+        ck_assert(ag_set_num_threads(threads));
+        for (int64_t waiting = 0; waiting < 12; waiting++) {
+            errand e = { .waiting = waiting, .n = 12 };
+            ag__parallel_for(e.n, 1, wait_for_the_others, &e);
+            ck_assert_int_eq(e.done, e.n);
+        }
+    }
+}
+END_TEST
+
 START_TEST(a_number_of_threads_below_one_is_refused)
 {
     const int before = ag_get_num_threads();
@@ -213,6 +244,7 @@ TCase *parallel_tests(void)
     tcase_add_test(tests, every_index_is_visited_once_in_chunks_of_the_grain);
     tcase_add_test(tests, loops_within_loops_and_from_several_threads_at_once_are_complete);
     tcase_add_test(tests, other_threads_take_part_also_after_a_rest);
+    tcase_add_test(tests, what_a_thread_does_not_get_to_is_done_by_others);
     tcase_add_test(tests, a_number_of_threads_below_one_is_refused);
 #ifndef TSAN
     tcase_add_test(tests, a_forked_child_has_threads_of_its_own);
