@@ -20,7 +20,6 @@
 #include "ops/cpu/isa.h"
 #include "tensor/allocator.h"
 #include "tensor/parallel.h"
-#include <argent/num_threads.h>
 
 #include <string.h>
 
@@ -29,7 +28,6 @@ AG_ISA_TABLES(ag__conv2d_kernels, ag__conv2d_f64)
 
 enum {
     ENOUGH_TASKS = 48,
-    ENOUGH_BLOCKS = 4, /* for each thread */
     STAYS = 192 << 10,
     TOGETHER = 4,
     STRIPS_NEAR = 1 << 20, /* bytes of strips of several groups of lanes: the second-level cache */
@@ -151,13 +149,14 @@ static void choose_tasks(convolution *c)
 typedef struct {
     const convolution *whole;
     int64_t groups, rows, row_blocks;
-    int64_t strips; /* bytes of a block's */
-    ag__slots slots;
-} conv_blocks;
+} conv_cut;
 
-static void make_block(const conv_blocks *b, convolution *c, int64_t block)
+static void make_block(const void *user, int64_t block, char *strips)
 {
+    const conv_cut *b = user;
+    convolution own = *b->whole, *c = &own;
     const ag__conv_lanes *l = &c->lanes;
+    c->strips = strips;
     c->first_group = block / b->row_blocks * b->groups;
     c->n_groups = ag__min(b->groups, l->n_groups - c->first_group);
     c->rows[0] = block % b->row_blocks * b->rows;
@@ -184,17 +183,6 @@ static void make_block(const conv_blocks *b, convolution *c, int64_t block)
     ag__parallel_for(c->n_groups * c->groups * tasks, c->grain, ag__conv_make_rows, c);
 }
 
-/* Each thread makes blocks of its own, and what it has packed stays in its caches. */
-static void make_blocks(void *user, int64_t begin, int64_t end)
-{
-    conv_blocks *b = user;
-    convolution c = *b->whole;
-    const int slot = ag__take_slot(&b->slots);
-    c.strips += slot * b->strips;
-    for (int64_t block = begin; block < end; block++) make_block(b, &c, block);
-    ag__give_slot(&b->slots, slot);
-}
-
 static int64_t out_bytes(const convolution *c)
 {
     const ag__conv_lanes *l = &c->lanes;
@@ -214,24 +202,22 @@ static bool convolve(convolution *c)
     c->direct_in = ag__conv_is_direct(l, c->in.stride) && c->in_columns[0] >= 0 && c->in_columns[1] <= l->axis[1].in;
     c->direct_out = ag__conv_is_direct(l, c->out.stride);
     c->past_caches = out_bytes(c) >= ag__conv_large;
-    conv_blocks b = { .whole = c, .slots = { .n = 1 } };
-    choose_block(c, &b.groups, &b.rows);
+    conv_cut cut = { .whole = c };
+    choose_block(c, &cut.groups, &cut.rows);
     choose_tasks(c);
-    b.row_blocks = ag__ceil_div(l->band[0], b.rows);
-    b.strips = b.groups * c->groups * c->in_channels * c->plane * (int64_t)c->size;
-    const int64_t blocks = ag__ceil_div(l->n_groups, b.groups) * b.row_blocks;
-    const int threads = ag_get_num_threads();
-    if (blocks >= (int64_t)ENOUGH_BLOCKS * threads) b.slots.n = threads;
+    cut.row_blocks = ag__ceil_div(l->band[0], cut.rows);
+    const int64_t blocks = ag__ceil_div(l->n_groups, cut.groups) * cut.row_blocks;
+    ag__conv_blocks b = { .make = make_block,
+                          .user = &cut,
+                          .bytes = cut.groups * c->groups * c->in_channels * c->plane * (int64_t)c->size };
+    ag__conv_choose_slots(&b, blocks);
 
     const int64_t weights = ag__ceil_div(c->groups * c->out_channels * (taps(c) + 1), 64) * 64;
-    c->packed = ag__scratch((size_t)weights * c->size + (size_t)(b.slots.n * b.strips));
+    c->packed = ag__scratch((size_t)weights * c->size + (size_t)(b.slots.n * b.bytes));
     if (!c->packed) return false;
-    c->strips = c->packed + weights * (int64_t)c->size;
+    b.strips = c->packed + weights * (int64_t)c->size;
     ag__parallel_for(weight_items(c), 1 + 16384 / ag__max(1, taps(c) * c->kernels->channels), pack_weight_items, c);
-    if (b.slots.n > 1)
-        ag__parallel_for(blocks, 1, make_blocks, &b);
-    else
-        for (int64_t block = 0; block < blocks; block++) make_block(&b, c, block);
+    ag__conv_make_blocks(&b, blocks);
     ag__scratch_free(c->packed);
     return true;
 }

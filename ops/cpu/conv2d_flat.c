@@ -13,15 +13,13 @@
 #include "ops/cpu/conv2d_flat_plan.h"
 #include "tensor/allocator.h"
 #include "tensor/parallel.h"
-#include <argent/num_threads.h>
 
 #include <string.h>
 
 enum {
     STAYS = 512 << 10, /* bytes of a block */
     ENOUGH_TASKS = 16,
-    ENOUGH_BLOCKS = 4, /* of images, for each thread */
-    UNIT = 64,         /* bytes of images side by side */
+    UNIT = 64, /* bytes of images side by side */
 };
 
 static const char *at(const void *p, int64_t elements, size_t size)
@@ -290,14 +288,16 @@ static void choose_offsets(ag__flat_plan *p)
 
 /* Blocks of so many images and rows; of an image the rows come one after the other. */
 typedef struct {
-    const ag__flat_plan *plan;
+    const ag__flat_plan *whole;
     int64_t images, rows, row_blocks;
-    int64_t strips; /* bytes of a block's */
-    ag__slots slots;
-} flat_blocks;
+    bool apart; /* each thread makes its own */
+} flat_cut;
 
-static void make_block(const flat_blocks *b, ag__flat_plan *p, int64_t block)
+static void make_block(const void *user, int64_t block, char *strips)
 {
+    const flat_cut *b = user;
+    ag__flat_plan own = *b->whole, *p = &own;
+    p->strips = strips;
     const int64_t channels = p->groups * p->in_channels, piece_work = taps(p) * p->in_channels * p->kernels->channels;
     p->first_image = block / b->row_blocks * b->images;
     p->images = ag__min(b->images, ag__ceil_div(p->batch, p->inner) - p->first_image);
@@ -306,21 +306,10 @@ static void make_block(const flat_blocks *b, ag__flat_plan *p, int64_t block)
     ag__parallel_for(p->images * channels, 1 + 16384 / p->plane, pack, p);
     p->chunks = ag__ceil_div(p->n_rows * p->pitch, p->chunk);
     const int64_t tasks = p->images * p->groups * p->chunks;
-    p->pieces_a_task = b->slots.n > 1 ? p->pieces : ag__max(1, ag__min(p->pieces, tasks * p->pieces / ENOUGH_TASKS));
+    p->pieces_a_task = b->apart ? p->pieces : ag__max(1, ag__min(p->pieces, tasks * p->pieces / ENOUGH_TASKS));
     p->piece_tasks = ag__ceil_div(p->pieces, p->pieces_a_task);
     ag__parallel_for(tasks * p->piece_tasks, 1 + AG_CONV_TASK / 2 / (p->chunk * piece_work * p->pieces_a_task),
                      make_chunks, p);
-}
-
-/* Each thread makes blocks of its own, and what it has packed stays in its caches. */
-static void make_blocks(void *user, int64_t begin, int64_t end)
-{
-    flat_blocks *b = user;
-    ag__flat_plan p = *b->plan;
-    const int slot = ag__take_slot(&b->slots);
-    p.strips += slot * b->strips;
-    for (int64_t block = begin; block < end; block++) make_block(b, &p, block);
-    ag__give_slot(&b->slots, slot);
 }
 
 bool ag__flat_convolve(ag__flat_plan *p)
@@ -332,25 +321,24 @@ bool ag__flat_convolve(ag__flat_plan *p)
     p->pieces = ag__ceil_div(p->out_channels, p->kernels->channels);
     p->few = p->in_channels <= AG_FLAT_FEW;
     p->chunk = AG_FLAT_CHUNK / p->inner * p->inner;
-    flat_blocks b = { .plan = p, .slots.n = 1 };
-    choose_block(p, &b.images, &b.rows);
+    flat_cut cut = { .whole = p };
+    choose_block(p, &cut.images, &cut.rows);
     choose_offsets(p);
-    b.row_blocks = ag__ceil_div(p->rows.out, b.rows);
-    b.strips = b.images * p->groups * p->in_channels * p->plane * (int64_t)p->size;
-    const int64_t blocks = ag__ceil_div(ag__ceil_div(p->batch, p->inner), b.images) * b.row_blocks;
-    const int threads = ag_get_num_threads();
-    if (blocks >= (int64_t)ENOUGH_BLOCKS * threads) b.slots.n = threads;
+    cut.row_blocks = ag__ceil_div(p->rows.out, cut.rows);
+    const int64_t blocks = ag__ceil_div(ag__ceil_div(p->batch, p->inner), cut.images) * cut.row_blocks;
+    ag__conv_blocks b = { .make = make_block,
+                          .user = &cut,
+                          .bytes = cut.images * p->groups * p->in_channels * p->plane * (int64_t)p->size };
+    ag__conv_choose_slots(&b, blocks);
+    cut.apart = b.slots.n > 1;
 
     const int64_t weights = ag__ceil_div(p->groups * p->out_channels * (taps(p) * p->in_channels + 1), 16) * 16;
-    p->packed = ag__scratch((size_t)weights * p->size + (size_t)(b.slots.n * b.strips));
+    p->packed = ag__scratch((size_t)weights * p->size + (size_t)(b.slots.n * b.bytes));
     if (!p->packed) return false;
-    p->strips = p->packed + weights * (int64_t)p->size;
+    b.strips = p->packed + weights * (int64_t)p->size;
     const int64_t piece_work = taps(p) * p->in_channels * p->kernels->channels;
     ag__parallel_for(p->groups * p->pieces, 1 + 16384 / piece_work, pack_weights, p);
-    if (b.slots.n > 1)
-        ag__parallel_for(blocks, 1, make_blocks, &b);
-    else
-        for (int64_t block = 0; block < blocks; block++) make_block(&b, p, block);
+    ag__conv_make_blocks(&b, blocks);
     ag__scratch_free(p->packed);
     return true;
 }

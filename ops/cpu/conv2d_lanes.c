@@ -196,3 +196,28 @@ int64_t ag__conv_plane(int64_t rows, int64_t columns, int lanes, size_t size)
     const int64_t a_line = 64 / (int64_t)size;
     return (ag__ceil_div(rows * columns * lanes, a_line) | 1) * a_line;
 }
+
+/* ---- blocks ---- */
+
+void ag__conv_choose_slots(ag__conv_blocks *b, int64_t blocks)
+{
+    enum { ENOUGH = 4 }; /* for each thread */
+    const int threads = ag_get_num_threads();
+    b->slots = (ag__slots){ .n = blocks >= (int64_t)ENOUGH * threads ? threads : 1 };
+}
+
+static void make_blocks(void *user, int64_t begin, int64_t end)
+{
+    ag__conv_blocks *b = user;
+    const int slot = ag__take_slot(&b->slots);
+    for (int64_t block = begin; block < end; block++) b->make(b->user, block, b->strips + slot * b->bytes);
+    ag__give_slot(&b->slots, slot);
+}
+
+void ag__conv_make_blocks(ag__conv_blocks *b, int64_t blocks)
+{
+    if (b->slots.n > 1)
+        ag__parallel_for(blocks, 1, make_blocks, b);
+    else
+        make_blocks(b, 0, blocks);
+}

@@ -16,6 +16,7 @@
 #ifndef AG_CONV2D_LANES_H
 #define AG_CONV2D_LANES_H
 #include "ops/cpu/conv2d.h"
+#include "tensor/parallel.h"
 
 typedef struct {
     int64_t in, out, kernel;
@@ -88,6 +89,18 @@ void ag__conv_pack_item(const ag__conv_packing *p, int64_t item);
 /* Elements from one plane of a strip to the next: planes that lie a multiple of 4096 bytes apart would meet in the same
  * few lines of the first-level cache, so it is an odd number of lines. */
 int64_t ag__conv_plane(int64_t rows, int64_t columns, int lanes, size_t size);
+
+/* Blocks of work, each with strips of so many bytes: one after the other, all threads at each; or, where there are
+ * enough of them, each thread makes its own and finds in its caches what it has packed. */
+typedef struct {
+    void (*make)(const void *user, int64_t block, char *strips);
+    const void *user;
+    char *strips; /* [slot] */
+    int64_t bytes;
+    ag__slots slots;
+} ag__conv_blocks;
+void ag__conv_choose_slots(ag__conv_blocks *b, int64_t blocks);
+void ag__conv_make_blocks(ag__conv_blocks *b, int64_t blocks);
 
 static inline int64_t ag__min(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t ag__max(int64_t a, int64_t b) { return a > b ? a : b; }
