@@ -201,8 +201,8 @@ static void *system_block(size_t bytes)
 {
     enum { HUGE_PAGE = 2 << 20 };
     const bool huge = bytes >= 2 * HUGE_PAGE;
-    void *block = aligned_alloc(huge ? HUGE_PAGE : 64, bytes);
-    if (!block) return NULL;
+    void *block;
+    if (posix_memalign(&block, huge ? HUGE_PAGE : 64, bytes) != 0) return NULL;
 #ifdef MADV_HUGEPAGE
     if (huge) madvise(block, bytes, MADV_HUGEPAGE);
 #endif
