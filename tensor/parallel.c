@@ -7,8 +7,8 @@
  *
  *     bits 31..16  number of the region    15  open    14  its owner sleeps until it is empty    13..0  workers inside
  *
- * Workers look out for the next region for some 100 us before they sleep: in a training step one region follows another,
- * and waking a thread takes longer than most of them.
+ * Workers look out for the next region for some 100 us before they sleep: in a training step one region follows
+ * another, and waking a thread takes longer than most of them.
  *
  * A forked child has none of its parent's workers: it starts with an empty pool and makes its own.
  */
@@ -27,7 +27,8 @@ enum { MAX_THREADS = AG_MOST_THREADS, SPIN_NS = 100000 };
 /* Chunks that lie together, for one thread as long as it keeps up: what it reads and writes in one loop is what it is
  * likely to meet in the next. The others take what is left. */
 typedef struct {
-    _Alignas(64) int64_t next, end;
+    _Alignas(64) int64_t next; /* which all take, */
+    _Alignas(64) int64_t end;  /* and only read */
 } part;
 
 enum { OPEN = 1 << 15, OWNER_SLEEPS = 1 << 14, INSIDE = OWNER_SLEEPS - 1, NUMBER_SHIFT = 16 };
